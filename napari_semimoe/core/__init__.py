@@ -1,0 +1,1 @@
+"""Values, settings, states and errors shared by every layer. No torch, no Qt."""

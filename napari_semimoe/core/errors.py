@@ -1,0 +1,47 @@
+"""One family of errors; every member is also the builtin a caller would expect.
+
+A message says the thing, the rule, what came instead, and the next move. It is shown to
+the person as it stands, so it is a full sentence in plain words.
+"""
+
+from __future__ import annotations
+
+
+class SemiMoEError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class SettingsError(SemiMoEError, ValueError):
+    """A setting is outside its range, unknown, or does not fit another setting."""
+
+
+class ShapeError(SemiMoEError, ValueError):
+    """An array or tensor has a shape or dtype that the operation must not guess about."""
+
+
+class ImageReadError(SemiMoEError, ValueError):
+    """A file is not an image, is truncated, or is of a kind that cannot be converted safely."""
+
+
+class ProjectError(SemiMoEError, RuntimeError):
+    """The project cannot do what was asked in its present state."""
+
+
+class ProjectLockedError(ProjectError):
+    """Another process has the project open for writing."""
+
+
+class ProjectFormatError(ProjectError):
+    """The folder is not a project, is damaged, or was written by a newer version."""
+
+
+class StorageError(SemiMoEError, OSError):
+    """The disk refused: full, read-only, or gone. Nothing that was stored before is lost."""
+
+
+class CheckpointError(SemiMoEError, ValueError):
+    """A weights file is missing, damaged, pickled, or does not fit the network."""
+
+
+class JobError(SemiMoEError, RuntimeError):
+    """Background work failed; the message is the worker's own sentence."""

@@ -1,0 +1,207 @@
+"""Settings parsed once at the edge; unknown keys and values out of range are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from napari_semimoe.core.errors import SettingsError
+
+ExpertName = Literal["segmentation", "distance", "boundary"]
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+
+#: Mean and standard deviation of the GlaS training images in [0, 1], measured
+#: (the published constants overstate the deviation by two to three times).
+GLAS_MEAN = (0.787, 0.511, 0.785)
+GLAS_STD = (0.168, 0.249, 0.132)
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, closed, and with errors in our own words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Validate outside values.
+
+        Raises
+        ------
+        SettingsError
+            Naming each wrong setting, its rule and what came instead.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise SettingsError(_in_words(cls.__name__, error)) from error
+
+    def changed(self, **values: Any) -> Self:
+        """Return a validated copy with some values replaced."""
+        return type(self).parse(self.model_dump() | values)
+
+
+def _in_words(name: str, error: ValidationError) -> str:
+    parts = []
+    for item in error.errors():
+        where = ".".join(str(step) for step in item["loc"]) or name
+        parts.append(f"{where}: {item['msg']} (got {item.get('input')!r})")
+    return f"{name} is not valid: " + "; ".join(parts)
+
+
+class ModelSettings(Settings):
+    """Everything that decides the network's shape and the scale it works at.
+
+    ``paper`` is three U-Nets without shared weights (method sections 1-2); ``compact`` is one
+    shared encoder with a light decoder per expert.
+    """
+
+    architecture: Literal["compact", "paper"] = Field(
+        "compact", description="Network: 'compact' for any computer, 'paper' for a large GPU"
+    )
+    width: int = Field(24, ge=4, le=128, description="Channels of the first encoder level")
+    classes: tuple[str, ...] = Field(
+        ("background", "gland"), min_length=2, description="Names of the classes, background first"
+    )
+    experts: tuple[ExpertName, ...] = Field(
+        ("segmentation", "distance", "boundary"), description="Experts; segmentation is required"
+    )
+    um_per_px: float = Field(
+        1.25, gt=0, le=100, description="Working resolution: tiles are resampled to this scale"
+    )
+    gate_attention: Literal["scaled", "released"] = Field(
+        "scaled",
+        description="'released' divides hidden activations by their number (gates hardly move); "
+        "'scaled' undoes that",
+    )
+    mean: tuple[float, float, float] = GLAS_MEAN
+    std: tuple[float, float, float] = GLAS_STD
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if "segmentation" not in self.experts:
+            raise ValueError("experts must contain 'segmentation', which makes the prediction")
+        if len(set(self.experts)) != len(self.experts):
+            raise ValueError("each expert may be named once")
+        if min(self.std) <= 0:
+            raise ValueError("std must be positive")
+        return self
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, background included."""
+        return len(self.classes)
+
+    @classmethod
+    def paper(cls, **values: Any) -> ModelSettings:
+        """Settings of the published network: width 64, the released gate, 103.67 M parameters."""
+        return cls.parse(
+            {"architecture": "paper", "width": 64, "gate_attention": "released"} | values
+        )
+
+
+class PredictSettings(Settings):
+    """How a tile is predicted and turned into instances."""
+
+    device: DeviceName = Field("auto", description="Where to compute")
+    threshold: float = Field(0.5, gt=0, lt=1, description="Foreground probability of an object")
+    flips: bool = Field(False, description="Average over the eight flips and rotations (8 x slower)")
+    window_px: int = Field(
+        512, ge=64, multiple_of=16, description="Window at working resolution for large tiles"
+    )
+    overlap: float = Field(0.25, ge=0, lt=0.9, description="Overlap of neighbouring windows")
+    min_object_um2: float = Field(
+        400.0, ge=0, description="Objects and holes smaller than this are removed (square microns)"
+    )
+    split_touching: bool = Field(
+        True, description="Split touching objects with the distance and boundary experts"
+    )
+
+
+class AugmentSettings(Settings):
+    """Random changes of a training crop. All ranges are symmetric around 'no change'."""
+
+    flip: bool = Field(True, description="Random flips")
+    rotate: Literal["none", "quarter", "any"] = Field("any", description="Random rotation")
+    scale: float = Field(0.25, ge=0, lt=1, description="Random zoom, as a fraction")
+    stain: float = Field(0.12, ge=0, le=1, description="Random stain strength in optical density")
+    brightness: float = Field(0.08, ge=0, le=1, description="Random brightness and contrast")
+    blur: float = Field(0.0, ge=0, le=1, description="Chance of a slight blur")
+
+    @classmethod
+    def strong(cls) -> AugmentSettings:
+        """Stronger colour change, for the student's view of an unlabelled tile."""
+        return cls(stain=0.3, brightness=0.2, blur=0.3)
+
+
+class RoundSettings(Settings):
+    """Everything one round of training depends on; stored with the round.
+
+    The defaults are the ``fine_tune`` protocol; `RoundSettings.paper` gives the released one.
+    """
+
+    seed: int = Field(0, ge=0, lt=2**31, description="Same seed, same machine: same numbers")
+    device: DeviceName = Field("auto", description="Where to train")
+    threads: int = Field(0, ge=0, description="Processor threads; 0 leaves one core to the window")
+    budget_minutes: float = Field(4.0, gt=0, le=7 * 24 * 60, description="Time for the round")
+    max_steps: int = Field(0, ge=0, description="Stop after this many steps; 0 for time only")
+    labelled_batch: int = Field(4, ge=1, le=256, description="Labelled crops in a step")
+    unlabelled_batch: int = Field(4, ge=0, le=256, description="Unlabelled crops in a step")
+    crop_px: int = Field(
+        256, ge=32, le=2048, multiple_of=16, description="Side of a training crop (working px)"
+    )
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(1e-3, gt=0, le=10, description="Highest learning rate")
+    weight_decay: float = Field(1e-4, ge=0, le=1)
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    warmup: float = Field(0.05, ge=0, lt=1, description="Share of the round spent warming up")
+    unlabelled_weight: float = Field(
+        0.5, ge=0, le=10, description="Weight of what unlabelled tiles teach"
+    )
+    pseudo_labels: Literal["stage", "step"] = Field(
+        "stage",
+        description="'stage': made once per stage, averaged over flips, as shown on the screen; "
+        "'step': made on the fly at every step (released method)",
+    )
+    stages: int = Field(2, ge=1, le=20, description="Times the pseudo-labels are made anew")
+    labelled_only: float = Field(
+        0.0, ge=0, lt=1, description="Share of the round before unlabelled tiles join in"
+    )
+    confidence: bool = Field(True, description="Weight pseudo-labels by the network's confidence")
+    ema_decay: float = Field(
+        0.99, ge=0, lt=1, description="Moving average of the weights that is kept; 0 for none"
+    )
+    mixed_precision: bool = Field(True, description="bfloat16 where the processor gains from it")
+    weak: AugmentSettings = AugmentSettings()
+    strong: AugmentSettings = AugmentSettings.strong()
+    validate_every: int = Field(100, ge=1, description="Steps between looks at validation tiles")
+    joint_forward: bool = Field(True, description="One pass over labelled and unlabelled crops")
+
+    @classmethod
+    def fine_tune(cls, **values: Any) -> RoundSettings:
+        """Warm start, AdamW, warm-up and cosine, minutes as the budget (the default)."""
+        return cls.parse(values)
+
+    @classmethod
+    def paper(cls, **values: Any) -> RoundSettings:
+        """Released protocol (method section 5): SGD 0.5, step decay, pseudo-labels per step."""
+        released = {
+            "labelled_batch": 2,
+            "unlabelled_batch": 2,
+            "optimiser": "sgd",
+            "learning_rate": 0.5,
+            "weight_decay": 5e-5,
+            "schedule": "step",
+            "warmup": 0.1,
+            "pseudo_labels": "step",
+            "stages": 1,
+            "confidence": False,
+            "ema_decay": 0.0,
+            "mixed_precision": False,
+            "joint_forward": False,
+            "weak": {"rotate": "quarter", "scale": 0.0, "stain": 0.0, "brightness": 0.0},
+            "strong": {"rotate": "quarter", "scale": 0.0, "stain": 0.0, "brightness": 0.0},
+            "budget_minutes": 24 * 60,
+        }
+        return cls.parse(released | values)
