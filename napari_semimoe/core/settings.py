@@ -95,7 +95,7 @@ class ModelSettings(Settings):
 
     @classmethod
     def paper(cls, **values: Any) -> ModelSettings:
-        """Settings of the published network: width 64, the released gate, 103.67 M parameters."""
+        """Return the published network: width 64, the released gate, 103.67 M parameters."""
         return cls.parse(
             {"architecture": "paper", "width": 64, "gate_attention": "released"} | values
         )
@@ -106,7 +106,7 @@ class PredictSettings(Settings):
 
     device: DeviceName = Field("auto", description="Where to compute")
     threshold: float = Field(0.5, gt=0, lt=1, description="Foreground probability of an object")
-    flips: bool = Field(False, description="Average over the eight flips and rotations (8 x slower)")
+    flips: bool = Field(False, description="Average over the eight flips and turns (8 x slower)")
     window_px: int = Field(
         512, ge=64, multiple_of=16, description="Window at working resolution for large tiles"
     )

@@ -1,0 +1,1 @@
+"""Tiles to tensors: resampling, targets, augmentation and sampling."""

@@ -1,0 +1,1 @@
+"""The napari side: layers and dock, which show state and forward intent."""

@@ -1,0 +1,1 @@
+"""Background work in processes of its own: predict, train, progress, cancel, crash."""

@@ -1,0 +1,1 @@
+"""The Semi-MoE network, its losses and its checkpoints."""

@@ -1,0 +1,1 @@
+"""The durable annotation project: an SQLite index and zarr arrays in one folder."""

@@ -1,0 +1,1 @@
+"""A supervised step, an unsupervised step, a round, prediction and metrics."""
