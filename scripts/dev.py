@@ -44,7 +44,9 @@ def _setup(_: list[str]) -> int:
         return 0
     _make_venv()
     _say("installing the package and its libraries into .venv (minutes the first time)")
-    pip = [_venv_python(), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+    pip = [_venv_python(), "-m", "pip", "install", "--disable-pip-version-check"]
+    if not sys.stdout.isatty():  # a person sees the downloads advance, a log needs errors only
+        pip.append("-qq")
     if code := _run([*pip, "-c", "constraints.txt", "-e", EXTRAS]):
         _say("pip could not install everything; its own lines above say what was missing")
         return code
