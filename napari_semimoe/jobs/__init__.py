@@ -1,1 +1,6 @@
-"""Background work in processes of its own: predict, train, progress, cancel, crash."""
+"""Background work: own child processes behind one small protocol."""
+
+from napari_semimoe.jobs.engine import ProcessEngine
+from napari_semimoe.jobs.protocol import Engine, JobKind, JobReport, JobStatus
+
+__all__ = ["Engine", "JobKind", "JobReport", "JobStatus", "ProcessEngine"]

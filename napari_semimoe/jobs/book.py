@@ -1,0 +1,132 @@
+"""The parent's book of jobs: statuses, unread reports, and 'finished' exactly once."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from napari_semimoe.core.errors import JobError
+from napari_semimoe.core.states import JobState
+from napari_semimoe.jobs.protocol import JobKind, JobReport, JobStatus
+
+#: Snapshots of ended jobs that are kept for `JobBook.status`.
+KEPT_STATUSES = 500
+
+
+class JobBook:
+    """Thread-safe record of what jobs are doing, shared by every engine.
+
+    Reports about a job that is unknown or has finished are dropped: they are late.
+    """
+
+    def __init__(self) -> None:
+        self.on_wake: Callable[[], None] | None = None
+        self._statuses: dict[str, JobStatus] = {}
+        self._unread: deque[JobReport] = deque()
+        self._changed = threading.Condition()
+
+    def add(self, kind: JobKind) -> str:
+        """Register a queued job and return its new id."""
+        job_id = uuid.uuid4().hex
+        with self._changed:
+            self._statuses[job_id] = JobStatus(job_id, kind, JobState.QUEUED)
+            self._forget_oldest()
+        return job_id
+
+    def status(self, job_id: str) -> JobStatus:
+        """Return the job's snapshot."""
+        with self._changed:
+            if job_id not in self._statuses:
+                raise JobError(
+                    f"There is no job {job_id!r}: it was never submitted or is long over."
+                )
+            return self._statuses[job_id]
+
+    def is_open(self, job_id: str) -> bool:
+        """Whether the job is known and has not finished."""
+        with self._changed:
+            status = self._statuses.get(job_id)
+            return status is not None and not status.state.is_final
+
+    def mark(self, job_id: str, state: JobState) -> None:
+        """Move an open job to another open state."""
+        with self._changed:
+            if self.is_open(job_id):
+                self._statuses[job_id] = replace(self._statuses[job_id], state=state)
+
+    def report(self, job_id: str, name: str, data: Mapping[str, Any]) -> None:
+        """Record what an open job said."""
+        with self._changed:
+            if not self.is_open(job_id):
+                return
+            status = self._statuses[job_id]
+            if name == "started":
+                status = replace(status, state=JobState.RUNNING)
+            self._statuses[job_id] = _moved(status, name, data)
+            woke = self._push(JobReport(job_id, name, data))
+        self._wake(woke)
+
+    def finish(
+        self,
+        job_id: str,
+        state: JobState,
+        *,
+        result: Mapping[str, Any] | None = None,
+        error: str | None = None,
+        log: str | None = None,
+    ) -> None:
+        """End an open job; a second end is dropped."""
+        data = {"state": state, "result": result, "error": error, "log": log}
+        with self._changed:
+            if not self.is_open(job_id):
+                return
+            status = self._statuses[job_id]
+            fraction = 1.0 if state is JobState.DONE else status.fraction
+            self._statuses[job_id] = replace(status, state=state, fraction=fraction, error=error)
+            woke = self._push(JobReport(job_id, "finished", data))
+        self._wake(woke)
+
+    def poll(self) -> list[JobReport]:
+        """Take all unread reports."""
+        with self._changed:
+            taken = list(self._unread)
+            self._unread.clear()
+        return taken
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait until there is something unread."""
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(self._unread), timeout)
+
+    def _push(self, report: JobReport) -> bool:
+        was_empty = not self._unread
+        self._unread.append(report)
+        self._changed.notify_all()
+        return was_empty
+
+    def _wake(self, woke: bool) -> None:
+        # Outside the lock: the receiver may poll from this very call.
+        if woke and self.on_wake is not None:
+            self.on_wake()
+
+    def _forget_oldest(self) -> None:
+        ended = [key for key, status in self._statuses.items() if status.state.is_final]
+        for key in ended[:-KEPT_STATUSES]:
+            del self._statuses[key]
+
+
+def _moved(status: JobStatus, name: str, data: Mapping[str, Any]) -> JobStatus:
+    """Return the snapshot after one report of progress."""
+    if name == "step" and data.get("steps"):
+        return replace(status, fraction=min(1.0, data["step"] / data["steps"]))
+    if name == "stage":
+        return replace(status, text=str(data.get("text", "")))
+    if name == "progress":
+        return replace(
+            status, fraction=data.get("fraction", status.fraction), text=str(data.get("text", ""))
+        )
+    return status

@@ -1,0 +1,194 @@
+"""A lane: jobs in order of priority, done one at a time by at most one child process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_semimoe.core.states import JobState
+from napari_semimoe.jobs.book import JobBook
+from napari_semimoe.jobs.child import Child
+from napari_semimoe.jobs.sentences import death_sentence
+
+
+@dataclass(slots=True)
+class Job:
+    """A job on its way through a lane."""
+
+    job_id: str
+    kind: str
+    payload: Mapping[str, Any]
+    priority: int
+    cancel_asked: float | None = None  # monotonic seconds
+
+
+class Lane:
+    """Keeps the queue on the parent's side: a killed child loses only the running job.
+
+    Parameters
+    ----------
+    name
+        ``predict`` or ``train``.
+    book
+        Where everything that happens is written.
+    start_child
+        Starts the lane's process.
+    write_log
+        ``(job, text, output file) -> path``: stores a failed job's whole story.
+    grace_s
+        Seconds that a job may take to stop by itself before a second cancel ends its process.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        book: JobBook,
+        start_child: Callable[[Lane], Child],
+        write_log: Callable[[Job, str, Path | None], str | None],
+        grace_s: float,
+    ) -> None:
+        self.name = name
+        self._book = book
+        self._start_child = start_child
+        self._write_log = write_log
+        self._grace_s = grace_s
+        self._lock = threading.RLock()
+        self._waiting: list[Job] = []
+        self._running: Job | None = None
+        self._child: Child | None = None
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the lane's child, if one is running."""
+        with self._lock:
+            return self._child.pid if self._child else None
+
+    def put(self, job: Job) -> None:
+        """Queue a job and start it if the lane is free."""
+        with self._lock:
+            if self._closed:
+                self._book.finish(job.job_id, JobState.CANCELLED)
+                return
+            self._waiting.append(job)
+            self._pump()
+
+    def warm_up(self) -> None:
+        """Start the child now and let it import what its jobs need."""
+        with self._lock:
+            if self._child is None and not self._closed:
+                try:
+                    self._child = self._start_child(self)
+                except OSError:
+                    return  # the first job will say it
+                self._child.send({"op": "warm_up"})
+
+    def cancel(self, job_id: str, *, force: bool) -> None:
+        """Drop a waiting job; ask a running one to stop, or end its process."""
+        with self._lock:
+            waiting = [job for job in self._waiting if job.job_id == job_id]
+            if waiting:
+                self._waiting.remove(waiting[0])
+                self._book.finish(job_id, JobState.CANCELLED)
+            elif self._running is not None and self._running.job_id == job_id:
+                self._cancel_running(self._running, force)
+
+    def close(self, timeout: float) -> None:
+        """Drop what waits, stop what runs, end the child."""
+        with self._lock:
+            self._closed = True
+            waiting, self._waiting = self._waiting, []
+            child, self._child = self._child, None
+            running, self._running = self._running, None
+        for job in waiting:
+            self._book.finish(job.job_id, JobState.CANCELLED)
+        if child is not None:
+            child.close(timeout)
+        if running is not None:
+            asked = running.cancel_asked is not None
+            state = JobState.CANCELLED if asked else JobState.INTERRUPTED
+            self._book.finish(running.job_id, state)
+
+    def on_child_message(self, child: Child, message: Mapping[str, Any]) -> None:
+        """Take what the running job said; anything else is late and dropped."""
+        with self._lock:
+            job = self._running
+            if child is not self._child or job is None or message.get("job") != job.job_id:
+                return
+            if message["name"] != "finished":
+                self._book.report(job.job_id, message["name"], message["data"])
+                return
+            self._running = None
+            self._finish(job, child, message["data"])
+            self._pump()
+
+    def on_child_death(self, child: Child, code: int) -> None:
+        """Finish the job that the child was doing; the next job gets a new child."""
+        with self._lock:
+            if child is not self._child:
+                return
+            self._child = None
+            job, self._running = self._running, None
+            if job is not None:
+                self._finish_dead(job, child, code)
+            self._pump()
+
+    def _pump(self) -> None:
+        if self._running is not None or self._closed or not self._waiting:
+            return
+        job = max(self._waiting, key=lambda job: job.priority)  # the first of equals: the oldest
+        self._waiting.remove(job)
+        self._running = job
+        try:
+            if self._child is None:
+                self._child = self._start_child(self)
+        except OSError as error:
+            self._running = None
+            self._finish_unstarted(job, error)
+            self._pump()
+            return
+        self._book.report(job.job_id, "started", {})
+        self._child.send({"op": "run", "job": job.job_id, "kind": job.kind, "payload": job.payload})
+
+    def _cancel_running(self, job: Job, force: bool) -> None:
+        now = time.monotonic()
+        overdue = job.cancel_asked is not None and now - job.cancel_asked >= self._grace_s
+        if (force or overdue) and self._child is not None:
+            child, self._child, self._running = self._child, None, None
+            child.kill()
+            self._book.finish(job.job_id, JobState.CANCELLED)
+            self._pump()
+        elif job.cancel_asked is None and self._child is not None:
+            job.cancel_asked = now
+            self._book.mark(job.job_id, JobState.CANCELLING)
+            self._child.send({"op": "cancel", "job": job.job_id})
+
+    def _finish(self, job: Job, child: Child, data: Mapping[str, Any]) -> None:
+        log = None
+        if data.get("traceback"):
+            log = self._write_log(job, data["traceback"], child.output)
+        self._book.finish(
+            job.job_id,
+            JobState(data["state"]),
+            result=data.get("result"),
+            error=data.get("error"),
+            log=log,
+        )
+
+    def _finish_dead(self, job: Job, child: Child, code: int) -> None:
+        if job.cancel_asked is not None:
+            self._book.finish(job.job_id, JobState.CANCELLED)
+            return
+        sentence = death_sentence(self.name, code, spoke=child.spoke)
+        log = self._write_log(job, sentence, child.output)
+        state = JobState.INTERRUPTED if child.spoke else JobState.FAILED
+        self._book.finish(job.job_id, state, error=sentence, log=log)
+
+    def _finish_unstarted(self, job: Job, error: OSError) -> None:
+        sentence = f"The {self.name} process could not start: {error}. Check the installation."
+        log = self._write_log(job, sentence, None)
+        self._book.finish(job.job_id, JobState.FAILED, error=sentence, log=log)

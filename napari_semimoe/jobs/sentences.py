@@ -1,0 +1,90 @@
+"""One sentence for the person, and the whole story in a file."""
+
+from __future__ import annotations
+
+import signal
+from datetime import datetime
+from pathlib import Path
+
+from napari_semimoe.core.errors import SemiMoEError
+
+_WORK = {"predict": "The prediction", "files": "The prediction of files", "train": "The training"}
+_LANES = {"predict": "prediction", "train": "training"}
+#: Bytes of a worker's own output that are copied into a failure log.
+_TAIL = 8_000
+
+
+def error_sentence(kind: str, error: BaseException) -> str:
+    """Return what a person needs to know of an exception inside a job."""
+    if isinstance(error, SemiMoEError):
+        return str(error)
+    work = _WORK.get(kind, "The job")
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return (
+            f"{work} needs more memory than there is free. Close other programs, or choose "
+            "smaller batches, smaller tiles or the processor as device in the settings."
+        )
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename else ""
+        return f"{work} could not read or write: {error.strerror}{where}."
+    first = (str(error).strip().splitlines() or ["no message"])[0]
+    return f"{work} failed: {type(error).__name__}: {first.rstrip('.')}. The log has the details."
+
+
+def death_sentence(lane: str, code: int | None, *, spoke: bool) -> str:
+    """Return what a person needs to know of a child process that ended by itself."""
+    name = _LANES.get(lane, lane)
+    if not spoke:
+        return (
+            f"The {name} process could not start (exit code {code}). The log has the reason; "
+            "check the installation with 'semimoe check'."
+        )
+    if code is not None and code < 0 and -code == getattr(signal, "SIGKILL", 9):
+        why = "was killed from outside, most often because the computer ran out of memory"
+    elif code is not None and code < 0:
+        why = f"crashed ({_signal_name(-code)})"
+    else:
+        why = f"ended unexpectedly (exit code {code})"
+    after = (
+        "Everything accepted is safe; the round can be resumed."
+        if lane == "train"
+        else "Everything accepted is safe; select the tile again to retry."
+    )
+    return f"The {name} process {why}. {after}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def write_failure_log(
+    folder: Path, kind: str, job_id: str, text: str, output: Path | None
+) -> str | None:
+    """Write a failed job's whole story to its own file; None when the disk refuses."""
+    now = datetime.now().astimezone()
+    path = folder / f"{now:%Y%m%d-%H%M%S}-{kind}-{job_id[:8]}.log"
+    parts = [f"{now.isoformat(timespec='seconds')}  job {job_id} ({kind})", text.rstrip()]
+    tail = _tail(output)
+    if tail:
+        parts.append(f"--- last output of the process ({output}) ---\n{tail}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(parts) + "\n", encoding="utf-8")
+    except OSError:
+        return None
+    return str(path)
+
+
+def _tail(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL))
+            return file.read().decode("utf-8", "replace").strip()
+    except OSError:
+        return ""

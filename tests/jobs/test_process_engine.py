@@ -1,0 +1,156 @@
+"""What only the engine of own child processes promises."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from napari_semimoe.core.states import JobState
+
+from .conftest import FAKE_TASKS
+from .hearing import finish_of, hear_name
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _wait_until_gone(pids, seconds=8.0):
+    end = time.monotonic() + seconds
+    while any(map(_is_running, pids)) and time.monotonic() < end:
+        time.sleep(0.05)
+    return [pid for pid in pids if _is_running(pid)]
+
+
+def _sockets(pid: int) -> list[str]:
+    links = (os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir())
+    return [link for link in links if link.startswith("socket:")]
+
+
+def test_child_is_started_only_when_needed(process_engine):
+    assert process_engine.pids == {}
+    finish_of(process_engine, process_engine.submit("predict", {"do": "echo"}))
+    assert set(process_engine.pids) == {"predict"}
+
+
+def test_child_is_kept_for_the_next_job(process_engine):
+    first = finish_of(process_engine, process_engine.submit("predict", {"do": "echo"}))
+    second = finish_of(process_engine, process_engine.submit("predict", {"do": "echo"}))
+    assert first["result"]["pid"] == second["result"]["pid"]
+
+
+def test_children_open_no_socket_at_all(process_engine):
+    jobs = [process_engine.submit(kind, {"do": "until_stopped"}) for kind in ("predict", "train")]
+    hear_name(process_engine, "progress")
+    for pid in process_engine.pids.values():
+        assert _sockets(pid) == []
+    for job in jobs:
+        process_engine.cancel(job)
+        finish_of(process_engine, job)
+
+
+def test_child_killed_from_outside_is_noticed_at_once(process_engine):
+    job = process_engine.submit("train", {"do": "stubborn"})
+    hear_name(process_engine, "progress")
+    start = time.monotonic()
+    os.kill(process_engine.pids["train"], signal.SIGKILL)
+    data = finish_of(process_engine, job)
+    assert time.monotonic() - start < 1.0
+    assert data["state"] is JobState.INTERRUPTED
+    assert data["error"] == (
+        "The training process was killed from outside, most often because the computer ran out "
+        "of memory. Everything accepted is safe; the round can be resumed."
+    )
+
+
+def test_idle_child_killed_from_outside_is_replaced_silently(process_engine):
+    finish_of(process_engine, process_engine.submit("predict", {"do": "echo"}))
+    pid = process_engine.pids["predict"]
+    os.kill(pid, signal.SIGKILL)
+    assert _wait_until_gone([pid]) == []
+    data = finish_of(process_engine, process_engine.submit("predict", {"do": "echo"}))
+    assert data["state"] is JobState.DONE
+    assert data["result"]["pid"] != pid
+
+
+def test_crash_in_native_code_leaves_its_stack_in_the_log(process_engine):
+    data = finish_of(process_engine, process_engine.submit("predict", {"do": "segfault"}))
+    assert data["state"] is JobState.INTERRUPTED
+    assert "crashed (SIGSEGV)" in data["error"]
+    assert "in segfault" in Path(data["log"]).read_text()
+
+
+def test_what_libraries_print_goes_to_the_log_and_never_to_the_pipe(process_engine):
+    data = finish_of(process_engine, process_engine.submit("predict", {"do": "chatter"}))
+    assert data["result"] == {"quiet": True}
+    text = (process_engine.log_dir / "predict.log").read_text()
+    assert "a C library that prints" in text
+
+
+def test_training_process_is_nicer_than_the_window(process_engine):
+    nice = {
+        kind: finish_of(process_engine, process_engine.submit(kind, {"do": "priority"}))["result"]
+        for kind in ("predict", "train")
+    }
+    assert nice["train"]["nice"] >= nice["predict"]["nice"] + 10 or nice["train"]["nice"] == 19
+
+
+def test_process_that_cannot_start_is_said_in_words(process_engine):
+    process_engine._tasks = "no.such.module"
+    data = finish_of(process_engine, process_engine.submit("train", {"do": "echo"}))
+    assert data["state"] is JobState.FAILED
+    assert "could not start (exit code 1)" in data["error"]
+    assert "no.such" in Path(data["log"]).read_text()
+
+
+def test_unwritable_log_folder_does_not_stop_the_work(process_engine, tmp_path):
+    (tmp_path / "file").write_text("")
+    process_engine.log_dir = process_engine.failure_dir = tmp_path / "file" / "logs"
+    assert finish_of(process_engine, process_engine.submit("predict", {"do": "echo"}))["result"]
+    data = finish_of(process_engine, process_engine.submit("predict", {"do": "blunder"}))
+    assert data["log"] is None
+    assert data["error"]
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from napari_semimoe.jobs import ProcessEngine
+engine = ProcessEngine(Path(sys.argv[1]), tasks=sys.argv[2])
+engine.submit("predict", {"do": sys.argv[3]})
+engine.submit("train", {"do": sys.argv[3]})
+said = 0
+while said < 2:
+    engine.wait()
+    said += sum(r.name == "progress" for r in engine.poll())
+print(*engine.pids.values(), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("do", ["until_stopped", "stubborn"])
+@pytest.mark.parametrize("end", ["SIGKILL", "normal"])
+def test_children_end_within_seconds_of_their_parent(tmp_path, do, end):
+    command = [sys.executable, "-c", PARENT, str(tmp_path), FAKE_TASKS, do]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(pids) == 2
+        if end == "SIGKILL":
+            parent.kill()
+        else:
+            parent.stdin.close()
+        parent.wait(10)
+        assert _wait_until_gone(pids) == []
