@@ -111,7 +111,7 @@ def test_process_that_cannot_start_is_said_in_words(process_engine):
     data = finish_of(process_engine, process_engine.submit("train", {"do": "echo"}))
     assert data["state"] is JobState.FAILED
     assert "could not start (exit code 1)" in data["error"]
-    assert "no.such" in Path(data["log"]).read_text()
+    assert "No module named" in Path(data["log"]).read_text()
 
 
 def test_unwritable_log_folder_does_not_stop_the_work(process_engine, tmp_path):

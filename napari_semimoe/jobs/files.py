@@ -1,0 +1,95 @@
+"""Predict image files that belong to no project: native-size instance masks beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from napari_semimoe.core.errors import ImageReadError, SemiMoEError, StorageError
+from napari_semimoe.core.reports import Observer
+from napari_semimoe.core.values import Prediction
+
+
+def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any) -> dict[str, Any]:
+    """Predict every file; one that cannot be read is refused in words and the others go on."""
+    written: list[str] = []
+    refused: list[list[str]] = []
+    files = [Path(file) for file in payload["files"]]
+    for index, file in enumerate(files):
+        if observer.should_stop():
+            break
+        report = {"fraction": index / len(files), "text": file.name}
+        observer.report("progress", report)
+        try:
+            written += _predict_file(file, payload, predictor, written)
+        except StorageError:
+            raise  # the next file would find the same full disk
+        except SemiMoEError as error:
+            refused.append([str(file), str(error)])
+    return {"written": written, "refused": refused}
+
+
+def _predict_file(
+    file: Path, payload: Mapping[str, Any], predictor: Any, written: list[str]
+) -> list[str]:
+    from napari_semimoe.project.images import read_image
+
+    target = Path(payload["out_dir"]) / f"{file.stem}.png"
+    if str(target) in written:
+        raise ImageReadError(
+            f"{file.name} would overwrite the result of another file with the same stem. "
+            "Rename it, or predict it into another folder."
+        )
+    image = read_image(file)
+    um_per_px = payload.get("um_per_px") or image.um_per_px
+    if um_per_px is None:
+        raise ImageReadError(
+            f"{file.name} does not say how large its pixels are. Give the microns per pixel."
+        )
+    prediction = predictor.predict(image.pixels, float(um_per_px))
+    return _write(prediction, target, all_outputs=bool(payload.get("all_outputs")))
+
+
+def _write(prediction: Prediction, target: Path, *, all_outputs: bool) -> list[str]:
+    from PIL import Image
+
+    mask = Image.fromarray(prediction.instances.astype(np.uint16))
+    _publish(target, lambda file: mask.save(file, format="PNG"))
+    paths = [str(target)]
+    if all_outputs:
+        beside = target.with_suffix(".npz")
+        _publish(beside, lambda file: np.savez_compressed(file, **_arrays(prediction)))
+        paths.append(str(beside))
+    return paths
+
+
+def _arrays(prediction: Prediction) -> dict[str, Any]:
+    maps = {f"expert_{name}": values for name, values in prediction.experts.items()}
+    maps |= {f"gated_{name}": values for name, values in prediction.gated.items()}
+    return maps | {
+        "class_probabilities": prediction.class_probabilities,
+        "instances": prediction.instances,
+        "disagreement": prediction.disagreement,
+        "gates": prediction.gates,
+        "expert_names": np.array(prediction.expert_names),
+    }
+
+
+def _publish(target: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a file whole or not at all."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            write(file)
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"{target} could not be written: {error.strerror or error}. Free some space or "
+            "choose another folder."
+        ) from error

@@ -1,0 +1,137 @@
+"""The job functions: what a worker process does. torch is imported inside them only.
+
+Each takes a plain JSON payload and an observer and returns plain JSON, so that any engine can
+run it anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_semimoe.core.reports import Observer
+from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
+
+
+def warm_up() -> None:
+    """Import what the first prediction needs."""
+    import napari_semimoe.project.arrays
+    import napari_semimoe.training.predict  # noqa: F401
+
+
+def predict_tile(payload: Mapping[str, Any], observer: Observer) -> dict[str, Any]:
+    """Predict one tile and write the prediction beside the others.
+
+    Parameters
+    ----------
+    payload
+        ``weights``: checkpoint; ``image``: ``{array, box, um_per_px, name}``; ``out``: new
+        folder for the prediction; ``settings``: `PredictSettings` as a dict.
+    observer
+        Not asked: a tile takes about a second.
+    """
+    from napari_semimoe.jobs.manifest_source import read_image
+    from napari_semimoe.project.arrays import write_prediction
+
+    start = time.monotonic()
+    predictor = _predictor(payload)
+    image = payload["image"]
+    prediction = predictor.predict(read_image(image), float(image["um_per_px"]))
+    write_prediction(Path(payload["out"]), prediction)
+    return {
+        "out": payload["out"],
+        "disagreement": float(prediction.disagreement.mean()),
+        "foreground": float((prediction.instances > 0).mean()),
+        "gates": prediction.gates.tolist(),
+        "expert_names": list(prediction.expert_names),
+        "device": str(predictor.device),
+        "seconds": time.monotonic() - start,
+    }
+
+
+def train_round(payload: Mapping[str, Any], observer: Observer) -> dict[str, Any]:
+    """Train one round and return its `RoundReport` as JSON.
+
+    Parameters
+    ----------
+    payload
+        ``manifest``: list of tiles; ``out_dir``: the round's folder; ``settings``, ``model``:
+        `RoundSettings` and `ModelSettings` as dicts; ``base``: checkpoint to start from, or None.
+    observer
+        Hears every step and may stop the round after any.
+    """
+    import torch
+
+    from napari_semimoe.jobs.manifest_source import ManifestSource
+    from napari_semimoe.training.round import run_round
+
+    settings = RoundSettings.parse(payload["settings"])
+    torch.set_num_threads(settings.threads or spare_cores())
+    report = run_round(
+        ManifestSource(Path(payload["manifest"])),
+        settings,
+        model=ModelSettings.parse(payload["model"]),
+        base=Path(payload["base"]) if payload.get("base") else None,
+        out_dir=Path(payload["out_dir"]),
+        observer=observer,
+    )
+    return report.to_json()
+
+
+def predict_files(payload: Mapping[str, Any], observer: Observer) -> dict[str, Any]:
+    """Predict images outside a project into 16-bit instance PNGs of the images' own size.
+
+    Parameters
+    ----------
+    payload
+        ``weights``, ``settings`` as of `predict_tile`; ``files``: images; ``out_dir``: folder
+        for the results; ``um_per_px``: overrides what the files say, or None; ``all_outputs``:
+        also write every map as ``.npz``.
+    observer
+        Hears of every file and may stop after any.
+    """
+    from napari_semimoe.jobs.files import predict_each
+
+    return predict_each(payload, observer, _predictor(payload))
+
+
+def spare_cores() -> int:
+    """Return the number of cores that leaves one to the window, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)) - 1)
+    return max(1, (os.cpu_count() or 2) - 1)
+
+
+class _PredictorCache:
+    """Keeps the last predictor: loading one takes longer than a prediction."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] = ()
+        self._predictor: Any = None
+
+    def get(self, weights: Path, settings: PredictSettings) -> Any:
+        """Return the predictor of a checkpoint; a changed file is loaded anew."""
+        from napari_semimoe.training.predict import load_predictor
+
+        stamp = weights.stat().st_mtime_ns if weights.exists() else 0
+        key = (weights, stamp, settings)
+        if key != self._key:
+            self._key, self._predictor = (), None  # free the old one's memory first
+            self._predictor = load_predictor(weights, settings)
+            self._key = key
+        return self._predictor
+
+
+_PREDICTORS = _PredictorCache()  # a worker process does one job at a time
+
+
+def _predictor(payload: Mapping[str, Any]) -> Any:
+    settings = PredictSettings.parse(payload["settings"])
+    return _PREDICTORS.get(Path(payload["weights"]), settings)
+
+
+#: What an engine may be asked to do, by job kind.
+TASKS = {"predict": predict_tile, "files": predict_files, "train": train_round}
