@@ -168,6 +168,18 @@ class RoundSettings(Settings):
     labelled_only: float = Field(
         0.0, ge=0, lt=1, description="Share of the round before unlabelled tiles join in"
     )
+    pseudo_views: int = Field(
+        8, ge=1, le=8, description="Flips and turns that a pseudo-label is averaged over"
+    )
+    teach_gates: bool = Field(
+        True, description="Pseudo-labels teach the gated heads too, not only the experts"
+    )
+    cross_entropy: float = Field(
+        0.0, ge=0, le=10, description="Weight of a cross-entropy added to the segmentation's Dice"
+    )
+    cutmix: float = Field(
+        0.0, ge=0, le=1, description="Chance that unlabelled crops swap a rectangle"
+    )
     confidence: bool = Field(True, description="Weight pseudo-labels by the network's confidence")
     ema_decay: float = Field(
         0.99, ge=0, lt=1, description="Moving average of the weights that is kept; 0 for none"
@@ -197,6 +209,7 @@ class RoundSettings(Settings):
             "pseudo_labels": "step",
             "stages": 1,
             "confidence": False,
+            "teach_gates": False,
             "ema_decay": 0.0,
             "mixed_precision": False,
             "joint_forward": False,

@@ -1,0 +1,45 @@
+"""Isotropic resampling between a tile's own resolution and the network's."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+
+def working_size(height: int, width: int, um_per_px: float, working: float) -> tuple[int, int]:
+    """Return the size in pixels of a tile at ``working`` um per px; at least 1 x 1."""
+    factor = um_per_px / working
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def resample_image(image: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
+    """Resample ``(H, W, 3)`` uint8 to ``(3, h, w)`` uint8 with an anti-aliased bilinear filter."""
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+    if tuple(tensor.shape[1:]) == size:
+        return tensor.contiguous()
+    resampled = functional.interpolate(
+        tensor[None].float(), size=size, mode="bilinear", antialias=True, align_corners=False
+    )[0]
+    return resampled.round().clamp(0, 255).to(torch.uint8)
+
+
+def resample_labels(labels: NDArray[np.uint16], size: tuple[int, int]) -> NDArray[np.int32]:
+    """Resample ``(H, W)`` instance ids to ``size`` by the nearest pixel centre."""
+    rows = _nearest_index(labels.shape[0], size[0])
+    columns = _nearest_index(labels.shape[1], size[1])
+    return labels[np.ix_(rows, columns)].astype(np.int32)
+
+
+def resample_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resample ``(K, h, w)`` float maps to ``size`` by bilinear interpolation."""
+    if tuple(maps.shape[1:]) == size:
+        return maps
+    return functional.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
+
+
+def _nearest_index(old: int, new: int) -> NDArray[np.intp]:
+    centres = (np.arange(new) + 0.5) * (old / new)
+    return np.minimum(centres.astype(np.intp), old - 1)

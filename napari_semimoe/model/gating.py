@@ -1,0 +1,30 @@
+"""The multi-gating network: one small gate per task mixes the experts' features.
+
+Source: method description section 2. A gate gives one weight per expert for a whole tile, so a
+tile has a task x expert table, not a map. Differs: settings ``scaled`` multiplies the softmax
+over hidden units by their number. As released, that softmax divides activations by about the
+number of units, which holds all gates at 1/3 (defect 8).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Gate(nn.Module):
+    """Weights of the experts for one task, from pooled features."""
+
+    def __init__(self, features: int, experts: int, *, scaled: bool, dropout: float = 0.1) -> None:
+        super().__init__()
+        hidden = features // 2
+        self.reduce = nn.Linear(features, hidden)
+        self.attention = nn.Linear(hidden, hidden)
+        self.choose = nn.Linear(hidden, experts)
+        self.dropout = nn.Dropout(dropout)
+        self.gain = float(hidden) if scaled else 1.0
+
+    def forward(self, pooled: Tensor) -> Tensor:  # (B, experts * w)
+        """Return ``(B, experts)`` weights that sum to 1."""
+        hidden = self.reduce(pooled).relu()
+        hidden = hidden * self.attention(hidden).softmax(dim=1) * self.gain
+        return self.choose(self.dropout(hidden)).softmax(dim=1)

@@ -1,0 +1,128 @@
+"""The Semi-MoE network: experts, gates, gated heads. Settings decide everything.
+
+Source: arXiv 2509.13834 and its method description, sections 1-2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_semimoe.core.errors import ShapeError
+from napari_semimoe.core.settings import ModelSettings
+from napari_semimoe.model.gating import Gate
+from napari_semimoe.model.tasks import TASKS
+from napari_semimoe.model.unet import SeparateExperts, SharedExperts
+
+STRIDE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class MoEOutputs:
+    """Logits by task name, and the gate table.
+
+    Attributes
+    ----------
+    experts, gated
+        ``(B, channels, H, W)`` logits: each expert's own head, and the gated head of each task.
+    gates
+        ``(B, task, expert)``, rows sum to 1, order as in the settings.
+    """
+
+    experts: dict[str, Tensor]
+    gated: dict[str, Tensor]
+    gates: Tensor
+
+    def sliced(self, part: slice) -> MoEOutputs:
+        """Return the outputs of some samples of the batch."""
+        return MoEOutputs(
+            {name: logits[part] for name, logits in self.experts.items()},
+            {name: logits[part] for name, logits in self.gated.items()},
+            self.gates[part],
+        )
+
+
+class SemiMoE(nn.Module):
+    """Three experts, one gate and one gated head per task.
+
+    The gated feature of a task is a weighted sum of the experts' features followed by a 1x1
+    convolution. Both are linear, so the convolution is applied to each expert first and the few
+    logits are mixed instead of the many features: the same numbers with far less memory traffic.
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.names: tuple[str, ...] = settings.experts
+        build = SeparateExperts if settings.architecture == "paper" else SharedExperts
+        self.backbone = build(settings.width, self.names)
+        channels = {name: TASKS[name].channels(settings.n_classes) for name in self.names}
+        self.expert_heads = nn.ModuleDict(
+            {name: nn.Conv2d(settings.width, count, 1) for name, count in channels.items()}
+        )
+        self.gated_heads = nn.ModuleDict(
+            {name: nn.Conv2d(settings.width, count, 1) for name, count in channels.items()}
+        )
+        features = settings.width * len(self.names)
+        scaled = settings.gate_attention == "scaled"
+        self.gates = nn.ModuleDict(
+            {name: Gate(features, len(self.names), scaled=scaled) for name in self.names}
+        )
+        mean, std = torch.tensor(settings.mean), torch.tensor(settings.std)
+        self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", std.view(1, 3, 1, 1), persistent=False)
+        self.apply(_initialise)
+
+    def forward(self, image: Tensor) -> MoEOutputs:
+        """Run experts, gates and heads.
+
+        Parameters
+        ----------
+        image
+            ``(B, 3, H, W)`` float in [0, 1] at the working resolution; H and W multiples of 16.
+
+        Raises
+        ------
+        ShapeError
+            If the batch has another shape.
+        """
+        _check_batch(image)
+        features = self.backbone((image - self.mean) / self.std)
+        gates = self._gate_table(features)
+        experts = {name: self.expert_heads[name](features[name]) for name in self.names}
+        return MoEOutputs(experts, self._gated(features, gates), gates)
+
+    def _gate_table(self, features: dict[str, Tensor]) -> Tensor:
+        with torch.autocast(next(iter(features.values())).device.type, enabled=False):
+            pooled = torch.cat([f.float().mean((2, 3)) for f in features.values()], dim=1)
+            return torch.stack([self.gates[name](pooled) for name in self.names], dim=1)
+
+    def _gated(self, features: dict[str, Tensor], gates: Tensor) -> dict[str, Tensor]:
+        weight = torch.cat([self.gated_heads[name].weight for name in self.names])
+        sizes = [self.gated_heads[name].out_channels for name in self.names]
+        expanded = gates.repeat_interleave(torch.tensor(sizes, device=gates.device), dim=1)
+        mixed = torch.cat([self.gated_heads[name].bias for name in self.names]).view(1, -1, 1, 1)
+        for index, name in enumerate(self.names):
+            logits = functional.conv2d(features[name], weight)  # (B, sum of sizes, H, W)
+            mixed = mixed + logits * expanded[:, :, index, None, None]
+        return dict(zip(self.names, mixed.split(sizes, dim=1), strict=True))
+
+
+def _check_batch(image: Tensor) -> None:
+    if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] % STRIDE or image.shape[3] % STRIDE:
+        raise ShapeError(
+            f"The network needs a (B, 3, H, W) batch with H and W multiples of {STRIDE}, got "
+            f"{tuple(image.shape)}. Pad the tile first."
+        )
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, a=0, mode="fan_in")
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)

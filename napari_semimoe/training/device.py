@@ -1,0 +1,66 @@
+"""Choice of processor, threads and number format."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from contextlib import AbstractContextManager
+
+import torch
+
+from napari_semimoe.core.errors import SettingsError
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn a device setting into a device of this machine.
+
+    Raises
+    ------
+    SettingsError
+        If a device is asked for by name and is not there.
+    """
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, there in present.items() if there))
+    if not present.get(name, False):
+        found = ", ".join(kind for kind, there in present.items() if there)
+        raise SettingsError(
+            f"The device must be one that this computer has ({found}), got '{name}'. Choose "
+            "'auto' or 'cpu'."
+        )
+    return torch.device(name)
+
+
+def set_threads(count: int) -> int:
+    """Set the processor threads; 0 leaves one core to the window. Return the number."""
+    threads = count or max(1, (os.cpu_count() or 1) - 1)
+    torch.set_num_threads(threads)
+    return threads
+
+
+def gains_from_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster than float32 here: GPUs and CPUs with instructions for it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type == "cpu":
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return False
+
+
+def autocast(device: torch.device, wanted: bool) -> AbstractContextManager[object]:
+    """Return a context in which convolutions use bfloat16 where that is faster."""
+    if wanted and gains_from_bfloat16(device):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def device_text(device: torch.device) -> str:
+    """Name a device for a person."""
+    if device.type == "cuda":
+        return f"GPU {torch.cuda.get_device_name(device)}"
+    return {"mps": "Apple GPU", "cpu": f"CPU, {torch.get_num_threads()} threads"}[device.type]

@@ -1,0 +1,115 @@
+"""Object instances from the three experts' maps. numpy and scikit-image only."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.measure import label
+from skimage.morphology import remove_small_holes, remove_small_objects
+from skimage.segmentation import watershed
+
+from napari_semimoe.core.errors import ShapeError
+from napari_semimoe.core.values import MAX_INSTANCE
+
+#: A seed is where the distance exceeds this share of its maximum in the object ...
+SEED_DEPTH = 0.35
+#: ... and the boundary expert sees no boundary.
+SEED_BOUNDARY = 0.5
+
+
+def to_instances(
+    foreground: NDArray[np.floating],
+    distance: NDArray[np.floating] | None,
+    boundary: NDArray[np.floating] | None,
+    *,
+    threshold: float = 0.5,
+    min_object_px: float = 0.0,
+    split_touching: bool = True,
+) -> NDArray[np.uint16]:
+    """Cut a foreground map into objects.
+
+    Objects that touch are split by a watershed on the distance map, from seeds that lie deep
+    inside and away from any predicted boundary. A seed smaller than ``min_object_px`` / 4 does
+    not split anything, so noise does not shatter an object.
+
+    Parameters
+    ----------
+    foreground
+        ``(H, W)`` probability in [0, 1].
+    distance
+        ``(H, W)`` signed distance in [-1, 1], positive inside; ``None`` to not use it.
+    boundary
+        ``(H, W)`` boundary probability in [0, 1]; ``None`` to not use it.
+    threshold
+        Foreground is at or above this.
+    min_object_px
+        Smaller objects and holes, in pixels, are removed.
+    split_touching
+        Whether to split at all.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)`` uint16 ids 1..N without gaps, 0 background.
+    """
+    _check_shapes(foreground, distance, boundary)
+    mask = _clean(foreground >= threshold, min_object_px)
+    if split_touching and distance is not None and mask.any():
+        seeds = _seeds(mask, distance, boundary, min_object_px / 4)
+        objects = watershed(-ndimage.gaussian_filter(distance, 1.0), seeds, mask=mask)
+        objects = _with_unseeded(objects, mask)
+    else:
+        objects = label(mask, connectivity=1)
+    objects = _drop_small(objects, min_object_px)
+    if objects.max() > MAX_INSTANCE:
+        raise ShapeError(
+            f"A tile may hold {MAX_INSTANCE} objects, got {objects.max()}. Raise the smallest "
+            "object size."
+        )
+    return objects.astype(np.uint16)
+
+
+def _clean(mask: NDArray[np.bool_], min_px: float) -> NDArray[np.bool_]:
+    size = int(min_px)
+    if size < 1:
+        return mask
+    mask = remove_small_holes(mask, max_size=size)
+    return remove_small_objects(mask, max_size=size)
+
+
+def _seeds(
+    mask: NDArray[np.bool_],
+    distance: NDArray[np.floating],
+    boundary: NDArray[np.floating] | None,
+    min_seed_px: float,
+) -> NDArray[np.int32]:
+    inside = mask if boundary is None else mask & (boundary < SEED_BOUNDARY)
+    parts = label(inside, connectivity=1)
+    depth = np.zeros(parts.max() + 1)
+    np.maximum.at(depth, parts.ravel(), distance.ravel())
+    deep = inside & (distance > SEED_DEPTH * depth[parts])
+    seeds = label(deep, connectivity=1)
+    return _drop_small(seeds, min_seed_px)
+
+
+def _with_unseeded(objects: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Keep parts of the mask that no seed reached as objects of their own."""
+    rest = label(mask & (objects == 0), connectivity=1)
+    return np.where(rest > 0, rest + objects.max(), objects)
+
+
+def _drop_small(objects: NDArray[np.integer], min_px: float) -> NDArray[np.int32]:
+    """Remove objects below ``min_px`` pixels and number the rest 1..N."""
+    sizes = np.bincount(objects.ravel())
+    keep = sizes >= max(1.0, min_px)
+    keep[0] = False
+    numbers = np.zeros(len(sizes), np.int32)
+    numbers[keep] = np.arange(1, keep.sum() + 1)
+    return numbers[objects]
+
+
+def _check_shapes(*maps: NDArray[np.floating] | None) -> None:
+    shapes = {m.shape for m in maps if m is not None}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+        raise ShapeError(f"All maps must have one (H, W) shape, got {sorted(shapes)}.")

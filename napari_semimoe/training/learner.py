@@ -1,0 +1,199 @@
+"""The network while it learns: optimiser, moving average, and one step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+
+from napari_semimoe.core.settings import RoundSettings
+from napari_semimoe.data.augment import Crops, change_colours, crop_batch
+from napari_semimoe.data.prepare import PreparedTile
+from napari_semimoe.data.sampling import draw, generator_for, stable_seed
+from napari_semimoe.data.targets import Targets, make_targets
+from napari_semimoe.model.checkpoint import copy_of
+from napari_semimoe.model.semi_moe import MoEOutputs, SemiMoE
+from napari_semimoe.model.weighting import AdaptiveLoss
+from napari_semimoe.training.device import autocast
+from napari_semimoe.training.mixing import swap_rectangles
+from napari_semimoe.training.pseudo import targets_from_maps, targets_from_outputs
+from napari_semimoe.training.schedule import ramp, rate_factor
+from napari_semimoe.training.step import TaskLosses, head_losses
+
+#: Learning rate of the adaptive loss's log-scales (released: Adam 0.05).
+_SCALE_RATE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class StepNumbers:
+    """Plain numbers of one step; names as in `StepReport`."""
+
+    total: float
+    losses: dict[str, float]
+    weights: dict[str, float]
+    gates: dict[str, float]
+    learning_rate: float
+
+
+class Learner:
+    """A network, its optimiser and the moving average of its weights."""
+
+    def __init__(self, model: SemiMoE, settings: RoundSettings, device: torch.device) -> None:
+        self.settings, self.device = settings, device
+        self.model = model.to(device, memory_format=torch.channels_last)
+        self.average = copy_of(model) if settings.ema_decay else None
+        self.adaptive = AdaptiveLoss(model.names).to(device)
+        self.optimisers = {
+            "model": _optimiser(settings, self.model),
+            "adaptive": torch.optim.Adam(self.adaptive.parameters(), lr=_SCALE_RATE),
+        }
+        self.last_losses: dict[str, float] = {}
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return what must be saved to go on later."""
+        found: dict[str, nn.Module] = {"model": self.model, "adaptive": self.adaptive}
+        return found | ({"average": self.average} if self.average is not None else {})
+
+    def teacher(self) -> SemiMoE:
+        """Return the network to predict with: the moving average if there is one, in eval mode."""
+        return (self.model if self.average is None else self.average).eval()
+
+    def step(
+        self,
+        labelled: Sequence[PreparedTile],
+        unlabelled: Sequence[PreparedTile],
+        step: int,
+        steps: int,
+        stage: int,
+    ) -> StepNumbers:
+        """Learn from one batch of each pool; ``stage`` -1 uses labelled tiles only."""
+        torch.manual_seed(stable_seed(self.settings.seed, "dropout", step))
+        rate = self._set_rate(step, steps)
+        taught = self._labelled_batch(labelled, step)
+        self.model.train()
+        if stage < 0 or not unlabelled or not self.settings.unlabelled_batch:
+            outputs = self._forward(taught[0])
+            losses = [self._supervised(outputs, taught[1])]
+        else:
+            losses, outputs = self._both(taught, self._unlabelled_batch(unlabelled, step))
+        self._learn(losses, step, ramp(self.settings, step, steps))
+        return self._numbers(losses, outputs, rate)
+
+    def _both(
+        self, taught: tuple[Tensor, Targets], untaught: tuple[Tensor, Targets | None]
+    ) -> tuple[list[TaskLosses], MoEOutputs]:
+        count = len(taught[0])
+        if self.settings.joint_forward:
+            outputs = self._forward(torch.cat([taught[0], untaught[0]]))
+            first, second = outputs.sliced(slice(count)), outputs.sliced(slice(count, None))
+        else:
+            first, second = self._forward(taught[0]), self._forward(untaught[0])
+        targets = untaught[1] or targets_from_outputs(
+            self.model, second, confidence=self.settings.confidence
+        )
+        unsupervised = head_losses(
+            second,
+            targets,
+            gated=self.settings.teach_gates,
+            entropy=self.settings.cross_entropy,
+        )
+        return [self._supervised(first, taught[1]), unsupervised], first
+
+    def _supervised(self, outputs: MoEOutputs, targets: Targets) -> TaskLosses:
+        return head_losses(outputs, targets, gated=True, entropy=self.settings.cross_entropy)
+
+    def _forward(self, image: Tensor) -> MoEOutputs:
+        with autocast(self.device, self.settings.mixed_precision):
+            return self.model(image.contiguous(memory_format=torch.channels_last))
+
+    def _learn(self, losses: list[TaskLosses], step: int, weight: float) -> None:
+        total = losses[0].combined(self.adaptive)
+        if len(losses) > 1:
+            total = total + weight * losses[1].combined(self.adaptive)
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        for optimiser in self.optimisers.values():
+            optimiser.step()
+        self._average(step)
+
+    def _numbers(self, losses: list[TaskLosses], outputs: MoEOutputs, rate: float) -> StepNumbers:
+        numbers = losses[0].numbers("labelled")
+        if len(losses) > 1:
+            numbers |= losses[1].numbers("unlabelled")
+        self.last_losses = numbers
+        return StepNumbers(
+            sum(numbers.values()), numbers, self.adaptive.weights(), _gate_means(outputs), rate
+        )
+
+    def _set_rate(self, step: int, steps: int) -> float:
+        rate = self.settings.learning_rate * rate_factor(self.settings, step, steps)
+        for group in self.optimisers["model"].param_groups:
+            group["lr"] = rate
+        return rate
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        if self.average is None:
+            return
+        decay = min(self.settings.ema_decay, (1 + step) / (10 + step))  # forget the start soon
+        for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+        for mean, value in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+    def _labelled_batch(self, tiles: Sequence[PreparedTile], step: int) -> tuple[Tensor, Targets]:
+        crops, generator = self._crops(tiles, self.settings.labelled_batch, step, "labelled")
+        assert crops.index is not None  # tiles of this pool carry masks
+        assert crops.maps is not None
+        classes = self.model.settings.n_classes
+        targets = make_targets(crops.index[:, 0], crops.maps, crops.index[:, 1], classes)
+        return change_colours(crops.image, self.settings.weak, generator), targets
+
+    def _unlabelled_batch(
+        self, tiles: Sequence[PreparedTile], step: int
+    ) -> tuple[Tensor, Targets | None]:
+        crops, generator = self._crops(tiles, self.settings.unlabelled_batch, step, "unlabelled")
+        targets = None
+        if crops.maps is not None:
+            targets = targets_from_maps(self.model, crops.maps, confidence=self.settings.confidence)
+        image = change_colours(crops.image, self.settings.strong, generator)
+        if targets is not None and self.settings.cutmix:
+            return swap_rectangles(image, targets, self.settings.cutmix, generator)
+        return image, targets
+
+    def _crops(
+        self, tiles: Sequence[PreparedTile], batch: int, step: int, pool: str
+    ) -> tuple[Crops, Generator]:
+        generator = generator_for(self.settings.seed, "augment", pool, step)
+        chosen = [tiles[i] for i in draw(len(tiles), batch, step, self.settings.seed, pool)]
+        settings = self.settings.weak if pool == "labelled" else self.settings.strong
+        return crop_batch(chosen, self.settings.crop_px, settings, generator), generator
+
+
+def _optimiser(settings: RoundSettings, model: SemiMoE) -> torch.optim.Optimizer:
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(
+            model.parameters(),
+            lr=settings.learning_rate,
+            momentum=0.9,
+            weight_decay=settings.weight_decay,
+        )
+    return torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+
+
+def _gate_means(outputs: MoEOutputs) -> dict[str, float]:
+    names = list(outputs.experts)
+    table = outputs.gates.detach().float().mean(0).cpu().tolist()
+    return {
+        f"{task}<-{expert}": table[t][e]
+        for t, task in enumerate(names)
+        for e, expert in enumerate(names)
+    }

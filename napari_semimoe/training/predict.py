@@ -1,0 +1,196 @@
+"""Predict a tile of any size, at its own resolution, with a checkpoint's network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from napari_semimoe.core.settings import PredictSettings
+from napari_semimoe.core.values import Prediction
+from napari_semimoe.data.resample import resample_image, resample_maps, working_size
+from napari_semimoe.model.checkpoint import load_checkpoint
+from napari_semimoe.model.semi_moe import SemiMoE
+from napari_semimoe.training.device import autocast, choose_device
+from napari_semimoe.training.instances import to_instances
+from napari_semimoe.training.views import activated_maps, averaged, map_slices, padded_run
+
+#: Distance (share of the largest in a tile) at which the distance expert is sure of its side.
+_SURE_DISTANCE = 0.15
+
+
+class Predictor:
+    """A network ready to predict.
+
+    A tile is resampled to the working resolution, mirrored up to a multiple of 16 px, run in one
+    piece or in overlapping windows blended with a Gaussian, and everything comes back at the
+    tile's own size.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode or not: it is switched to it and moved to the device.
+    settings
+        Device, windows, flips, threshold and object size.
+    """
+
+    def __init__(self, model: SemiMoE, settings: PredictSettings) -> None:
+        self.settings = settings
+        self._device = choose_device(settings.device)
+        self.model = model.to(self._device, memory_format=torch.channels_last).eval()
+        self._slices = map_slices(model)
+
+    @property
+    def device(self) -> str:
+        """Kind of device: ``cpu``, ``cuda`` or ``mps``."""
+        return self._device.type
+
+    def predict(self, image: NDArray[np.uint8], um_per_px: float) -> Prediction:
+        """Predict one tile.
+
+        Parameters
+        ----------
+        image
+            ``(H, W, 3)`` uint8 RGB, any size from 1 x 1.
+        um_per_px
+            Microns per pixel of the tile.
+
+        Returns
+        -------
+        Prediction
+            Everything at the tile's native size.
+        """
+        size = working_size(*image.shape[:2], um_per_px, self.model.settings.um_per_px)
+        maps = self._maps(resample_image(image, size))
+        gates = self._part(maps, "gates", "").mean((1, 2)).reshape(len(self.model.names), -1)
+        native = resample_maps(maps, image.shape[:2])
+        return self._assemble(native, gates, um_per_px)
+
+    def foreground(self, image: NDArray[np.uint8], um_per_px: float) -> NDArray[np.float32]:
+        """Return only the gated foreground probability, ``(H, W)`` float32: for validation."""
+        size = working_size(*image.shape[:2], um_per_px, self.model.settings.um_per_px)
+        background = self._part(self._maps(resample_image(image, size)), "gated", "segmentation")
+        return 1 - resample_maps(background[:1], image.shape[:2])[0].numpy()
+
+    def _maps(self, image: Tensor) -> Tensor:
+        batch = (image[None].to(self._device).float() / 255).contiguous(
+            memory_format=torch.channels_last
+        )
+        views = 8 if self.settings.flips else 1
+        window = self.settings.window_px
+        with torch.inference_mode(), autocast(self._device, True):
+            if max(image.shape[1:]) <= window:
+                maps = averaged(lambda x: padded_run(self._run, x), batch, views)
+            else:
+                maps = averaged(self._windows, batch, views)
+        return maps[0].float().cpu()
+
+    def _run(self, batch: Tensor) -> Tensor:
+        return activated_maps(self.model, batch)
+
+    def _windows(self, batch: Tensor) -> Tensor:
+        from monai.inferers import sliding_window_inference  # slow to import; large tiles only
+
+        window = self.settings.window_px
+        return padded_run(
+            lambda x: sliding_window_inference(
+                x,
+                roi_size=tuple(min(window, side) for side in x.shape[2:]),
+                sw_batch_size=1,
+                predictor=self._run,
+                overlap=self.settings.overlap,
+                mode="gaussian",
+            ),
+            batch,
+        )
+
+    def _part(self, maps: Tensor, group: str, name: str) -> Tensor:
+        return maps[self._slices[group, name]]
+
+    def _group(self, maps: Tensor, group: str) -> dict[str, NDArray[np.float32]]:
+        return {
+            name: as_shown(name, self._part(maps, group, name).numpy()) for name in self.model.names
+        }
+
+    def _assemble(self, maps: Tensor, gates: Tensor, um_per_px: float) -> Prediction:
+        experts, gated = self._group(maps, "experts"), self._group(maps, "gated")
+        probabilities = self._part(maps, "gated", "segmentation").numpy()
+        instances = to_instances(
+            gated["segmentation"],
+            gated.get("distance"),
+            gated.get("boundary"),
+            threshold=self.settings.threshold,
+            min_object_px=self.settings.min_object_um2 / um_per_px**2,
+            split_touching=self.settings.split_touching,
+        )
+        return Prediction(
+            experts=experts,
+            gated=gated,
+            class_probabilities=probabilities,
+            instances=instances,
+            classes=classes_of(instances, probabilities),
+            disagreement=disagreement(experts, self.settings.threshold),
+            gates=gates.numpy(),
+            expert_names=self.model.names,
+        )
+
+
+def load_predictor(weights: Path, settings: PredictSettings) -> Predictor:
+    """Load a checkpoint for prediction; see `load_checkpoint` for what is refused."""
+    model, _ = load_checkpoint(weights)
+    return Predictor(model, settings)
+
+
+def as_shown(name: str, activated: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Reduce a task's activated channels ``(K, H, W)`` to the one map that a person sees.
+
+    Segmentation: probability of not being background. Distance: as it is. Boundary: probability.
+    """
+    if name == "segmentation":
+        return 1 - activated[0]
+    return activated[-1]
+
+
+def classes_of(instances: NDArray[np.uint16], probabilities: NDArray[np.float32]) -> dict[int, int]:
+    """Return the most likely foreground class of each instance; ``(C, H, W)`` probabilities."""
+    ids = np.arange(1, int(instances.max()) + 1)
+    if not len(ids):
+        return {}
+    means = np.stack([np.atleast_1d(ndimage.mean(p, instances, ids)) for p in probabilities[1:]])
+    return dict(zip(ids.tolist(), (means.argmax(0) + 1).tolist(), strict=True))
+
+
+def disagreement(
+    experts: Mapping[str, NDArray[np.float32]], threshold: float
+) -> NDArray[np.float32]:
+    """Measure per pixel how far the experts contradict each other.
+
+    Parameters
+    ----------
+    experts
+        Shown maps ``(H, W)`` by task.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)`` float32 in [0, 1]. The larger of two contradictions: segmentation against
+        the side that the distance expert puts the pixel on; and the boundary expert against the
+        ring of 2 px around the segmentation's objects, smoothed by 2 px so that a boundary which
+        is merely shifted by a pixel counts little.
+    """
+    foreground = experts["segmentation"]
+    result = np.zeros_like(foreground)
+    if "distance" in experts:
+        side = np.clip(experts["distance"] / _SURE_DISTANCE, -1, 1) / 2 + 0.5
+        result = np.maximum(result, np.abs(foreground - side))
+    if "boundary" in experts:
+        mask = foreground >= threshold
+        ring = ndimage.binary_dilation(mask, iterations=2) & ~mask
+        shift = ndimage.gaussian_filter(experts["boundary"] - ring.astype(np.float32), 2.0)
+        result = np.maximum(result, np.abs(shift))
+    return np.clip(result, 0, 1).astype(np.float32)

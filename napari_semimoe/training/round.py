@@ -1,0 +1,283 @@
+"""One round: labelled and unlabelled steps from a base model to a new checkpoint.
+
+The number of steps is decided once, before the first step, from the time budget and a timed
+trial step on a copy; it is stored, so the same seed with ``max_steps`` gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_semimoe.core.checkpoint_info import read_info
+from napari_semimoe.core.errors import SettingsError
+from napari_semimoe.core.reports import Observer, RoundReport, StepReport, ValidationReport
+from napari_semimoe.core.settings import ModelSettings, RoundSettings
+from napari_semimoe.data.prepare import PreparedTile, prepare
+from napari_semimoe.data.sampling import stable_seed
+from napari_semimoe.model.checkpoint import copy_of, describe, load_checkpoint, save_checkpoint
+from napari_semimoe.model.semi_moe import SemiMoE
+from napari_semimoe.training.device import choose_device, device_text, set_threads
+from napari_semimoe.training.learner import Learner, StepNumbers
+from napari_semimoe.training.pseudo import pseudo_maps
+from napari_semimoe.training.schedule import stage_of, steps_in_budget
+from napari_semimoe.training.source import PatchSource, data_hash
+from napari_semimoe.training.state import (
+    Progress,
+    clear_state,
+    load_pseudo,
+    load_state,
+    save_pseudo,
+    save_state,
+)
+from napari_semimoe.training.validate import validate
+
+WEIGHTS = "model.safetensors"
+_TRIAL_STEPS = 3
+
+
+def run_round(
+    source: PatchSource,
+    settings: RoundSettings,
+    *,
+    model: ModelSettings,
+    base: Path | None,
+    out_dir: Path,
+    observer: Observer,
+) -> RoundReport:
+    """Train, and write ``out_dir/model.safetensors`` and ``out_dir/log.jsonl``.
+
+    Parameters
+    ----------
+    source
+        The tiles. No unlabelled tiles are needed; at least one labelled tile is.
+    model
+        The network to build when there is no base.
+    base
+        Checkpoint to start from; ``None`` starts from random weights.
+    out_dir
+        The round's folder. If it holds the state of an interrupted round with the same
+        settings and data, the round goes on from there, to the same numbers.
+    observer
+        Hears ``started``, ``stage``, ``step`` and ``validation``, and may stop the round at a
+        step; the state is then saved.
+
+    Raises
+    ------
+    SettingsError
+        If there is no labelled tile.
+    CheckpointError, StorageError
+        If the base cannot be read or the folder cannot be written.
+    """
+    return _Round(source, settings, model, base, Path(out_dir), observer).run()
+
+
+class _Round:
+    def __init__(
+        self,
+        source: PatchSource,
+        settings: RoundSettings,
+        model: ModelSettings,
+        base: Path | None,
+        out_dir: Path,
+        observer: Observer,
+    ) -> None:
+        _check(source)
+        out_dir.mkdir(parents=True, exist_ok=True)
+        self.source, self.settings, self.base = source, settings, base
+        self.out_dir, self.observer = out_dir, observer
+        self.device = choose_device(settings.device)
+        set_threads(settings.threads)
+        torch.manual_seed(stable_seed(settings.seed, "weights"))
+        self.model_settings = read_info(base).model if base else model
+        network = load_checkpoint(base)[0] if base else SemiMoE(model)
+        self.labelled = self._prepare(source.labelled)
+        self.unlabelled = self._prepare(source.unlabelled) if settings.unlabelled_batch else []
+        self.learner = Learner(network, settings, self.device)
+        self.seconds_per_step = 0.0
+        self.started = time.monotonic()
+
+    def run(self) -> RoundReport:
+        """Run all steps that are left."""
+        progress = self._resume() or self._plan()
+        base_score = self._validate(0) if self.base else None
+        with (self.out_dir / "log.jsonl").open("a", encoding="utf-8") as self.log:
+            done = self._steps(progress)
+            score = self._validate(done) if done == progress.steps else None
+        return self._finish(done, progress.steps, base_score, score)
+
+    def _steps(self, progress: Progress) -> int:
+        stage = progress.stage
+        if stage >= 0:
+            self._pseudo_labels(stage)
+        for step in range(progress.step, progress.steps):
+            if self.observer.should_stop():
+                self._save(step, progress.steps, stage)
+                return step
+            if stage_of(self.settings, step, progress.steps) != stage:
+                stage = stage_of(self.settings, step, progress.steps)
+                self._pseudo_labels(stage)
+                self._save(step, progress.steps, stage)
+            started = time.monotonic()
+            numbers = self.learner.step(self.labelled, self.unlabelled, step, progress.steps, stage)
+            self._count(time.monotonic() - started)
+            self._report(numbers, step + 1, progress.steps, stage)
+            if (step + 1) % self.settings.validate_every == 0 and step + 1 < progress.steps:
+                self._validate(step + 1)
+                self._save(step + 1, progress.steps, stage)
+        return progress.steps
+
+    def _pseudo_labels(self, stage: int) -> None:
+        """Make the stage's pseudo-labels, or read them again after an interruption."""
+        if not self.unlabelled or self.settings.pseudo_labels != "stage":
+            return
+        text = f"Making pseudo-labels of {len(self.unlabelled)} unlabelled tiles"
+        self._tell("stage", {"stage": stage + 1, "stages": self.settings.stages, "text": text})
+        kept = load_pseudo(self.out_dir, stage)
+        if kept is None:
+            teacher = self.learner.teacher()
+            kept = {tile.name: self._pseudo(teacher, tile) for tile in self.unlabelled}
+            save_pseudo(self.out_dir, stage, kept)
+        self.unlabelled = [
+            tile.with_maps(kept[tile.name].to(self.device)) for tile in self.unlabelled
+        ]
+
+    def _pseudo(self, teacher: SemiMoE, tile: PreparedTile) -> Tensor:
+        return pseudo_maps(
+            teacher,
+            tile,
+            self.device,
+            views=self.settings.pseudo_views,
+            mixed=self.settings.mixed_precision,
+        )
+
+    def _plan(self) -> Progress:
+        """Decide the number of steps, timing trial steps on a copy where minutes decide."""
+        steps = self.settings.max_steps
+        if not steps:
+            trial = Learner(copy_of(self.learner.model), self.settings, self.device)
+            tiles = self.unlabelled
+            took = pseudo = 0.0
+            if tiles and self.settings.pseudo_labels == "stage":
+                self._pseudo(trial.teacher(), tiles[0])  # the first run is slower
+                pseudo = _timed(lambda: self._pseudo(trial.teacher(), tiles[0])) * len(tiles)
+                first = self._pseudo(trial.teacher(), tiles[0]).to(self.device)
+                tiles = [tiles[0].with_maps(first)]
+            for number in range(_TRIAL_STEPS):
+                took = _timed(lambda n=number: trial.step(self.labelled, tiles, n, 100, 0))
+            looks = _timed(lambda: self._score(trial.teacher(), 0))
+            steps = steps_in_budget(self.settings, took, pseudo, looks)
+            torch.manual_seed(stable_seed(self.settings.seed, "weights"))
+        self._tell("started", {"steps": steps, "device": device_text(self.device)})
+        return Progress(0, steps, -1)
+
+    def _resume(self) -> Progress | None:
+        progress = load_state(self.out_dir, self.learner.modules(), self.learner.optimisers)
+        if progress is not None:
+            self._tell("started", {"steps": progress.steps, "device": device_text(self.device)})
+        return progress
+
+    def _save(self, step: int, steps: int, stage: int) -> None:
+        save_state(
+            self.out_dir,
+            Progress(step, steps, stage),
+            self.learner.modules(),
+            self.learner.optimisers,
+        )
+
+    def _prepare(self, names: Sequence[str]) -> list[PreparedTile]:
+        return [
+            prepare(self.source.read(name), self.model_settings).to(self.device) for name in names
+        ]
+
+    def _count(self, seconds: float) -> None:
+        old = self.seconds_per_step
+        self.seconds_per_step = seconds if not old else 0.9 * old + 0.1 * seconds
+
+    def _report(self, numbers: StepNumbers, step: int, steps: int, stage: int) -> None:
+        batch = self.settings.labelled_batch + (
+            self.settings.unlabelled_batch if self.unlabelled else 0
+        )
+        report = StepReport(
+            step=step,
+            steps=steps,
+            stage=stage + 1,
+            total=numbers.total,
+            losses=numbers.losses,
+            weights=numbers.weights,
+            gates=numbers.gates,
+            learning_rate=numbers.learning_rate,
+            seconds_left=self.seconds_per_step * (steps - step),
+            images_per_second=batch / max(self.seconds_per_step, 1e-9),
+        ).to_json()
+        self.log.write(json.dumps({"event": "step", **report}) + "\n")
+        self._tell("step", report)
+
+    def _validate(self, step: int) -> ValidationReport | None:
+        report = self._score(self.learner.teacher(), step)
+        if report is not None:
+            self._tell("validation", report.to_json())
+        return report
+
+    def _score(self, model: SemiMoE, step: int) -> ValidationReport | None:
+        return validate(model, self.source, self.settings.device, step)
+
+    def _finish(
+        self,
+        done: int,
+        steps: int,
+        base_score: ValidationReport | None,
+        score: ValidationReport | None,
+    ) -> RoundReport:
+        seconds = time.monotonic() - self.started
+        content = data_hash(self.source)
+        info = describe(
+            self.learner.model,
+            step=done,
+            data_hash=content,
+            base=self.base.name if self.base else "",
+            training=self.settings.model_dump(mode="json"),
+        )
+        path = self.out_dir / WEIGHTS
+        finished = done == steps
+        if finished:
+            save_checkpoint(path, self.learner.teacher(), info)
+            clear_state(self.out_dir)
+        return RoundReport(
+            steps=done,
+            seconds=seconds,
+            labelled=len(self.source.labelled),
+            unlabelled=len(self.source.unlabelled),
+            validation=score,
+            base_validation=base_score,
+            weights=str(path) if finished else "",
+            cancelled=not finished,
+            device=device_text(self.device),
+            data_hash=content,
+            final_losses=self.learner.last_losses,
+        )
+
+    def _tell(self, name: str, data: Mapping[str, Any]) -> None:
+        self.observer.report(name, data)
+
+
+def _check(source: PatchSource) -> None:
+    if not source.labelled:
+        raise SettingsError(
+            "A round needs at least one labelled or curated tile, got none. Correct and accept a "
+            "tile first."
+        )
+
+
+def _timed(call: Callable[[], object]) -> float:
+    started = time.monotonic()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.monotonic() - started

@@ -1,0 +1,135 @@
+"""A round's state on disk, so that it can go on to the same numbers after an interruption.
+
+Two files, both safetensors: ``state.safetensors`` (weights, moving average, optimiser) is
+replaced whole at every save; ``pseudo.safetensors`` holds the pseudo-labels of the present stage.
+No random state is stored: random numbers depend on seed and step alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from napari_semimoe.core.errors import StorageError
+
+_STATE, _PSEUDO = "state.safetensors", "pseudo.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a round is: steps done, steps in all, present stage (-1 before the first)."""
+
+    step: int
+    steps: int
+    stage: int
+
+
+def save_state(
+    folder: Path,
+    progress: Progress,
+    modules: Mapping[str, nn.Module],
+    optimisers: Mapping[str, Optimizer],
+) -> None:
+    """Write the state; the older one stays until the new one is whole."""
+    tensors = {
+        f"{name}/{key}": value
+        for name, module in modules.items()
+        for key, value in module.state_dict().items()
+    }
+    for name, optimiser in optimisers.items():
+        tensors |= _optimiser_tensors(name, optimiser)
+    words = json.dumps({"step": progress.step, "steps": progress.steps, "stage": progress.stage})
+    _write(folder / _STATE, tensors, {"progress": words})
+
+
+def load_state(
+    folder: Path, modules: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer]
+) -> Progress | None:
+    """Restore the state in place; ``None`` if there is none to go on from."""
+    path = folder / _STATE
+    if not path.is_file():
+        return None
+    with safe_open(path, "pt") as file:
+        progress = Progress(**json.loads(file.metadata()["progress"]))
+    tensors = load_file(path)
+    for name, module in modules.items():
+        start = f"{name}/"
+        module.load_state_dict(
+            {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+        )
+    for name, optimiser in optimisers.items():
+        _restore_optimiser(name, optimiser, tensors)
+    return progress
+
+
+def save_pseudo(folder: Path, stage: int, maps: Mapping[str, Tensor]) -> None:
+    """Keep the pseudo-label maps of a stage."""
+    _write(folder / _PSEUDO, dict(maps), {"stage": str(stage)})
+
+
+def load_pseudo(folder: Path, stage: int) -> dict[str, Tensor] | None:
+    """Return the maps of ``stage``, or ``None`` if they were not kept."""
+    path = folder / _PSEUDO
+    if not path.is_file():
+        return None
+    with safe_open(path, "pt") as file:
+        if file.metadata()["stage"] != str(stage):
+            return None
+    return load_file(path)
+
+
+def clear_state(folder: Path) -> None:
+    """Remove what only an unfinished round needs."""
+    for name in (_STATE, _PSEUDO):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _optimiser_tensors(name: str, optimiser: Optimizer) -> dict[str, Tensor]:
+    found = {}
+    for index, values in optimiser.state_dict()["state"].items():
+        for key, value in values.items():
+            if value is not None:
+                found[f"optimiser/{name}/{index}/{key}"] = torch.as_tensor(value)
+    return found
+
+
+def _restore_optimiser(name: str, optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for path, value in tensors.items():
+        if path.startswith(f"optimiser/{name}/"):
+            index, key = path.split("/")[2:]
+            state.setdefault(int(index), {})[key] = _laid_out_as(parameters[int(index)], value)
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """Give a tensor the parameter's memory layout: another layout rounds differently."""
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    temporary = path.with_suffix(".partial")
+    clean = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    try:
+        save_file(clean, temporary, metadata=metadata)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"The round's state could not be written to {path.parent} ({error}). Free some "
+            "space there; the present model and all annotations are untouched."
+        ) from error
