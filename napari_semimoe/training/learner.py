@@ -43,7 +43,7 @@ class Learner:
     def __init__(self, model: SemiMoE, settings: RoundSettings, device: torch.device) -> None:
         self.settings, self.device = settings, device
         self.model = model.to(device, memory_format=torch.channels_last)
-        self.average = copy_of(model) if settings.ema_decay else None
+        self.average = copy_of(self.model) if settings.ema_decay else None
         self.adaptive = AdaptiveLoss(model.names).to(device)
         self.optimisers = {
             "model": _optimiser(settings, self.model),
