@@ -1,0 +1,171 @@
+"""zarr arrays on disk: written whole or not at all, readable without a project."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semimoe.core.errors import ProjectFormatError
+from napari_semimoe.core.values import Box, Prediction
+from napari_semimoe.project.disk import discard, publish, temporary_beside
+
+if TYPE_CHECKING:
+    import zarr
+
+#: Side of a file's block in pixels: one file per default tile, so few files are flushed.
+FILE_PX = 2048
+#: Side of the smallest block that is read by itself.
+CHUNK_PX = 512
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array under a new name: complete and flushed, or absent.
+
+    Parameters
+    ----------
+    path
+        New folder, usually ``*.zarr``; its parent exists.
+    array
+        ``(H, W)`` or ``(H, W, C)``, any numeric or boolean dtype.
+    """
+    with _written_whole(Path(path)) as temporary:
+        _create(str(temporary), array, pixel_axis=0)
+
+
+def read_array(path: Path, box: Box | None = None) -> NDArray[Any]:
+    """Read an array, or the part of it inside ``box`` (level-0 pixels).
+
+    Raises
+    ------
+    ProjectFormatError
+        If the array is missing, incomplete or damaged.
+    """
+    with _damage_in_words(Path(path)):
+        array = _open(str(path))
+        return np.asarray(array[box.slices] if box is not None else array[...])
+
+
+def write_prediction(path: Path, prediction: Prediction) -> None:
+    """Write a prediction under a new name: complete and flushed, or absent.
+
+    Maps are kept as 16-bit floats: steps of 0.0005 near 1, half the space of 32 bits.
+    """
+    import zarr
+
+    names = tuple(prediction.experts)
+    maps = [prediction.experts[name] for name in names]
+    maps += [prediction.gated[name] for name in prediction.gated]
+    maps += [*prediction.class_probabilities, prediction.disagreement]
+    with _written_whole(Path(path)) as temporary:
+        group = zarr.open_group(str(temporary), mode="w")
+        _create(f"{temporary}/maps", np.stack(maps).astype(np.float16), pixel_axis=1)
+        _create(f"{temporary}/instances", prediction.instances, pixel_axis=0)
+        group.attrs.update(
+            {
+                "experts": list(names),
+                "gated": list(prediction.gated),
+                "class_count": len(prediction.class_probabilities),
+                "classes": {str(key): int(value) for key, value in prediction.classes.items()},
+                "gates": np.asarray(prediction.gates, dtype=float).tolist(),
+                "expert_names": list(prediction.expert_names),
+            }
+        )
+
+
+def read_prediction(path: Path) -> Prediction:
+    """Read what `write_prediction` wrote.
+
+    Raises
+    ------
+    ProjectFormatError
+        If it is missing, incomplete or damaged.
+    """
+    import zarr
+
+    with _damage_in_words(Path(path)):
+        about = dict(zarr.open_group(str(path), mode="r").attrs)
+        maps = iter(np.asarray(_open(f"{path}/maps")[...]).astype(np.float32))
+        return Prediction(
+            experts={name: next(maps) for name in about["experts"]},
+            gated={name: next(maps) for name in about["gated"]},
+            class_probabilities=np.stack([next(maps) for _ in range(about["class_count"])]),
+            instances=np.asarray(_open(f"{path}/instances")[...]),
+            classes={int(key): value for key, value in about["classes"].items()},
+            disagreement=next(maps),
+            gates=np.asarray(about["gates"], dtype=np.float32),
+            expert_names=tuple(about["expert_names"]),
+        )
+
+
+@contextlib.contextmanager
+def _written_whole(path: Path) -> Iterator[Path]:
+    temporary = temporary_beside(path)
+    try:
+        yield temporary
+        publish(temporary, path)
+    except BaseException:
+        discard(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def _damage_in_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, StopIteration) as error:
+        raise ProjectFormatError(
+            f"The stored array {path.name} is missing or damaged "
+            f"({error or type(error).__name__}). Restore {path} from a backup of the project."
+        ) from error
+
+
+def _create(path: str, array: NDArray[Any], *, pixel_axis: int) -> None:
+    import zarr
+    from zarr.codecs import ZstdCodec
+
+    chunk, shard = _blocks(array.shape, pixel_axis)
+    target = zarr.create_array(
+        path,
+        shape=array.shape,
+        dtype=array.dtype,
+        chunks=chunk,
+        shards=shard,
+        compressors=ZstdCodec(level=1),
+        # an absent file must mean damage, never "all background"
+        config={"write_empty_chunks": True},
+    )
+    target[...] = array
+
+
+def _blocks(shape: tuple[int, ...], pixel_axis: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    pixels = (pixel_axis, pixel_axis + 1)
+
+    def sides(of: Callable[[int], int], other: Callable[[int], int]) -> tuple[int, ...]:
+        return tuple(of(size) if axis in pixels else other(size) for axis, size in enumerate(shape))
+
+    # one map per chunk when maps are stacked before the pixels, all channels when after them
+    chunk = sides(lambda size: min(size, CHUNK_PX), lambda size: 1 if pixel_axis else size)
+    # a file holds whole chunks
+    shard = sides(
+        lambda size: FILE_PX if size >= FILE_PX else -(-size // CHUNK_PX) * min(size, CHUNK_PX),
+        lambda size: size,
+    )
+    return chunk, shard
+
+
+def _open(path: str) -> zarr.Array:
+    import zarr
+
+    array = zarr.open_array(path, mode="r")
+    files = sum(1 for part in Path(path, "c").rglob("*") if part.is_file())
+    sides = array.shards or array.chunks
+    expected = math.prod(-(-size // side) for size, side in zip(array.shape, sides, strict=True))
+    if files != expected:
+        raise OSError(f"{expected - files} of {expected} parts are gone")
+    return array

@@ -1,0 +1,196 @@
+"""Which files of a folder are images, which are their masks, and whose tissue they show."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_semimoe.core.errors import ImageReadError, StorageError
+from napari_semimoe.project.images import SUFFIXES, read_image
+
+#: Endings of a mask's name that lies beside its image.
+MASK_ENDINGS = ("_anno", "_mask", "_masks", "_label", "_labels", "-mask", "-labels", ".labels")
+MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "anno", "gt")
+IMAGE_FOLDERS = ("images", "image", "img", "tiles")
+
+#: The GlaS images were scanned at 20x, 0.62 microns per pixel (challenge description, 2015).
+GLAS_UM_PER_PX = 0.62
+GLAS_TABLE = "Grade.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFiles:
+    """Images of a folder with what lies beside them.
+
+    Attributes
+    ----------
+    images
+        Image files by name.
+    masks
+        Mask file of an image; images without one are absent.
+    patients
+        Patient of an image where a table says it.
+    um_per_px
+        Microns per pixel that the folder's layout implies, or None.
+    layout
+        "GlaS" or "folder".
+    notes
+        Sentences about files that were left out.
+    """
+
+    images: tuple[Path, ...]
+    masks: Mapping[Path, Path] = field(default_factory=dict)
+    patients: Mapping[Path, str] = field(default_factory=dict)
+    um_per_px: float | None = None
+    layout: str = "folder"
+    notes: tuple[str, ...] = ()
+
+    def known_um_per_px(self) -> float | None:
+        """Microns per pixel of the layout or of the first image that says it; None: ask."""
+        if self.um_per_px is not None:
+            return self.um_per_px
+        for path in self.images[:1]:
+            try:
+                return read_image(path).um_per_px
+            except ImageReadError:
+                return None
+        return None
+
+
+def find_files(folder: Path, masks: Path | None = None) -> FoundFiles:
+    """Look through a folder.
+
+    Parameters
+    ----------
+    folder
+        Holds images, or an ``images`` folder with them.
+    masks
+        Folder of masks named as the images; where it is not given, masks are looked for beside
+        the images (``NAME_anno``, ``NAME_mask``, ...) and in a folder such as ``masks``.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be read.
+    ImageReadError
+        If it holds no image.
+    """
+    folder = Path(folder)
+    files = list_images(folder)
+    place = folder
+    if not files:
+        place, files = _images_folder(folder)
+    if masks is None:
+        masks = next((folder / name for name in MASK_FOLDERS if (folder / name).is_dir()), None)
+    found = pair_files(files, masks)
+    if not found.images:
+        raise _no_image(folder)
+    table = _glas_table(place)
+    if not table:
+        return found
+    return dataclasses.replace(
+        found,
+        patients={path: table[path.stem] for path in found.images if path.stem in table},
+        um_per_px=GLAS_UM_PER_PX,
+        layout="GlaS",
+    )
+
+
+def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
+    """Tell masks from images by their names and pair them.
+
+    Parameters
+    ----------
+    files
+        Images, perhaps with masks among them (``NAME_anno`` with ``NAME``).
+    masks
+        Folder of masks named as the images; it wins over masks among ``files``.
+    """
+    stems = {path.stem.lower() for path in files}
+    beside = {path: name for path in files if (name := _image_name(path)) in stems}
+    elsewhere = list_images(masks) if masks is not None else []
+    by_name = {name: path for path, name in beside.items()}
+    by_name |= {_image_name(path) or path.stem.lower(): path for path in elsewhere}
+    by_name |= {path.stem.lower(): path for path in elsewhere}
+    images = tuple(path for path in files if path not in beside)
+    pairs = {path: by_name[path.stem.lower()] for path in images if path.stem.lower() in by_name}
+    return FoundFiles(images, pairs, notes=_left_over(elsewhere, pairs))
+
+
+def _left_over(masks: Sequence[Path], pairs: Mapping[Path, Path]) -> tuple[str, ...]:
+    used = set(pairs.values())
+    alone = [path.name for path in masks if path not in used]
+    if not alone:
+        return ()
+    return (f"{len(alone)} masks match no image by name and were left out (first: {alone[0]}).",)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the image files directly in a folder, by name."""
+    try:
+        entries = sorted(folder.iterdir(), key=_natural)
+        return [path for path in entries if path.suffix.lower() in SUFFIXES and _is_file(path)]
+    except FileNotFoundError as error:
+        raise StorageError(f"The folder {folder} does not exist. Check its path.") from error
+    except NotADirectoryError as error:
+        raise StorageError(f"{folder} is a file, not a folder. Choose a folder.") from error
+    except OSError as error:
+        raise StorageError(
+            f"The folder {folder} cannot be read ({error.strerror}). Check your rights to it, "
+            "or copy it to a place that you may read."
+        ) from error
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    parts = re.split(r"(\d+)", path.name.lower())
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts], path.name
+
+
+def _images_folder(folder: Path) -> tuple[Path, list[Path]]:
+    for name in IMAGE_FOLDERS:
+        if (folder / name).is_dir() and (files := list_images(folder / name)):
+            return folder / name, files
+    raise _no_image(folder)
+
+
+def _no_image(folder: Path) -> ImageReadError:
+    below = sum(1 for path in folder.iterdir() if path.is_dir())
+    hint = "Choose another."
+    if below:
+        hint = f"Its {below} sub-folders are not searched; choose one of them."
+    return ImageReadError(f"The folder {folder} holds no image (png, jpg, bmp, tif or svs). {hint}")
+
+
+def _image_name(path: Path) -> str | None:
+    """Return the name of the image whose mask this file is by its ending, else None."""
+    stem = path.stem.lower()
+    for ending in MASK_ENDINGS:
+        if stem.endswith(ending) and len(stem) > len(ending):
+            return stem[: -len(ending)]
+    return None
+
+
+def _glas_table(folder: Path) -> dict[str, str]:
+    """Return patient by image name from the GlaS challenge's table; empty where it is absent."""
+    try:
+        with (folder / GLAS_TABLE).open(newline="", encoding="utf-8-sig") as file:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, csv.Error) as error:
+        raise ImageReadError(
+            f"{folder / GLAS_TABLE} cannot be read as a table ({error}). Repair or remove it."
+        ) from error
+    head = [cell.lower() for cell in rows[0]] if rows else []
+    if "name" not in head or "patient id" not in head:
+        return {}
+    name, patient = head.index("name"), head.index("patient id")
+    return {row[name]: row[patient] for row in rows[1:] if len(row) > max(name, patient)}

@@ -1,0 +1,96 @@
+"""Writing so that what was said to be stored is stored, and saying in words when it is not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from napari_semimoe.core.errors import StorageError
+
+#: Marks files and folders that are being written; swept when a project is opened.
+TEMPORARY = ".tmp-"
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space and try again",
+    errno.EDQUOT: "your disk quota is used up; free some space and try again",
+    errno.EROFS: "the disk is read-only; choose a place that can be written",
+    errno.EACCES: "writing is not permitted there; choose a place that can be written",
+    errno.EPERM: "writing is not permitted there; choose a place that can be written",
+    errno.ENOENT: "the folder is gone; reconnect the disk or reopen the project",
+    errno.EIO: "the disk reported an error; check it before going on",
+}
+
+
+def storage_error(what: str, error: OSError) -> StorageError:
+    """Put a refusal of the disk in words."""
+    reason = _REASONS.get(error.errno or 0, f"the system says '{error.strerror or error}'")
+    return StorageError(f"{what} could not be stored: {reason}. What was stored before is safe.")
+
+
+@contextmanager
+def storing(what: str) -> Iterator[None]:
+    """Turn an `OSError` of the block into a `StorageError` that names ``what``."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        raise storage_error(what, error) from error
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return a new hidden name in the folder of ``path``, so that a rename stays on one disk."""
+    return path.with_name(f".{path.name}{TEMPORARY}{uuid.uuid4().hex[:8]}")
+
+
+def flush(path: Path) -> None:
+    """Flush one file, or one folder's list of names, to the disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows has no handle for a folder; its journal keeps names
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def flush_tree(folder: Path) -> None:
+    """Flush every file and folder below ``folder``, itself included."""
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            flush(Path(parent, name))
+        flush(Path(parent))
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Flush a finished temporary file or folder and give it its name in one step."""
+    flush_tree(temporary) if temporary.is_dir() else flush(temporary)
+    os.replace(temporary, path)
+    flush(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file so that a reader sees the old or the new text, never a part."""
+    temporary = temporary_beside(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        publish(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def discard(path: Path) -> None:
+    """Remove a file or folder that nothing refers to; what cannot go now is swept later."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return

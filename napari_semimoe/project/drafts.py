@@ -1,0 +1,99 @@
+"""Strokes that were made but not accepted yet, kept so that nothing a person did is lost.
+
+One compressed file for each tile in the project's ``drafts`` folder. A draft is not an
+annotation: it has no version, it never teaches, and it is gone once the tile is accepted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semimoe.core.errors import StorageError
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Unaccepted work on one tile.
+
+    Attributes
+    ----------
+    labels
+        ``(H, W)`` uint16 as the person left them.
+    baseline
+        ``(H, W)`` uint16 as shown before the first stroke.
+    classes
+        Class of each instance id.
+    seconds
+        Time spent on the tile so far.
+    """
+
+    labels: NDArray[np.uint16]
+    baseline: NDArray[np.uint16]
+    classes: Mapping[int, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def draft_path(project: Path, tile_id: int) -> Path:
+    """Return where the draft of a tile lies, whether it exists or not."""
+    return project / "drafts" / f"{tile_id}.npz"
+
+
+def write_draft(project: Path, tile_id: int, draft: Draft) -> None:
+    """Store a draft in place of the tile's previous one, all or nothing.
+
+    Raises
+    ------
+    StorageError
+        When the disk refuses; the previous draft is still there.
+    """
+    path = draft_path(project, tile_id)
+    unfinished = path.with_suffix(".unfinished")
+    note = json.dumps({"classes": dict(draft.classes), "seconds": draft.seconds})
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with unfinished.open("wb") as file:
+            np.savez_compressed(file, labels=draft.labels, baseline=draft.baseline, note=note)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise StorageError(
+            f"The unaccepted strokes of tile {tile_id} could not be stored in {path.parent}: "
+            f"{error}. Free some space, then paint once more or accept the tile."
+        ) from error
+
+
+def read_draft(project: Path, tile_id: int, shape: tuple[int, ...]) -> Draft | None:
+    """Return the draft of a tile, or ``None`` when there is none that fits the tile's shape."""
+    path = draft_path(project, tile_id)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            labels, baseline = stored["labels"], stored["baseline"]
+            note = json.loads(str(stored["note"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None  # a damaged draft must not keep a person from their tile
+    if labels.shape != tuple(shape) or baseline.shape != tuple(shape):
+        return None
+    classes = {int(key): int(value) for key, value in note["classes"].items()}
+    return Draft(labels, baseline, classes, float(note["seconds"]))
+
+
+def drop_draft(project: Path, tile_id: int) -> None:
+    """Forget the draft of a tile, if there is one."""
+    draft_path(project, tile_id).unlink(missing_ok=True)
+
+
+def drafted_tiles(project: Path) -> set[int]:
+    """Return the ids of all tiles with unaccepted strokes."""
+    return {int(path.stem) for path in (project / "drafts").glob("*.npz") if path.stem.isdigit()}

@@ -1,0 +1,158 @@
+"""The project's folder: what it is, who holds it, and what may be swept out of it."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import platform
+import sqlite3
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import Field
+
+from napari_semimoe.core.errors import (
+    ProjectError,
+    ProjectFormatError,
+    ProjectLockedError,
+    SettingsError,
+    StorageError,
+)
+from napari_semimoe.core.settings import Settings
+from napari_semimoe.project.disk import TEMPORARY, discard, storing, write_text
+from napari_semimoe.project.schema import ARRAY_FOLDERS, FORMAT
+
+DESCRIPTION = "project.json"
+INDEX = "index.sqlite"
+
+
+class Description(Settings):
+    """What ``project.json`` holds: the part of a project that any text editor can show."""
+
+    format: int = Field(FORMAT, ge=1)
+    name: str = Field(min_length=1)
+    classes: tuple[str, ...] = Field(("background", "gland"), min_length=2, max_length=255)
+    author: str = Field(min_length=1)
+    created: str
+
+
+def login_name() -> str:
+    """Return the name of whoever is logged in, or "unknown"."""
+    try:
+        return getpass.getuser() or "unknown"
+    except (OSError, KeyError, ImportError):
+        return "unknown"
+
+
+def refuse_unless_new(path: Path) -> None:
+    """Raise unless ``path`` is free or an empty folder."""
+    if path.is_dir() and any(path.iterdir()):
+        raise ProjectError(
+            f"A project needs a new or empty folder, but {path} holds files. "
+            "Choose another name, or open it if it is a project."
+        )
+    if path.exists() and not path.is_dir():
+        raise ProjectError(f"A project needs a folder, but {path} is a file. Choose another name.")
+
+
+def write_description(path: Path, description: Description) -> None:
+    """Write ``project.json``; its presence is what makes the folder a project."""
+    write_text(path / DESCRIPTION, json.dumps(description.model_dump(), indent=2) + "\n")
+
+
+def read_description(path: Path) -> Description:
+    """Read ``project.json``, refusing what is no project, damaged, or newer than this version."""
+    values = _read_json(path)
+    found = values.get("format")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise ProjectFormatError(
+            f"{path / DESCRIPTION} must hold a whole 'format' of 1 or more, got {found!r}. "
+            "Restore the file from a backup."
+        )
+    if found > FORMAT:
+        raise ProjectFormatError(
+            f"The project {path.name} was written by a newer version of napari-semimoe "
+            f"(project format {found}; this version reads up to {FORMAT}). "
+            "Update napari-semimoe to open it."
+        )
+    try:
+        return Description.parse(values)
+    except SettingsError as error:
+        raise ProjectFormatError(
+            f"{path / DESCRIPTION} is damaged: {error}. Restore it from a backup."
+        ) from error
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    try:
+        values = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ProjectFormatError(
+            f"{path} is not a Semi-MoE project: it has no {DESCRIPTION}. "
+            "Choose the folder that holds it, or make a new project."
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"The project {path} cannot be read ({error.strerror}). Check the disk and your rights."
+        ) from error
+    except ValueError as error:
+        raise ProjectFormatError(
+            f"{path / DESCRIPTION} is damaged ({error}). Restore it from a backup."
+        ) from error
+    if not isinstance(values, dict):
+        raise ProjectFormatError(
+            f"{path / DESCRIPTION} must hold an object, got a {type(values).__name__}. "
+            "Restore it from a backup."
+        )
+    return values
+
+
+def take_lock(path: Path) -> FileLock:
+    """Become the only writer; the system lets go of the lock when the process dies.
+
+    Raises
+    ------
+    ProjectLockedError
+        Naming who holds it.
+    """
+    lock = FileLock(path / "lock", timeout=0, thread_local=False)
+    try:
+        with storing(f"The lock of project {path.name}"):
+            lock.acquire()
+    except Timeout as error:
+        raise ProjectLockedError(
+            f"The project {path.name} is already open for writing{_holder(path)}. "
+            "Close it there first, or open it here for reading only."
+        ) from error
+    try:
+        holder = f"{login_name()} on {platform.node()}, process {os.getpid()}"
+        write_text(path / "lock-holder", holder)
+    except OSError:  # the name is a courtesy; the lock itself holds
+        return lock
+    return lock
+
+
+def _holder(path: Path) -> str:
+    try:
+        return f" by {(path / 'lock-holder').read_text(encoding='utf-8').strip()}"
+    except (OSError, ValueError):
+        return " in another window"
+
+
+def sweep(path: Path, connection: sqlite3.Connection) -> list[str]:
+    """Remove arrays, rounds and temporary files that no row refers to; return their names."""
+    swept = []
+    for table, folder in ARRAY_FOLDERS.items():
+        known = {Path(row[0]).name for row in connection.execute(f"SELECT path FROM {table}")}
+        swept += [entry for entry in _entries(path / folder) if entry.name not in known]
+    numbers = {str(row[0]) for row in connection.execute("SELECT number FROM round")}
+    swept += [entry for entry in _entries(path / "rounds") if entry.name not in numbers]
+    swept += [entry for entry in _entries(path) if TEMPORARY in entry.name]
+    for entry in swept:
+        discard(entry)
+    return [entry.name for entry in swept]
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []

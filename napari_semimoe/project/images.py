@@ -1,0 +1,215 @@
+"""Image files of any ordinary kind as 8-bit RGB, or a sentence that says why not."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semimoe.core.errors import ImageReadError
+from napari_semimoe.project.resolution import from_pillow
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+TIFF_SUFFIXES = (".tif", ".tiff", ".svs")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", *TIFF_SUFFIXES)
+
+#: Larger images are cut into regions before they are added: one is held in memory as a whole.
+MAX_PIXELS = 150_000_000
+
+#: What decoders are known to raise on files that are cut off or damaged.
+DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    struct.error,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """What was read from one image file.
+
+    Attributes
+    ----------
+    pixels
+        ``(H, W, 3)`` uint8 RGB.
+    um_per_px
+        Microns per pixel where the file says it plausibly, else None.
+    note
+        What had to be converted, as a sentence, or None.
+    """
+
+    pixels: NDArray[np.uint8]
+    um_per_px: float | None
+    note: str | None = None
+
+
+def read_image(path: Path) -> ImageFile:
+    """Read an image as 8-bit RGB.
+
+    Grey and palette images become RGB, transparency is laid over white, the camera's
+    orientation is applied, 16-bit values are scaled to 8 bits (with a note).
+
+    Raises
+    ------
+    ImageReadError
+        If the file is not an image, is cut off, or cannot be converted without guessing.
+    """
+    path = Path(path)
+    refuse_empty(path)
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        from napari_semimoe.project.tiff import read_tiff
+
+        return read_tiff(path)
+    with opened(path) as image:
+        pixels, note = pillow_to_rgb(image, path)
+        return ImageFile(pixels, from_pillow(image), note)
+
+
+def refuse_empty(path: Path) -> None:
+    """Raise unless there is a file with at least one byte."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ImageReadError(
+            f"{path.name} cannot be read ({error.strerror}). Check the path and your rights."
+        ) from error
+    if size == 0:
+        raise ImageReadError(f"{path.name} is empty (0 bytes). Copy or export it again.")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """Open and decode one image with Pillow; what goes wrong in the block is put in words."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            _refuse_stacks_and_giants(image, path)
+            image.load()
+            yield image
+    except ImageReadError:
+        raise
+    except UnidentifiedImageError as error:
+        raise not_an_image(path) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise too_large(path) from error
+    except DECODER_ERRORS as error:
+        raise cut_off(path, error) from error
+
+
+def not_an_image(path: Path) -> ImageReadError:
+    """Return the sentence for a file of another kind."""
+    return ImageReadError(
+        f"{path.name} is not an image that can be read. "
+        "Add png, jpg, bmp, tif or svs files; export others as one of these."
+    )
+
+
+def too_large(path: Path) -> ImageReadError:
+    """Return the sentence for an image that does not fit in memory."""
+    return ImageReadError(
+        f"{path.name} has more than {MAX_PIXELS // 1_000_000} million pixels. "
+        "Export the regions of interest from it and add those."
+    )
+
+
+def cut_off(path: Path, error: Exception) -> ImageReadError:
+    """Return the sentence for a file whose beginning is an image and whose rest is not."""
+    return ImageReadError(
+        f"{path.name} is cut off or damaged ({error or type(error).__name__}). "
+        "Copy or export it again."
+    )
+
+
+def _refuse_stacks_and_giants(image: Image.Image, path: Path) -> None:
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format not in ("TIFF", "MPO"):
+        raise ImageReadError(
+            f"{path.name} must be a single image, got {frames} frames. Export the one you need."
+        )
+    if image.width * image.height > MAX_PIXELS:
+        raise too_large(path)
+
+
+def pillow_to_rgb(image: Image.Image, path: Path) -> tuple[NDArray[np.uint8], str | None]:
+    """Convert a decoded image to ``(H, W, 3)`` uint8, upright; return what was converted."""
+    from PIL import Image, ImageOps
+
+    high = _png_is_16_bit_colour(image, path)
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise not_8_or_16_bit(path, "32-bit decimal")
+    if image.mode.startswith("I"):
+        return to_8_bit(np.asarray(image), path)
+    note = None
+    if image.mode == "CMYK":
+        note = f"{path.name}: CMYK colours were converted to RGB without a colour profile."
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        image = Image.alpha_composite(white, rgba)
+        note = f"{path.name}: transparency was laid over white."
+    pixels = np.ascontiguousarray(image.convert("RGB"))
+    return pixels, _high_byte_note(pixels, path) if high else note
+
+
+def to_8_bit(values: NDArray[Any], path: Path) -> tuple[NDArray[np.uint8], str | None]:
+    """Scale grey ``(H, W)`` or RGB ``(H, W, 3)`` whole numbers to 8-bit RGB.
+
+    The scale is the smallest usual bit depth (8, 10, 12, 14, 16) that holds the brightest
+    value, because cameras store 12 bits in 16.
+    """
+    if values.dtype == np.uint8:
+        return as_rgb(values), None
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise not_8_or_16_bit(path, f"values from {low} to {high}")
+    bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 2**bits)
+    scaled = np.rint(values * (255.0 / (2**bits - 1))).astype(np.uint8)
+    return as_rgb(scaled), f"{path.name}: {bits}-bit values were scaled to 8 bits."
+
+
+def as_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return grey or RGB pixels as contiguous ``(H, W, 3)``."""
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    return np.ascontiguousarray(pixels)
+
+
+def not_8_or_16_bit(path: Path, got: str) -> ImageReadError:
+    """Return the sentence for numbers whose white is unknown."""
+    return ImageReadError(
+        f"{path.name} must hold 8- or 16-bit whole numbers, got {got}. "
+        "Export it as 8-bit RGB, so that black and white are where you want them."
+    )
+
+
+def _png_is_16_bit_colour(image: Image.Image, path: Path) -> bool:
+    if image.format != "PNG" or image.mode not in ("RGB", "RGBA"):
+        return False
+    with path.open("rb") as file:
+        return file.read(25)[24:] == b"\x10"
+
+
+def _high_byte_note(pixels: NDArray[np.uint8], path: Path) -> str:
+    if pixels.max() < 32:
+        raise ImageReadError(
+            f"{path.name} is a 16-bit colour PNG that uses only its darkest eighth, so 8 bits "
+            "cannot hold it. Export it as 8-bit RGB."
+        )
+    return f"{path.name}: 16-bit values were scaled to 8 bits."

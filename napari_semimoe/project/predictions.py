@@ -1,0 +1,96 @@
+"""The latest prediction of each tile: replaceable, never a curated mask."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_semimoe.core.errors import ProjectError, ProjectFormatError
+from napari_semimoe.core.values import Prediction
+from napari_semimoe.project.arrays import read_prediction
+from napari_semimoe.project.disk import discard
+from napari_semimoe.project.records import PredictionRecord, now
+from napari_semimoe.project.store import Store
+
+COLUMNS = ", ".join(PredictionRecord.__slots__)
+
+
+def new_path(index: Store) -> Path:
+    """Return an absolute path inside the project at which a prediction may be written."""
+    return index.path / "predictions" / f"{uuid.uuid4().hex}.zarr"
+
+
+def add(
+    index: Store,
+    tile_id: int,
+    path: Path,
+    *,
+    model: str,
+    disagreement: float,
+    foreground: float,
+    gates: Sequence[Sequence[float]],
+    expert_names: Sequence[str],
+) -> PredictionRecord:
+    """Make a written prediction the tile's prediction and drop the one before."""
+    relative = _relative(index, path)
+    old = index.rows("SELECT path FROM prediction WHERE tile_id = ?", (tile_id,))
+    values = (
+        tile_id,
+        relative,
+        model,
+        now(),
+        float(disagreement),
+        float(foreground),
+        json.dumps([[float(value) for value in row] for row in gates]),
+        json.dumps(list(expert_names)),
+    )
+    with index.transaction() as connection:
+        connection.execute("DELETE FROM prediction WHERE tile_id = ?", (tile_id,))
+        connection.execute(
+            "INSERT INTO prediction (tile_id, path, model, created, disagreement, foreground,"
+            " gates, expert_names) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            values,
+        )
+    for row in old:
+        if row["path"] != relative:
+            discard(index.path / row["path"])
+    record = find(index, tile_id)
+    if record is None:  # another thread replaced the tile's prediction and then dropped it
+        raise ProjectError(f"The prediction of tile {tile_id} was dropped. Predict it again.")
+    return record
+
+
+def find(index: Store, tile_id: int) -> PredictionRecord | None:
+    """Return the tile's latest prediction, or None."""
+    row = index.row(f"SELECT {COLUMNS} FROM prediction WHERE tile_id = ?", (tile_id,))
+    return PredictionRecord.of(row) if row else None
+
+
+def read(index: Store, tile_id: int) -> Prediction | None:
+    """Read the tile's latest prediction; None when there is none or its file is damaged.
+
+    A prediction can always be made again, so damage is no reason to stop the person.
+    """
+    record = find(index, tile_id)
+    while record is not None:
+        try:
+            return read_prediction(index.path / record.path)
+        except ProjectFormatError:
+            newer = find(index, tile_id)
+            if newer is None or newer.id == record.id:
+                return None
+            record = newer  # it was replaced while it was being read
+    return None
+
+
+def _relative(index: Store, path: Path) -> str:
+    path = Path(path)
+    folder = index.path / "predictions"
+    if path.parent.resolve() != folder.resolve() or not path.is_dir():
+        raise ProjectError(
+            f"A prediction must be a folder inside {folder}, got {path}. "
+            "Write it at the path that new_prediction_path() gives."
+        )
+    return f"predictions/{path.name}"

@@ -1,0 +1,178 @@
+"""Rows of the project as frozen values."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from napari_semimoe.core.states import Pool, RoundState
+from napari_semimoe.core.values import Box
+
+
+def now() -> str:
+    """Return the present time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One image that was copied in."""
+
+    id: int
+    name: str
+    source: str  # where the file lay when it was added
+    sha256: str  # of the pixels, so the same image in another file format is known
+    height: int
+    width: int
+    um_per_px: float
+    patient: str | None
+    path: str  # of the array, relative to the project
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> Self:
+        """Read one row of ``image``."""
+        return cls(**{name: row[name] for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class TileRecord:
+    """One tile: the unit that is predicted, corrected and learned from."""
+
+    id: int
+    image_id: int
+    name: str
+    box: Box
+    pool: Pool
+    content_hash: str
+    um_per_px: float
+    patient: str | None
+    annotation_id: int | None
+    prediction_id: int | None
+    disagreement: float | None
+    seconds_of_effort: float
+
+    @property
+    def group(self) -> str:
+        """What never ends on both sides of training and validation."""
+        return group_key(self.patient, self.content_hash)
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> Self:
+        """Read one row of the tile query."""
+        plain = {name: row[name] for name in cls.__slots__ if name not in ("box", "pool")}
+        box = Box(row["y0"], row["x0"], row["y1"], row["x1"])
+        return cls(box=box, pool=Pool(row["pool"]), **plain)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationRecord:
+    """One version of a tile's mask; never changed, never deleted."""
+
+    id: int
+    tile_id: int
+    version: int
+    path: str
+    author: str
+    created: str
+    model: str | None
+    round: int | None
+    origin: str  # "imported", "corrected" or "accepted as is"
+    changed_px: int
+    classes: dict[int, int]
+    sha256: str
+    seconds: float
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> Self:
+        """Read one row of ``annotation``."""
+        values = {name: row[name] for name in cls.__slots__ if name != "classes"}
+        return cls(classes=classes_from_json(row["classes"]), **values)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRecord:
+    """The latest prediction of a tile."""
+
+    id: int
+    tile_id: int
+    path: str
+    model: str
+    created: str
+    disagreement: float
+    foreground: float
+    gates: list[list[float]]
+    expert_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> Self:
+        """Read one row of ``prediction``."""
+        plain = {name: row[name] for name in cls.__slots__ if name not in ("gates", "expert_names")}
+        names = tuple(json.loads(row["expert_names"]))
+        return cls(gates=json.loads(row["gates"]), expert_names=names, **plain)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRecord:
+    """One round of training."""
+
+    number: int
+    state: RoundState
+    base: str | None
+    weights: str | None  # relative to the project
+    created: str
+    ended: str | None
+    settings: dict[str, Any]
+    report: dict[str, Any] | None
+    note: str
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> Self:
+        """Read one row of ``round``."""
+        parsed = {
+            "state": RoundState(row["state"]),
+            "settings": json.loads(row["settings"]),
+            "report": json.loads(row["report"]) if row["report"] else None,
+        }
+        return cls(**{name: row[name] for name in cls.__slots__ if name not in parsed}, **parsed)
+
+
+@dataclass(frozen=True, slots=True)
+class AddReport:
+    """What adding files did."""
+
+    added: tuple[int, ...]  # tile ids
+    skipped_duplicates: tuple[str, ...]  # names of files or tiles whose pixels are known
+    refused: tuple[tuple[str, str], ...]  # (file name, sentence)
+    validation: int  # tiles of this call that went to validation
+    labelled: int  # tiles of this call that came with a mask
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """One line for the window."""
+        parts = [f"{len(self.added)} tiles added ({self.labelled} with a mask"]
+        parts[0] += f", {self.validation} kept for validation)" if self.validation else ")"
+        if self.skipped_duplicates:
+            parts.append(f"{len(self.skipped_duplicates)} already there")
+        if self.refused:
+            parts.append(f"{len(self.refused)} refused")
+        return ", ".join(parts) + "."
+
+
+def group_key(patient: str | None, content_hash: str) -> str:
+    """Return the patient where known, else the content: the unit of validation."""
+    return f"patient:{patient}" if patient is not None else f"content:{content_hash}"
+
+
+def classes_to_json(classes: Mapping[int, int]) -> str:
+    """Return instance classes as JSON."""
+    return json.dumps({str(int(key)): int(classes[key]) for key in sorted(classes)})
+
+
+def classes_from_json(text: str) -> dict[int, int]:
+    """Read what `classes_to_json` wrote."""
+    return {int(key): int(value) for key, value in json.loads(text).items()}

@@ -1,0 +1,157 @@
+"""The index of a project: one connection, one lock, and transactions in words."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from napari_semimoe.core.errors import (
+    ProjectError,
+    ProjectFormatError,
+    SemiMoEError,
+    StorageError,
+)
+from napari_semimoe.project.folder import INDEX
+from napari_semimoe.project.records import now
+from napari_semimoe.project.schema import SCHEMA
+
+#: A reader beside the writer waits this long for a commit to end.
+BUSY_SECONDS = 20.0
+
+
+class Store:
+    """SQLite index beneath a project's folder. Every method may be called from any thread."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._guard = threading.RLock()
+        mode = "ro" if read_only else "rw"
+        with self._in_words():
+            self._connection = sqlite3.connect(
+                f"{(path / INDEX).as_uri()}?mode={mode}",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=BUSY_SECONDS,
+            )
+            self._connection.row_factory = sqlite3.Row
+            try:
+                self._prepare()
+            except sqlite3.Error:
+                self._connection.close()
+                raise
+
+    @staticmethod
+    def create(path: Path) -> None:
+        """Write an empty index."""
+        connection = sqlite3.connect(path / INDEX)
+        try:
+            connection.executescript(f"PRAGMA journal_mode=DELETE; BEGIN; {SCHEMA} COMMIT;")
+        finally:
+            connection.close()
+
+    def _prepare(self) -> None:
+        self._connection.execute("PRAGMA foreign_keys=ON")
+        if not self.read_only:
+            self._connection.execute("PRAGMA journal_mode=DELETE")
+            # EXTRA also flushes the folder after a commit: a power cut cannot bring it back
+            self._connection.execute("PRAGMA synchronous=EXTRA")
+        self._connection.execute("SELECT count(*) FROM tile").fetchone()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._guard:
+            self._connection.close()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection itself, for work done before anyone else has the project."""
+        return self._connection
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Return all rows of a query."""
+        with self._guard, self._in_words():
+            return self._connection.execute(sql, values).fetchall()
+
+    def row(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
+        """Return the first row of a query, or None."""
+        with self._guard, self._in_words():
+            return self._connection.execute(sql, values).fetchone()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run the block as one commit: all of it is stored, or none.
+
+        Raises
+        ------
+        StorageError
+            If the disk refused.
+        ProjectError
+            If the project was opened for reading only.
+        """
+        self.refuse_if_read_only()
+        with self._guard, self._in_words():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def refuse_if_read_only(self) -> None:
+        """Raise in words unless this project may be written."""
+        if self.read_only:
+            raise ProjectError(
+                f"The project {self.path.name} was opened for reading only, so nothing can be "
+                "stored in it. Close it where it is open for writing, then open it again."
+            )
+
+    def audit(self, author: str, what: str, tile_id: int | None, **detail: Any) -> None:
+        """Add a line to the audit trail; call inside a transaction."""
+        self._connection.execute(
+            "INSERT INTO audit (created, author, what, tile_id, detail) VALUES (?, ?, ?, ?, ?)",
+            (now(), author, what, tile_id, json.dumps(detail)),
+        )
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except SemiMoEError:
+            raise
+        except sqlite3.Error as error:
+            raise _translated(self.path, error) from error
+
+
+def _translated(path: Path, error: sqlite3.Error) -> SemiMoEError:
+    code = (getattr(error, "sqlite_errorname", None) or "").split("_")
+    kind = code[1] if len(code) > 1 else ""
+    safe = "What was stored before is safe."
+    if kind == "FULL":
+        return StorageError(
+            f"The index of project {path.name} could not be stored: the disk is full; "
+            f"free some space and try again. {safe}"
+        )
+    if kind in ("IOERR", "READONLY", "PERM"):
+        return StorageError(
+            f"The index of project {path.name} could not be stored: the disk refused ({error}); "
+            f"check the disk and your rights. {safe}"
+        )
+    if kind in ("BUSY", "LOCKED"):
+        return StorageError(
+            f"The index of project {path.name} was busy for {BUSY_SECONDS:.0f} s; try again. {safe}"
+        )
+    if kind in ("CORRUPT", "NOTADB", "CANTOPEN") or "no such table" in str(error):
+        return ProjectFormatError(
+            f"The index {path / INDEX} is missing or damaged ({error}). "
+            "Restore it from a backup of the project."
+        )
+    return ProjectError(f"The index of project {path.name} refused: {error}.")
