@@ -1,0 +1,7 @@
+"""``semimoe demo``."""
+
+import typer
+
+
+def demo() -> None:
+    raise typer.Exit(1)

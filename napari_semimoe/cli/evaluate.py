@@ -1,0 +1,107 @@
+"""``semimoe evaluate``: scores of a project's validation tiles, or of two folders of masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from napari_semimoe.cli.mask_pairs import MaskPair, image_size, pair_masks
+from napari_semimoe.cli.output import Json, progress, remark, result, table
+from napari_semimoe.project.masks import read_mask
+
+SCORES = {
+    "dice": "Dice",
+    "jaccard": "Jaccard",
+    "object_f1": "object F1",
+    "object_dice": "object Dice",
+    "object_hausdorff_px": "object Hausdorff (px)",
+}
+
+
+def evaluate(
+    project: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A project: its validation tiles are predicted and scored.", show_default=False
+        ),
+    ] = None,
+    pred: Annotated[
+        Path | None, typer.Option("--pred", help="Folder of predicted instance masks.")
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option("--truth", help="Folder of true masks: NAME.png|bmp|tif or NAME_anno.*"),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Accept truths without a prediction.")
+    ] = False,
+    reference: Annotated[
+        bool,
+        typer.Option(
+            "--reference",
+            help="Also the optimistic published protocol: 256 x 256, best threshold (project).",
+        ),
+    ] = False,
+    each: Annotated[bool, typer.Option("--each", help="Also list every image.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Score predictions by the honest protocol: native size, threshold fixed at 0.5.
+
+    Pixel Dice and Jaccard, and object F1, object Dice and object Hausdorff distance as the GlaS
+    challenge defines them; pooled over all images, and as the mean of the images. Pixels with
+    the value 65535 in a true mask are left out.
+
+    Either of a project, or of two folders: semimoe evaluate --pred OUT --truth MASKS
+    """
+    if project is not None and (pred or truth):
+        raise typer.BadParameter("Give a project, or --pred and --truth, not both.")
+    if project is not None:
+        from napari_semimoe.cli.evaluate_project import evaluate_project
+
+        data = evaluate_project(project, reference=reference)
+    elif pred and truth:
+        if reference:
+            raise typer.BadParameter("--reference needs probabilities: evaluate a project.")
+        data = _evaluate_folders(pred, truth, partial)
+    else:
+        raise typer.BadParameter("Give a project, or both --pred and --truth.")
+    result(data, _tables(data, each), as_json)
+
+
+def _evaluate_folders(pred: Path, truth: Path, partial: bool) -> dict[str, Any]:
+    from napari_semimoe.training.evaluation import evaluate as score
+
+    pairs, missing = pair_masks(pred, truth, partial=partial)
+    if missing:
+        remark(f"{len(missing)} truths have no prediction and are left out: {_some(missing)}")
+    return score(_read(pairs)).to_json() | {"missing": missing, "protocol": "honest"}
+
+
+def _read(pairs: list[MaskPair]) -> Iterator[tuple[str, NDArray[np.uint16], NDArray[np.uint16]]]:
+    with progress() as bar:
+        for pair in bar.track(pairs, description="Scoring"):
+            truth = read_mask(pair.truth, image_size(pair.truth))
+            yield pair.name, read_mask(pair.prediction, truth.shape), truth
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+
+
+def _tables(data: dict[str, Any], each: bool) -> list[Any]:
+    rows = [(title, data["pooled"][key], data["mean"][key]) for key, title in SCORES.items()]
+    title = f"{len(data['images'])} images, native size, threshold 0.5"
+    tables = [table(title, ("", "pooled", "mean of images"), rows)]
+    if each:
+        rows = [(image["name"], *(image[key] for key in SCORES)) for image in data["images"]]
+        tables.append(table("Each image", ("image", *SCORES.values()), rows))
+    if optimistic := data.get("reference"):
+        rows = [("Dice", optimistic["dice"]), ("Jaccard", optimistic["jaccard"])]
+        title = f"Reference protocol, optimistic: threshold {optimistic['threshold']} chosen here"
+        tables.append(table(title, ("", "pooled"), rows))
+    return tables

@@ -1,0 +1,51 @@
+"""Score the model in charge on a project's validation tiles."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from napari_semimoe.cli.predict_project import predict_tiles
+from napari_semimoe.cli.work import session
+from napari_semimoe.core.errors import JobError, ProjectError
+from napari_semimoe.core.states import Pool
+from napari_semimoe.session.session import Session
+from napari_semimoe.training.evaluation import evaluate
+from napari_semimoe.training.metrics import reference_scores
+
+
+def evaluate_project(project: Path, *, reference: bool) -> dict[str, Any]:
+    """Predict the validation tiles where needed and score them at native size."""
+    with session(project) as opened:
+        assert opened.project is not None, "the command has opened it"
+        held_out = opened.project.tiles(Pool.VALIDATION)
+        tiles = [tile.id for tile in held_out if tile.annotation_id is not None]
+        if not tiles:
+            raise ProjectError(
+                f"An evaluation needs validation tiles with a mask, and {project} has none. Add "
+                "more images with masks: one in five is kept for validation."
+            )
+        _predict(opened, tiles)
+        return _scores(opened, tiles, reference)
+
+
+def _predict(opened: Session, tiles: list[int]) -> None:
+    _, refused = predict_tiles(opened, tiles, opened.predict_settings)
+    if refused:
+        raise JobError(f"Not every validation tile could be predicted: {refused[0][1]}")
+
+
+def _scores(opened: Session, tiles: list[int], reference: bool) -> dict[str, Any]:
+    assert opened.project is not None, "the command has opened it"
+    pairs, probabilities = [], []
+    for tile in tiles:
+        prediction, truth = opened.project.read_prediction(tile), opened.project.read_labels(tile)
+        assert prediction is not None, "predicted above"
+        assert truth is not None, "chosen because it has a mask"
+        pairs.append((opened.project.tile(tile).name, prediction.instances, truth))
+        probabilities.append(prediction.gated["segmentation"])
+    data = evaluate(pairs).to_json() | {"protocol": "honest", "model": opened.model_name}
+    if reference:
+        data["reference"] = asdict(reference_scores(probabilities, [pair[2] for pair in pairs]))
+    return data

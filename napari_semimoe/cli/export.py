@@ -1,0 +1,45 @@
+"""``semimoe export``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_semimoe.cli.output import Json, ProjectFolder, progress, result
+from napari_semimoe.cli.work import session
+
+
+class Kind(StrEnum):
+    """What can be written."""
+
+    OME_ZARR = "ome-zarr"
+    PNG = "png"
+    GEOJSON = "geojson"
+
+
+def export(
+    project: ProjectFolder,
+    out: Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)],
+    kind: Annotated[
+        Kind,
+        typer.Option(
+            "--kind",
+            help="ome-zarr: image, masks and their history; png: 16-bit masks; geojson: outlines "
+            "for QuPath.",
+        ),
+    ] = Kind.OME_ZARR,
+    as_json: Json = False,
+) -> None:
+    """Write the masks that a person accepted, with author, time, model and round."""
+    with session(project) as opened, progress() as bar:
+        task = bar.add_task("Exporting", total=None)
+        report = opened.export(
+            out,
+            kind=kind.value,
+            progress=lambda done, total, _name: bar.update(task, completed=done, total=total),
+        )
+    data = {"out": str(out), "kind": kind.value, "written": [str(path) for path in report.written]}
+    result(data, f"{len(report.written)} tiles exported to {out}.", as_json)

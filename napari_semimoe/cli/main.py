@@ -1,0 +1,108 @@
+"""The command ``semimoe``: the same session as the window, without a window.
+
+Exit codes: 0 done, 1 an error told in one sentence on stderr, 2 wrong usage, 130 interrupted
+(what was done is saved).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from platformdirs import user_log_path
+
+from napari_semimoe import __version__
+from napari_semimoe.cli import (
+    check,
+    demo,
+    evaluate,
+    export,
+    predict,
+    projects,
+    rounds,
+    train,
+    weights,
+)
+from napari_semimoe.core.errors import SemiMoEError
+
+app = typer.Typer(
+    help="Teach a Semi-MoE network to segment tissue, from the command line.",
+    epilog="A first project: semimoe new P; semimoe add P IMAGES; semimoe train P; "
+    "semimoe predict P; semimoe export P OUT. Without data of your own: semimoe demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("new")(projects.new)
+app.command("add")(projects.add)
+app.command("info")(projects.info)
+app.command("predict")(predict.predict)
+app.command("train")(train.train)
+app.add_typer(rounds.app, name="rounds")
+app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
+app.command("demo")(demo.demo)
+app.command("check")(check.check)
+app.command("import-weights")(weights.import_weights)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="semimoe")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:
+        return _fail("Interrupted.", 130)
+    except SemiMoEError as error:
+        return _fail(str(error), 1)
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        return 0
+    except OSError as error:
+        return _fail(f"The system refused: {error}. Check the path and its permissions.", 1)
+    except Exception as error:  # the command line's one place that catches everything
+        return _fail(f"{error}. This is a fault of semimoe; the whole story is in {_log()}.", 1)
+    return 0
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"semimoe {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and end.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"semimoe: {sentence}", file=sys.stderr)
+    return code
+
+
+def _log() -> Path:
+    """Write the present exception to the command line's log and return its path."""
+    path = user_log_path("napari-semimoe", ensure_exists=True) / "command-line.log"
+    handler = RotatingFileHandler(path, maxBytes=1_000_000, backupCount=2, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log = logging.getLogger(__name__)
+    log.addHandler(handler)
+    log.propagate = False
+    log.exception("semimoe %s failed: %s", __version__, sys.argv)
+    log.removeHandler(handler)
+    handler.close()
+    return path

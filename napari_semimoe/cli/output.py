@@ -1,0 +1,74 @@
+"""What the commands say: results on stdout, progress and remarks on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+ProjectFolder = Annotated[Path, typer.Argument(help="The project's folder.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+def remark(text: str) -> None:
+    """Say something beside the result."""
+    typer.echo(text, err=True)
+
+
+def result(
+    data: Mapping[str, Any], text: str | Table | Sequence[str | Table], as_json: bool
+) -> None:
+    """Print a result once: for a program, or for a person."""
+    if as_json:
+        typer.echo(json.dumps(data, indent=2, default=str))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for part in [text] if isinstance(text, str | Table) else text:
+        console.print(part, markup=False) if isinstance(part, str) else console.print(part)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """Return a plain table; numbers are given three decimals."""
+    shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        shown.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        shown.add_row(*(_cell(value) for value in row))
+    return shown
+
+
+def progress() -> Progress:
+    """Return a progress bar on stderr."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def facts(title: str, pairs: Iterable[tuple[str, object]]) -> Table:
+    """Return names and their values, one a line."""
+    shown = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
+    for name, value in pairs:
+        shown.add_row(name.replace("_", " "), _cell(value))
+    return shown
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

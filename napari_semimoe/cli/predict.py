@@ -1,0 +1,117 @@
+"""``semimoe predict``: the tiles of a project, or image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_semimoe.cli.output import Json, remark, result
+from napari_semimoe.cli.work import engine, run_job
+from napari_semimoe.core.checkpoint_info import read_info
+from napari_semimoe.core.errors import CheckpointError, ImageReadError
+from napari_semimoe.core.settings import PredictSettings
+from napari_semimoe.core.starter import starter_weights
+from napari_semimoe.project.discovery import find_files
+
+
+def predict(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(help="A project, or images and folders of images.", show_default=False),
+    ],
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", help="Weights for images; the shipped ones if not given."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the masks of images.")
+    ] = None,
+    um_per_px: Annotated[
+        float | None,
+        typer.Option("--um-per-px", min=0.01, max=100, help="Microns per pixel of the images."),
+    ] = None,
+    all_outputs: Annotated[
+        bool,
+        typer.Option(
+            "--all-outputs",
+            help="Also NAME.npz: every expert, gated maps, probabilities, disagreement, gates.",
+        ),
+    ] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    threshold: Annotated[
+        float, typer.Option("--threshold", help="Foreground probability of an object.")
+    ] = 0.5,
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Average over eight flips and turns: 8 x slower.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Project: also tiles that are predicted already.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Predict and write instance masks.
+
+    Of a project: every tile that the model in charge has not predicted yet; the result is
+    stored in the project.
+
+    Of images: OUT/NAME.png, a 16-bit mask of the image's own size with one number per object.
+    The scale is read from each file where it says so, else --um-per-px is needed.
+    """
+    values = {"device": device, "threshold": threshold, "flips": flips}
+    settings = PredictSettings.parse(values)
+    if len(inputs) == 1 and (inputs[0] / "project.json").is_file():
+        if weights or out or all_outputs:
+            raise typer.BadParameter("--weights, --out and --all-outputs are for images.")
+        from napari_semimoe.cli.predict_project import predict_project
+
+        data, text = predict_project(inputs[0], settings, again=again)
+    else:
+        if out is None:
+            raise typer.BadParameter("Images need --out, the folder for their masks.")
+        options = {"um_per_px": um_per_px, "all_outputs": all_outputs}
+        data, text = _predict_images(inputs, weights, out, settings, options)
+    result(data, text, as_json)
+    if data["refused"]:
+        raise typer.Exit(1)
+
+
+def _predict_images(
+    inputs: list[Path],
+    weights: Path | None,
+    out: Path,
+    settings: PredictSettings,
+    options: dict[str, Any],
+) -> tuple[dict[str, Any], str]:
+    chosen = weights or starter_weights()
+    if chosen is None:
+        raise CheckpointError("No weights ship with this build. Name some with --weights.")
+    read_info(chosen)  # refuses a wrong file before any process is started
+    files = _files(inputs)
+    payload = {
+        "weights": str(chosen.resolve()),
+        "files": [str(file.resolve()) for file in files],
+        "out_dir": str(out.resolve()),
+        "settings": settings.model_dump(),
+        **options,
+    }
+    with engine() as running:
+        data = run_job(running, "files", payload, "Predicting")
+    for file, sentence in data["refused"]:
+        remark(f"{Path(file).name}: {sentence}")
+    masks = sum(name.endswith(".png") for name in data["written"])
+    return data, f"{masks} of {len(files)} images predicted into {out}."
+
+
+def _files(inputs: list[Path]) -> list[Path]:
+    """Return the images; of a folder those in it, without the masks that lie beside them."""
+    files: list[Path] = []
+    for given in inputs:
+        if given.is_dir():
+            files += find_files(given).images
+        elif given.is_file():
+            files.append(given)
+        else:
+            raise ImageReadError(f"{given} does not exist. Check the path.")
+    return files

@@ -1,0 +1,145 @@
+"""``semimoe new``, ``add`` and ``info``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_semimoe.cli.output import Json, ProjectFolder, progress, remark, result, table
+from napari_semimoe.cli.work import engine, session
+from napari_semimoe.core.states import Pool
+from napari_semimoe.project.project import Project
+from napari_semimoe.session.session import Session
+
+
+def new(
+    project: ProjectFolder,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="A class besides the background; repeat for more.  [gland]"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make an empty project in a new folder."""
+    names = ("background", *(classes or ["gland"]))
+    with engine() as running:
+        made = Session(running)
+        made.new(project, names)
+        made.close()
+    text = f"Project {project} made. Next: semimoe add {project} FOLDER_OF_IMAGES"
+    result({"project": str(project), "classes": names}, text, as_json)
+
+
+def add(
+    project: ProjectFolder,
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Folder of png, jpg, bmp or tif images.", show_default=False),
+    ],
+    masks: Annotated[
+        Path | None,
+        typer.Option("--masks", help="Folder of masks, if they do not lie beside the images."),
+    ] = None,
+    um_per_px: Annotated[
+        float | None,
+        typer.Option("--um-per-px", min=0.01, max=100, help="Microns per pixel of the images."),
+    ] = None,
+    mask_kind: Annotated[
+        str,
+        typer.Option("--mask-kind", help="What mask values mean: 'instances' or 'classes'."),
+    ] = "instances",
+    pool: Annotated[
+        Pool | None,
+        typer.Option("--pool", help="Put all tiles into one pool instead of the usual ones."),
+    ] = None,
+    tile_px: Annotated[
+        int, typer.Option("--tile-px", min=64, help="Larger images are cut into tiles.")
+    ] = 2048,
+    as_json: Json = False,
+) -> None:
+    """Copy a folder of images into a project, with their masks where there are any.
+
+    Masks are found as NAME_anno, NAME_mask or NAME_label beside NAME, or by name in --masks.
+    The layout of the GlaS data set is known, its patients too. One labelled tile in five is
+    kept for validation and never teaches. The same image is not added twice.
+    """
+    if mask_kind not in ("instances", "classes"):
+        raise typer.BadParameter("--mask-kind must be 'instances' or 'classes'.")
+    with session(project) as opened, progress() as bar:
+        task = bar.add_task("Adding", total=None)
+        report = opened.add_folder(
+            folder,
+            masks=masks,
+            um_per_px=um_per_px,
+            mask_kind=mask_kind,
+            pool=pool,
+            tile_px=tile_px,
+            progress=lambda done, total, _name: bar.update(task, completed=done, total=total),
+        )
+    for name, sentence in report.refused:
+        remark(f"{name}: {sentence}")
+    for note in report.notes:
+        remark(note)
+    result(asdict(report), report.sentence, as_json)
+    if report.refused:
+        raise typer.Exit(1)
+
+
+def info(
+    project: ProjectFolder,
+    tiles: Annotated[bool, typer.Option("--tiles", help="Also list every tile.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a project holds; works while the project is open in the window."""
+    with Project.open(project, read_only=True) as opened:
+        data = _facts(opened)
+    pools = table("Tiles", ("pool", "tiles"), list(data["pools"].items()))
+    rounds = table(
+        "Rounds",
+        ("round", "state", "validation Dice"),
+        [(entry["number"], entry["state"], entry["dice"]) for entry in data["rounds"]],
+    )
+    head = f"{data['name']}: classes {', '.join(data['classes'])}; {data['images']} images; "
+    head += f"model in charge: {data['weights'] or 'none yet'}"
+    parts = [head, pools, *([rounds] if data["rounds"] else [])]
+    if tiles:
+        names = ("name", "pool", "um_per_px", "disagreement", "versions")
+        rows = [tuple(tile[name] for name in names) for tile in data["tiles"]]
+        parts.append(table("", names, rows))
+    result(data, parts, as_json)
+
+
+def _facts(opened: Project) -> dict[str, Any]:
+    tiles = opened.tiles()
+    pools = Counter(str(tile.pool) for tile in tiles)
+    weights = opened.current_weights()
+    return {
+        "name": opened.name,
+        "classes": list(opened.classes),
+        "images": len(opened.images()),
+        "pools": {str(pool): pools[str(pool)] for pool in Pool},
+        "weights": str(weights.relative_to(opened.path)) if weights else None,
+        "rounds": [_round(record) for record in opened.rounds()],
+        "tiles": [
+            {
+                "id": tile.id,
+                "name": tile.name,
+                "pool": str(tile.pool),
+                "um_per_px": tile.um_per_px,
+                "size": list(tile.box.shape),
+                "patient": tile.patient,
+                "disagreement": tile.disagreement,
+                "versions": len(opened.annotations(tile.id)),
+            }
+            for tile in tiles
+        ],
+    }
+
+
+def _round(record: Any) -> dict[str, Any]:
+    validation = (record.report or {}).get("validation") or {}
+    return {"number": record.number, "state": str(record.state), "dice": validation.get("dice")}

@@ -1,0 +1,151 @@
+"""``semimoe train``: one round, in the foreground."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from napari_semimoe.cli.output import Json, ProjectFolder, progress, remark, result
+from napari_semimoe.cli.work import INTERRUPTED, pump, session
+from napari_semimoe.core.errors import JobError
+from napari_semimoe.core.settings import ModelSettings, RoundSettings
+from napari_semimoe.core.states import RoundState
+from napari_semimoe.project.records import RoundRecord
+from napari_semimoe.session.session import Session
+
+
+class Protocol(StrEnum):
+    """Where the settings of a round start from."""
+
+    FINE_TUNE = "fine_tune"
+    PAPER = "paper"
+
+
+def train(
+    project: ProjectFolder,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", help="Time for the round.  [4]")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Stop after this many steps.")
+    ] = None,
+    protocol: Annotated[
+        Protocol,
+        typer.Option("--protocol", help="fine_tune: the default; paper: the released settings."),
+    ] = Protocol.FINE_TUNE,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Same seed, same machine: same numbers.  [0]")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="auto, cpu, cuda or mps.  [auto]")
+    ] = None,
+    other: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Any other setting of the round, such as crop_px=128; repeat for more.",
+            metavar="NAME=VALUE",
+        ),
+    ] = None,
+    scratch: Annotated[bool, typer.Option("--scratch", help="Start from random weights.")] = False,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--network",
+            help="A setting of the network, such as width=16 or architecture=paper; repeat for "
+            "more. Means --scratch.",
+            metavar="NAME=VALUE",
+        ),
+    ] = None,
+    resume: Annotated[
+        int | None,
+        typer.Option("--resume", help="Go on with this interrupted or cancelled round instead."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train one round on the labelled and unlabelled tiles of a project.
+
+    It starts from the model in charge. The new model takes over if it is at least as good on
+    the validation tiles; otherwise it is kept beside (semimoe rounds promote).
+
+    Ctrl+C stops after the present step; what was learned so far is kept in the round.
+    """
+    given = {"budget_minutes": minutes, "max_steps": steps, "seed": seed, "device": device}
+    values = {"threads": os.cpu_count()}  # no window needs a core for itself
+    values |= {name: value for name, value in given.items() if value is not None}
+    values |= _parsed("--set", other or [])
+    make = RoundSettings.paper if protocol is Protocol.PAPER else RoundSettings.fine_tune
+    settings = make(**values)
+    with session(project) as opened:
+        model = _network(opened, network or []) if scratch or network else None
+        if resume is not None:
+            record, interrupted = _follow(opened, lambda: opened.resume_round(resume))
+        else:
+            if model is None:
+                remark(opened.round_plan(settings).sentence)
+            record, interrupted = _follow(opened, lambda: opened.start_round(settings, model=model))
+    _report(record, interrupted, as_json)
+
+
+def _network(opened: Session, pairs: list[str]) -> ModelSettings:
+    """Return the network to build from nothing, with the classes of the project."""
+    assert opened.project is not None, "the command has opened it"
+    values = {"classes": tuple(opened.project.classes)} | _parsed("--network", pairs)
+    paper = values.get("architecture") == "paper"
+    return ModelSettings.paper(**values) if paper else ModelSettings.parse(values)
+
+
+def _parsed(option: str, pairs: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"{option} takes NAME=VALUE, got '{pair}'.")
+        try:
+            values[name] = json.loads(text)
+        except json.JSONDecodeError:
+            values[name] = text
+    return values
+
+
+def _follow(opened: Session, start: Callable[[], object]) -> tuple[RoundRecord, bool]:
+    """Run the round with a progress bar; Ctrl+C asks it to stop and waits for that."""
+    ended: list[RoundRecord] = []
+    interrupted = False
+    opened.round_finished.connect(ended.append)
+    with progress() as bar:
+        task = bar.add_task("Starting", total=None)
+
+        def show(step: dict[str, Any]) -> None:
+            left = f"{step['seconds_left'] / 60:.1f} min left"
+            text = f"Step {step['step']}, loss {step['total']:.3f}, {left}"
+            bar.update(task, description=text, completed=step["step"], total=step["steps"])
+
+        opened.round_progress.connect(show)
+        start()
+        while not ended:
+            try:
+                pump(opened, lambda: not ended)
+            except KeyboardInterrupt:
+                interrupted = True
+                opened.cancel_round()
+                bar.update(task, description="Stopping, saving what was learned")
+    return ended[0], interrupted
+
+
+def _report(record: RoundRecord, interrupted: bool, as_json: bool) -> None:
+    if record.state in (RoundState.FAILED, RoundState.INTERRUPTED):
+        raise JobError(record.note or f"Round {record.number} ended as {record.state}.")
+    validation = (record.report or {}).get("validation") or {}
+    text = f"Round {record.number}: {record.state}"
+    if validation:
+        text += f", validation Dice {validation['dice']:.3f} on {validation['tiles']} tiles"
+    result(asdict(record), f"{text}.", as_json)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)

@@ -1,0 +1,95 @@
+"""Sessions and background jobs as the commands use them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from napari_semimoe.cli.output import progress, remark
+from napari_semimoe.core.errors import JobError
+from napari_semimoe.core.states import JobState
+from napari_semimoe.jobs.engine import ProcessEngine
+from napari_semimoe.jobs.protocol import Engine, JobKind
+from napari_semimoe.session.session import Session
+
+#: Exit code after Ctrl+C, as shells expect it.
+INTERRUPTED = 130
+#: How often a waiting command looks up, so that Ctrl+C is answered on Windows too.
+TICK_SECONDS = 0.2
+
+
+@contextmanager
+def engine() -> Iterator[Engine]:
+    """Yield an engine whose processes end with the command."""
+    running = ProcessEngine()
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+@contextmanager
+def session(project: Path) -> Iterator[Session]:
+    """Yield a session with a project open."""
+    with engine() as running:
+        opened = Session(running)
+        opened.open(project)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+def pump(opened: Session, busy: Callable[[], bool]) -> None:
+    """Let a session hear its engine until it has nothing more to wait for."""
+    while busy():
+        opened.engine.wait(TICK_SECONDS)
+        opened.process()
+
+
+def run_job(
+    running: Engine, kind: JobKind, payload: Mapping[str, Any], description: str
+) -> dict[str, Any]:
+    """Run one job with a progress bar and return its result.
+
+    Ctrl+C asks the job to stop, waits for it, and ends the command with exit code 130.
+    """
+    with progress() as bar:
+        task = bar.add_task(description, total=None)
+        job = running.submit(kind, payload)
+        try:
+            end = _follow(running, job, lambda data: _show(bar, task, data, description))
+        except KeyboardInterrupt:
+            running.cancel(job)
+            end = _follow(running, job, lambda data: None)
+            remark(f"Interrupted: {_count(end)} files were written.")
+            raise typer.Exit(INTERRUPTED) from None
+        bar.update(task, total=1, completed=1)
+    if end["state"] != JobState.DONE:
+        raise JobError(end["error"] or f"The work ended early ({end['state']}). Try again.")
+    return end["result"]
+
+
+def _follow(
+    running: Engine, job: str, hear: Callable[[Mapping[str, Any]], None]
+) -> Mapping[str, Any]:
+    while True:
+        running.wait(TICK_SECONDS)
+        for report in running.poll():
+            if report.job_id == job and report.name == "finished":
+                return report.data
+            if report.job_id == job and report.name == "progress":
+                hear(report.data)
+
+
+def _show(bar: Any, task: Any, data: Mapping[str, Any], description: str) -> None:
+    text = f"{description} {data.get('text', '')}".strip()
+    bar.update(task, total=1, completed=data.get("fraction", 0), description=text)
+
+
+def _count(end: Mapping[str, Any]) -> int:
+    return len((end.get("result") or {}).get("written", ()))
