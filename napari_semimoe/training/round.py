@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,8 @@ class _Round:
         self.model_settings = read_info(base).model if base else model
         network = load_checkpoint(base)[0] if base else SemiMoE(model)
         self.labelled = self._prepare(source.labelled)
-        self.unlabelled = self._prepare(source.unlabelled) if settings.unlabelled_batch else []
+        used = source.unlabelled if settings.unlabelled_batch else ()
+        self.unlabelled = [replace(t, index=None, maps=None) for t in self._prepare(used)]
         self.learner = Learner(network, settings, self.device)
         self.seconds_per_step = 0.0
         self.started = time.monotonic()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from napari_semimoe.core.reports import ValidationReport
 from napari_semimoe.core.settings import PredictSettings
-from napari_semimoe.core.values import IGNORE
 from napari_semimoe.model.semi_moe import SemiMoE
+from napari_semimoe.training.metrics import PixelCounts, count_pixels, pool
 from napari_semimoe.training.predict import Predictor
 from napari_semimoe.training.source import PatchSource
 
@@ -22,30 +20,20 @@ def validate(
     Dice and Jaccard are pooled over all pixels; ignored pixels count nowhere.
     """
     predictor = Predictor(model, PredictSettings(device=device))
-    counts = {}
+    counts: dict[str, PixelCounts] = {}
     for name in source.validation:
         patch = source.read(name)
         if patch.labels is None:
             continue
-        seen = patch.labels != IGNORE
-        truth = (patch.labels > 0) & seen
-        found = (predictor.foreground(patch.image, patch.um_per_px) >= THRESHOLD) & seen
-        counts[name] = (int((found & truth).sum()), int(found.sum()), int(truth.sum()))
+        found = predictor.foreground(patch.image, patch.um_per_px) >= THRESHOLD
+        counts[name] = count_pixels(found, patch.labels)
     if not counts:
         return None
-    both, found_px, truth_px = np.array(list(counts.values())).sum(0).tolist()
+    pooled = pool(counts.values())
     return ValidationReport(
         step=step,
         tiles=len(counts),
-        dice=_dice(both, found_px, truth_px),
-        jaccard=_jaccard(both, found_px, truth_px),
-        per_tile_dice={name: _dice(*values) for name, values in counts.items()},
+        dice=pooled.dice,
+        jaccard=pooled.jaccard,
+        per_tile_dice={name: count.dice for name, count in counts.items()},
     )
-
-
-def _dice(both: int, found: int, truth: int) -> float:
-    return 2 * both / (found + truth) if found + truth else 1.0
-
-
-def _jaccard(both: int, found: int, truth: int) -> float:
-    return both / (found + truth - both) if found + truth else 1.0

@@ -1,0 +1,184 @@
+"""GlaS benchmark: methods x splits x seeds, resumable, on CPU and GPU.
+
+    python -m benchmarks.glas run --method ours --split heldout-17-0 --seed 0 --minutes 10
+    python -m benchmarks.glas sweep plan.json --jobs 8      # a list of runs, several at a time
+    python -m benchmarks.glas predict --weights model.safetensors --out folder
+
+A run that has a result is skipped, an interrupted one goes on. Every choice is made on the
+held-out patients of the training part; the official test images are only ever predicted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from benchmarks.glas_data import UM_PER_PX, data_folder, load_source, test_images
+from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
+from napari_semimoe.training.evaluation import evaluate
+from napari_semimoe.training.predict import Predictor, load_predictor
+from napari_semimoe.training.round import run_round
+from napari_semimoe.training.source import MemorySource
+
+#: Changes that make each method of the default round; ``"paper": True`` starts from the released.
+METHODS: dict[str, dict[str, Any]] = {
+    "labelled-only": {"unlabelled_batch": 0, "labelled_batch": 8},
+    "ours": {"labelled_only": 0.4},
+    "released": {"paper": True},
+}
+
+
+class Printer:
+    """Prints every hundredth step and every validation."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def report(self, name: str, data: Mapping[str, Any]) -> None:
+        """Print what is worth a line."""
+        if name == "step" and data["step"] % 100:
+            return
+        short = {
+            key: data[key] for key in ("step", "steps", "total", "dice", "text") if key in data
+        }
+        print(self.name, name, short, flush=True)
+
+    def should_stop(self) -> bool:
+        """Never stop."""
+        return False
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train one method on one split with one seed, score it, and write ``result.json``."""
+    out = options.out / f"{options.name or options.method}-{options.split}-{options.seed}"
+    if (out / "result.json").is_file():
+        return
+    source = load_source(data_folder(options.data), options.split)
+    settings, model = settings_of(options)
+    started = time.monotonic()
+    report = run_round(
+        source, settings, model=model, base=options.base, out_dir=out, observer=Printer(out.name)
+    )
+    predictor = {"device": settings.device, **json.loads(options.predict)}
+    result = {
+        "name": options.name or options.method,
+        "method": options.method,
+        "split": options.split,
+        "seed": options.seed,
+        "model": model.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        "report": report.to_json(),
+        "minutes": (time.monotonic() - started) / 60,
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "honest": score(load_predictor(Path(report.weights), PredictSettings(**predictor)), source),
+    }
+    result["honest_flips"] = score(
+        load_predictor(Path(report.weights), PredictSettings(**predictor, flips=True)), source
+    )
+    (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(out.name, "done", result["honest"], result["honest_flips"], flush=True)
+
+
+def settings_of(options: argparse.Namespace) -> tuple[RoundSettings, ModelSettings]:
+    """Return the settings of a run from its method and its overrides."""
+    changes = dict(METHODS[options.method]) | json.loads(options.set)
+    released = changes.pop("paper", False)
+    changes |= {"seed": options.seed, "device": options.device, "threads": options.threads}
+    changes |= {"max_steps": options.steps, "budget_minutes": options.minutes}
+    make = RoundSettings.paper if released else RoundSettings.fine_tune
+    return make(**changes), ModelSettings.parse(json.loads(options.model))
+
+
+def score(predictor: Predictor, source: MemorySource) -> dict[str, float]:
+    """Return pooled scores on the held-out tiles: threshold 0.5, native size."""
+    if not source.validation:
+        return {}
+    pairs = []
+    for name in source.validation:
+        patch = source.read(name)
+        found = predictor.predict(patch.image, patch.um_per_px).instances
+        pairs.append((name, found, patch.labels))
+    return {key: round(value, 5) for key, value in evaluate(pairs).pooled.items()}
+
+
+def sweep(options: argparse.Namespace) -> None:
+    """Run a list of runs, several processes at a time; each entry holds ``run``'s options."""
+    waiting = json.loads(options.plan.read_text())
+    running: list[subprocess.Popen[bytes]] = []
+    while waiting or running:
+        running = [process for process in running if process.poll() is None]
+        while waiting and len(running) < options.jobs:
+            running.append(subprocess.Popen(_command(waiting.pop(0))))
+        time.sleep(0.2)
+
+
+def _command(entry: Mapping[str, Any]) -> list[str]:
+    words = [sys.executable, "-m", "benchmarks.glas", "run"]
+    for key, value in entry.items():
+        words += [f"--{key}", json.dumps(value) if isinstance(value, dict) else str(value)]
+    return words
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Write native-size 16-bit instance PNGs of the official test images."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    settings = PredictSettings(**{"device": options.device, **json.loads(options.predict)})
+    predictor = load_predictor(options.weights, settings)
+    for name, image in test_images(data_folder(options.data)):
+        instances = predictor.predict(image, UM_PER_PX).instances
+        Image.fromarray(instances).save(options.out / f"{name}.png")
+    (options.out / "settings.json").write_text(
+        json.dumps(
+            {
+                "prediction": settings.model_dump(mode="json"),
+                "checkpoint": json.loads(options.weights.with_suffix(".json").read_text()),
+            },
+            indent=1,
+        )
+        + "\n"
+    )
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parts = parser.add_subparsers(required=True)
+    one = parts.add_parser("run", help="train and score one method")
+    one.set_defaults(call=run)
+    one.add_argument("--method", choices=METHODS, required=True)
+    one.add_argument("--name", help="name of the result, if not the method's")
+    one.add_argument("--split", required=True)
+    one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--steps", type=int, default=0)
+    one.add_argument("--minutes", type=float, default=10.0)
+    one.add_argument("--threads", type=int, default=0)
+    one.add_argument("--set", default="{}", help="changes of RoundSettings, JSON")
+    one.add_argument("--model", default="{}", help="changes of ModelSettings, JSON")
+    one.add_argument("--base", type=Path)
+    many = parts.add_parser("sweep", help="run a list of runs")
+    many.set_defaults(call=sweep)
+    many.add_argument("plan", type=Path)
+    many.add_argument("--jobs", type=int, default=1)
+    last = parts.add_parser("predict", help="predict the official test images")
+    last.set_defaults(call=predict)
+    last.add_argument("--weights", type=Path, required=True)
+    for part in (one, last):
+        part.add_argument("--data", type=Path)
+        part.add_argument("--device", default="auto")
+        part.add_argument("--predict", default="{}", help="changes of PredictSettings, JSON")
+        part.add_argument("--out", type=Path, default=Path("benchmarks/runs"))
+    options = parser.parse_args()
+    options.call(options)
+
+
+if __name__ == "__main__":
+    main()
