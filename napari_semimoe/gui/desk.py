@@ -1,0 +1,325 @@
+"""The tile on the desk: open it, paint on it, keep its strokes, accept it, take the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal, Slot
+
+from napari_semimoe.core.values import IGNORE
+from napari_semimoe.gui.bridge import Background
+from napari_semimoe.gui.effort import EffortClock
+from napari_semimoe.gui.tile_layers import TileLayers
+from napari_semimoe.gui.tile_view import TileView, read_tile_view
+from napari_semimoe.project.drafts import Draft, drop_draft, write_draft
+
+if TYPE_CHECKING:
+    from napari_semimoe.session.session import Session
+
+#: Unaccepted strokes are stored this long after the last one.
+AUTOSAVE_MS = 1500
+
+
+class Desk(QObject):
+    """The active tile and its layers.
+
+    Parameters
+    ----------
+    session
+        What a person can do; slow calls go through ``background``.
+    background
+        The worker thread.
+    layers
+        The napari layers of the active tile.
+
+    Attributes
+    ----------
+    tile_shown
+        The `TileView` on the desk, or ``None`` when it was cleared.
+    edited
+        The mask under the brush changed.
+    said
+        A sentence for the person that is not an error.
+    refused
+        A sentence on why something was not done.
+    """
+
+    tile_shown = Signal(object)
+    edited = Signal()
+    said = Signal(str)
+    refused = Signal(str)
+
+    def __init__(
+        self, session: Session, background: Background, layers: TileLayers, parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._background = background
+        self.layers = layers
+        self.clock = EffortClock()
+        self.view: TileView | None = None
+        self._classes: dict[int, int] = {}
+        self._requested: int | None = None
+        self._accepting = False
+        self._draft_on_disk = False
+        self._autosave = QTimer(self)
+        self._autosave.setSingleShot(True)
+        self._autosave.setInterval(AUTOSAVE_MS)
+        self._autosave.timeout.connect(self.keep_draft)
+        layers.on_new_labels_layer = self._watch
+
+    # -- what is on the desk ------------------------------------------------------------------
+
+    @property
+    def tile_id(self) -> int | None:
+        """Id of the tile on the desk."""
+        return None if self.view is None else self.view.tile.id
+
+    @property
+    def labels(self) -> NDArray[np.uint16] | None:
+        """The mask as it stands under the brush."""
+        return None if self.view is None else self.layers.labels
+
+    @property
+    def changed_px(self) -> int:
+        """Pixels that differ from what was shown at first."""
+        labels = self.labels
+        if labels is None or self.view is None:
+            return 0
+        return int(np.count_nonzero(labels != self.view.baseline))
+
+    @property
+    def has_strokes(self) -> bool:
+        """Whether there is work that accepting would store and leaving would keep as draft."""
+        labels = self.labels
+        if labels is None or self.view is None:
+            return False
+        return not (
+            np.array_equal(labels, self.view.baseline) and self._classes == dict(self.view.classes)
+        )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Classes of the project, background first."""
+        project = self._session.project
+        return ("background", "gland") if project is None else tuple(project.classes)
+
+    # -- taking a tile ------------------------------------------------------------------------
+
+    def select(self, tile_id: int) -> None:
+        """Put a tile on the desk; strokes on the previous one are kept as its draft."""
+        self.put_away()
+        self._requested = tile_id
+        self._load(tile_id, lambda: self._session.select(tile_id))
+
+    def take_next(self) -> None:
+        """Put the next tile that waits for review on the desk."""
+        self._step(self._session.next_tile, "Every tile of the queue is reviewed.")
+
+    def take_previous(self) -> None:
+        """Put the previous tile of the queue on the desk."""
+        self._step(self._session.previous_tile, "This is the first tile of the queue.")
+
+    def _step(self, find: Callable[[], int | None], otherwise: str) -> None:
+        def arrive(tile_id: int | None) -> None:
+            if tile_id is None:
+                self.said.emit(otherwise)
+            elif tile_id != self.tile_id:
+                self.select(tile_id)
+
+        self._background.run(find, arrive)
+
+    def refresh_prediction(self, tile_id: int) -> None:
+        """Show a prediction that has just arrived, if its tile is on the desk."""
+        if tile_id == self._requested:
+            self._background.run(lambda: self._read(tile_id), self._show_prediction)
+
+    def _load(self, tile_id: int, first: Callable[[], Any]) -> None:
+        def work() -> TileView:
+            first()
+            return self._read(tile_id)
+
+        self._background.run(work, self._show)
+
+    def _read(self, tile_id: int) -> TileView:
+        project = self._session.project
+        assert project is not None, "tiles are asked for only while a project is open"
+        return read_tile_view(project, tile_id)
+
+    def _show(self, view: TileView) -> None:
+        if view.tile.id != self._requested:
+            return  # the person has moved on meanwhile
+        self.view = view
+        self._classes = dict(view.classes)
+        self._draft_on_disk = view.origin == "draft"
+        self.layers.show(view, n_classes=len(self.class_names))
+        self._autosave.stop()
+        self.clock.start(view.seconds)
+        self.tile_shown.emit(view)
+        if view.origin == "draft":
+            self.said.emit("Your unaccepted strokes on this tile are back.")
+
+    def _show_prediction(self, view: TileView) -> None:
+        if view.tile.id != self._requested or view.prediction is None or self.view is None:
+            return
+        if self.view.origin in ("prediction", "nothing") and not self.has_strokes:
+            self._show(view)
+            return
+        self.layers.show_prediction(view.prediction)
+        self.view = replace(self.view, prediction=view.prediction, tile=view.tile)
+        self.tile_shown.emit(self.view)
+        if self.has_strokes:
+            self.said.emit(
+                "A new prediction has arrived. Your strokes are kept; "
+                "'Start over' takes the new prediction instead."
+            )
+
+    # -- leaving a tile -----------------------------------------------------------------------
+
+    def put_away(self) -> None:
+        """Leave the tile: keep its strokes as a draft and stop its clock."""
+        if self.view is not None:
+            self.clock.touch()
+            self.keep_draft()
+            self.clock.stop()
+        self._requested = None
+
+    def clear(self) -> None:
+        """Leave the tile and empty the layers."""
+        self.put_away()
+        self.view = None
+        self.layers.clear()
+        self.tile_shown.emit(None)
+
+    @Slot()
+    def keep_draft(self) -> None:
+        """Store unaccepted strokes of the tile; forget the stored ones if they were undone."""
+        self._autosave.stop()
+        project, view, labels = self._session.project, self.view, self.labels
+        if project is None or view is None or labels is None or self._accepting:
+            return
+        folder, tile_id = project.path, view.tile.id
+        if self.has_strokes:
+            draft = Draft(labels.copy(), view.baseline, dict(self._classes), self.clock.seconds)
+            self._draft_on_disk = True
+            self._background.run(lambda: write_draft(folder, tile_id, draft))
+        elif self._draft_on_disk:
+            self._draft_on_disk = False
+            self._background.run(lambda: drop_draft(folder, tile_id))
+
+    # -- deciding on a tile -------------------------------------------------------------------
+
+    def accept(self) -> None:
+        """Store the mask as the curated one and take the next tile."""
+        view, labels = self.view, self.labels
+        if view is None or labels is None or self._accepting:
+            return
+        if self.layers.labels_layer is None:
+            self.layers.show(replace(view, labels=labels), n_classes=len(self.class_names))
+            self.refused.emit("The pseudo-label layer was gone and is back. Look, then accept.")
+        elif view.origin == "nothing" and not self.has_strokes:
+            self.refused.emit(
+                "There is nothing to accept yet: this tile has no prediction and no strokes. "
+                "Wait for its prediction, or paint first."
+            )
+        else:
+            self._store(view, labels.copy())
+
+    def _store(self, view: TileView, labels: NDArray[np.uint16]) -> None:
+        self._accepting = True
+        seconds, classes = self.clock.stop(), dict(self._classes)
+        tile_id = view.tile.id
+        project = self._session.project
+        assert project is not None, "a tile is on the desk only while a project is open"
+
+        def work() -> int | None:
+            self._session.accept(tile_id, labels, view.baseline, seconds=seconds, classes=classes)
+            drop_draft(project.path, tile_id)
+            return self._session.next_tile()
+
+        def stored(next_id: int | None) -> None:
+            self._accepting = False
+            self._draft_on_disk = False
+            self.view = replace(view, baseline=labels, classes=classes, origin="annotation")
+            if next_id is None:
+                self.said.emit("Accepted. Every tile of the queue is reviewed.")
+                self.select(tile_id)
+            else:
+                self.said.emit(f"{view.tile.name} accepted.")
+                self.select(next_id)
+
+        def not_stored(error: BaseException) -> None:
+            self._accepting = False
+            self.clock.start(seconds)
+            self.keep_draft()
+
+        self._background.run(work, stored, title="Storing the mask", otherwise=not_stored)
+
+    def exclude(self) -> None:
+        """Take the tile out of everything and go on with the next one."""
+        tile_id = self.tile_id
+        if tile_id is None:
+            return
+
+        def work() -> int | None:
+            self._session.exclude(tile_id)
+            return self._session.next_tile()
+
+        def gone(next_id: int | None) -> None:
+            self.said.emit("The tile is excluded; its pool can be changed in the Predict table.")
+            if next_id is not None and self.tile_id == tile_id:
+                self.select(next_id)
+
+        self._background.run(work, gone)
+
+    def start_over(self) -> None:
+        """Put the model's suggestion under the brush again, as a step that can be undone."""
+        if self.view is None or self.view.prediction is None:
+            self.refused.emit("There is no prediction of this tile to start from yet.")
+            return
+        prediction = self.view.prediction
+        self._classes = dict(prediction.classes)
+        self.layers.replace_labels(prediction.instances.astype(np.uint16))
+
+    # -- the brush ----------------------------------------------------------------------------
+
+    def free_label(self) -> int:
+        """Return the lowest id above all that are in use, so a new gland gets its own."""
+        labels = self.labels
+        if labels is None:
+            return 1
+        used = labels[labels != IGNORE]
+        return int(used.max(initial=0)) + 1
+
+    def class_of(self, label: int) -> int:
+        """Return the class of an instance."""
+        return self._classes.get(label, 1)
+
+    def set_class(self, label: int, class_index: int) -> None:
+        """Give an instance a class and colour it so."""
+        if not 0 < label < IGNORE or self.class_of(label) == class_index:
+            return
+        self._classes[label] = class_index
+        self.layers.show_labels_colors(self._classes, len(self.class_names))
+        self._on_edited()
+
+    def _watch(self, layer: Labels) -> None:
+        layer.events.set_data.connect(self._on_edited)
+
+    def _on_edited(self, event: Any = None) -> None:
+        if self.view is None or self.layers.filling:
+            return
+        self.clock.touch()
+        self._autosave.start()
+        self.edited.emit()
+
+    def close(self) -> None:
+        """Keep what is unaccepted and stop the timer."""
+        self.put_away()
+        self._autosave.stop()
+        self.view = None

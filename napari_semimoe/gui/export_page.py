@@ -1,0 +1,170 @@
+"""Export: write the curated masks for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, QUrl, Slot
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_semimoe.core.states import Pool
+from napari_semimoe.gui.widgets import button, heading, hint
+
+if TYPE_CHECKING:
+    from napari_semimoe.gui.workbench import Workbench
+    from napari_semimoe.project.project import TileRecord
+
+_KINDS = (
+    ("OME-Zarr", "ome-zarr", "Images and masks with colours, scale and provenance, in one folder"),
+    ("PNG masks", "png", "One 16-bit PNG for each tile: every gland has its own number"),
+    ("GeoJSON for QuPath", "geojson", "Outlines of the glands, holes kept, to import in QuPath"),
+)
+_CHOICES = (
+    ("Curated by you, and labelled", None),
+    ("Only the tile on the desk", "current"),
+)
+
+
+class ExportPage(QWidget):
+    """The fourth step.
+
+    Parameters
+    ----------
+    bench
+        What the page shows and forwards to.
+    """
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__()
+        self._bench = bench
+        self._written: Path | None = None
+        self.kind = QComboBox()
+        for number, (text, value, tip) in enumerate(_KINDS):
+            self.kind.addItem(text, value)
+            self.kind.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
+        self.kind.setToolTip("What the masks are written as")
+        self.which = QComboBox()
+        for text, value in _CHOICES:
+            self.which.addItem(text, value)
+        self.which.setToolTip("Which tiles are written; only accepted masks ever are")
+        self.folder = QLineEdit()
+        self.folder.setPlaceholderText("Choose a folder")
+        self.folder.setToolTip("Where the masks go; the folder is made when it is missing")
+        self.browse = button("Browse…", "Choose the folder")
+        self.count = hint("")
+        self.export = button(
+            "Export curated masks", "Write the accepted masks into the folder", "primary"
+        )
+        self.result = hint("")
+        self.show_folder = button("Show the folder", "Open it in the file manager")
+        self.show_folder.hide()
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        folder = QHBoxLayout()
+        folder.addWidget(self.folder, 1)
+        folder.addWidget(self.browse)
+        form = QFormLayout()
+        form.addRow("Write as", self.kind)
+        form.addRow("Tiles", self.which)
+        form.addRow("Folder", folder)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.addWidget(heading("Curated masks for other programs"))
+        layout.addLayout(form)
+        layout.addWidget(self.count)
+        layout.addWidget(self.export)
+        layout.addWidget(self.result)
+        layout.addWidget(self.show_folder)
+        layout.addStretch(1)
+
+    def _connect(self) -> None:
+        self._bench.tiles_listed.connect(self._on_tiles_listed)
+        self._bench.project_changed.connect(self._on_project_changed)
+        self.browse.clicked.connect(self._on_browse)
+        self.export.clicked.connect(self._on_export)
+        self.show_folder.clicked.connect(self._on_show_folder)
+
+    @Slot()
+    def _on_project_changed(self) -> None:
+        project = self._bench.session.project
+        self.result.setText("")
+        self.show_folder.hide()
+        if project is None:
+            return
+        default = str(Path(project.path).parent / f"{project.name} masks")
+        self._bench.background.run(
+            lambda: project.setting("export_folder", default), self.folder.setText
+        )
+
+    @Slot(object)
+    def _on_tiles_listed(self, tiles: list[TileRecord]) -> None:
+        accepted = [tile for tile in tiles if tile.annotation_id is not None]
+        by_person = sum(tile.pool == Pool.CURATED for tile in accepted)
+        self.count.setText(
+            f"{len(accepted)} tiles have a mask, {by_person} of them curated here."
+            if accepted
+            else "No tile has an accepted mask yet. Accept one on the Refine page first."
+        )
+        self.export.setEnabled(bool(accepted))
+
+    @Slot()
+    def _on_browse(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Folder for the masks", self.folder.text())
+        if chosen:
+            self.folder.setText(chosen)
+
+    @Slot()
+    def _on_export(self) -> None:
+        text = self.folder.text().strip()
+        if not text:
+            self._bench.failed.emit("Choose a folder for the masks first.")
+            return
+        out, kind = Path(text).expanduser(), self.kind.currentData()
+        tiles = None
+        if self.which.currentData() == "current":
+            if self._bench.desk.tile_id is None:
+                self._bench.failed.emit("No tile is on the desk. Open one, or export all tiles.")
+                return
+            tiles = [self._bench.desk.tile_id]
+        bench = self._bench
+
+        def work() -> Any:
+            if bench.session.project is not None:
+                bench.session.project.set_setting("export_folder", text)
+            return bench.session.export(
+                out, kind=kind, tiles=tiles, progress=bench.long_work.report
+            )
+
+        self.export.setEnabled(False)
+        bench.long_work.run(
+            work,
+            lambda report: self._on_exported(out, report),
+            title="Exporting",
+            otherwise=lambda _: self.export.setEnabled(True),
+        )
+
+    def _on_exported(self, out: Path, report: Any) -> None:
+        self._written = out
+        written = len(report.written)
+        self.export.setEnabled(True)
+        sentence = f"{written} tile{'s' if written != 1 else ''} written to {out}"
+        self.result.setText(sentence)
+        self.show_folder.show()
+        self._bench.said.emit(f"Export done: {written} tiles.")
+
+    @Slot()
+    def _on_show_folder(self) -> None:
+        if self._written is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._written)))

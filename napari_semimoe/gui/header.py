@@ -1,0 +1,70 @@
+"""Top of the panel: which project, which model, which device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Slot
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
+from superqt import QElidingLabel
+
+from napari_semimoe.gui.widgets import hint
+
+if TYPE_CHECKING:
+    from napari_semimoe.gui.project_actions import ProjectActions
+    from napari_semimoe.gui.workbench import Workbench
+
+
+class Header(QWidget):
+    """Project name, a menu of what can be done with it, and the model in use."""
+
+    def __init__(self, bench: Workbench, actions: ProjectActions) -> None:
+        super().__init__()
+        self._bench = bench
+        self.name = QElidingLabel("No project is open")
+        self.name.setElideMode(Qt.TextElideMode.ElideRight)
+        self.name.setProperty("role", "title")
+        self.menu_button = QToolButton()
+        self.menu_button.setText("Project")
+        self.menu_button.setToolTip("Make, open or close a project, and add images to it")
+        self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.menu_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+        self.menu_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._menu = QMenu(self.menu_button)
+        for action in actions.all:
+            self._menu.addAction(action)
+        self.menu_button.setMenu(self._menu)
+        self.model = hint("")
+        row = QHBoxLayout()
+        row.addWidget(self.name, 1)
+        row.addWidget(self.menu_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 8, 8, 0)
+        layout.setSpacing(2)
+        layout.addLayout(row)
+        layout.addWidget(self.model)
+        bench.project_changed.connect(self.refresh)
+        bench.relay.weights_changed.connect(self.refresh)
+        bench.relay.prediction_ready.connect(self.refresh)  # the device is known by then
+        self.refresh()
+
+    @Slot()
+    def refresh(self, _: int = 0) -> None:
+        """Say what is open and what predicts."""
+        self.name.setText(self._bench.project_name or "No project is open")
+        self.name.setToolTip(
+            str(self._bench.session.project.path) if self._bench.session.project else ""
+        )
+        self.model.setVisible(self._bench.has_project)
+        if self._bench.has_project:
+            self.model.setText(
+                model_line(self._bench.session.model_name, self._bench.session.device_text)
+            )
+
+
+def model_line(name: str | None, device: str) -> str:
+    """Say which model predicts and where it runs."""
+    if name is None:
+        return "No model yet: accept a few tiles, then retrain"
+    model = "Starter model" if name.startswith("starter") else f"Model of {name}"
+    return f"{model} · running on {device}" if device else model

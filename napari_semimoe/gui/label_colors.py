@@ -1,0 +1,53 @@
+"""Colours of the pseudo-label layer: distinct instances, and grey where nothing is learnt."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Mapping
+
+import numpy as np
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
+
+from napari_semimoe.core.values import IGNORE
+
+#: Ids that get a colour of their own turn; higher ids share one.
+_COLOURED_IDS = 4096
+_GREY = np.array([0.55, 0.55, 0.58, 1.0], np.float32)
+_CLEAR = np.zeros(4, np.float32)
+# Hues that stand out from the pink and purple of H&E and the brown and blue of DAB:
+# yellow, green, cyan, blue, orange. Neighbouring ids are far apart.
+_HUES = (0.15, 0.50, 0.33, 0.58, 0.09, 0.42, 0.19, 0.54, 0.26, 0.62)
+# With several classes the hue tells the class and the lightness the instance.
+_CLASS_HUES = (0.15, 0.50, 0.33, 0.60, 0.07, 0.42, 0.78, 0.97)
+
+
+def instance_colors(classes: Mapping[int, int], n_classes: int) -> DirectLabelColormap:
+    """Return the colours of instance ids.
+
+    Parameters
+    ----------
+    classes
+        Class of each instance id; an absent id is class 1.
+    n_classes
+        Number of classes, background included. With two, each instance has its own hue; with
+        more, the hue is the class's.
+    """
+    if n_classes <= 2:
+        palette = [_rgba(hue, light) for light in (0.55, 0.45, 0.65) for hue in _HUES]
+        colors = {i: palette[i % len(palette)] for i in range(1, _COLOURED_IDS)}
+    else:
+        colors = {i: class_color(classes.get(i, 1), i) for i in range(1, _COLOURED_IDS)}
+    return DirectLabelColormap(
+        color_dict={None: _rgba(_HUES[0], 0.55), 0: _CLEAR, **colors, IGNORE: _GREY}
+    )
+
+
+def class_color(class_index: int, instance: int = 1) -> NDArray[np.float32]:
+    """Return the colour of an instance of a class; instances differ in lightness."""
+    hue = _CLASS_HUES[(class_index - 1) % len(_CLASS_HUES)]
+    return _rgba(hue, (0.55, 0.45, 0.65)[instance % 3])
+
+
+def _rgba(hue: float, light: float) -> NDArray[np.float32]:
+    return np.array([*colorsys.hls_to_rgb(hue, light, 0.95), 1.0], np.float32)

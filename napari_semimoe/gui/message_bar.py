@@ -1,0 +1,103 @@
+"""One line at the foot of the panel: what is being done, and what went wrong."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Slot
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+
+class MessageBar(QWidget):
+    """Shows a sentence until it is dismissed or replaced, and the work under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._frame = QFrame()
+        self._text = QLabel()
+        self._text.setWordWrap(True)
+        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        dismiss = QToolButton()
+        dismiss.setText("✕")
+        dismiss.setAutoRaise(True)
+        dismiss.setToolTip("Dismiss this message")
+        dismiss.clicked.connect(self.dismiss)
+        row = QHBoxLayout(self._frame)
+        row.setContentsMargins(8, 6, 4, 6)
+        row.addWidget(self._text, 1)
+        row.addWidget(dismiss, 0, Qt.AlignmentFlag.AlignTop)
+
+        self._busy = QWidget()
+        self._busy_text = QLabel()
+        self._busy_text.setProperty("role", "faint")
+        self._busy_bar = QProgressBar()
+        self._busy_bar.setTextVisible(False)
+        self._busy_bar.setFixedHeight(6)
+        column = QVBoxLayout(self._busy)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self._busy_text)
+        column.addWidget(self._busy_bar)
+
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self._frame)
+        layout.addWidget(self._busy)
+        self._frame.hide()
+        self._busy.hide()
+
+    @property
+    def text(self) -> str:
+        """The sentence on show, empty when there is none."""
+        return "" if self._frame.isHidden() else self._text.text()
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the sentence on show is about something that went wrong."""
+        return not self._frame.isHidden() and self._frame.property("role") == "message-bad"
+
+    @Slot(str)
+    def say(self, sentence: str) -> None:
+        """Show good news; it takes the place of an older sentence."""
+        self._show(sentence, "message-good")
+
+    @Slot(str)
+    def complain(self, sentence: str) -> None:
+        """Show what went wrong; it stays until dismissed or until something succeeds."""
+        self._show(sentence, "message-bad")
+
+    @Slot()
+    def dismiss(self) -> None:
+        """Take the sentence away."""
+        self._frame.hide()
+
+    @Slot(str)
+    def show_busy(self, title: str) -> None:
+        """Show what is being done; an empty title ends it."""
+        self._busy_text.setText(f"{title}…" if title else "")
+        self._busy_bar.setRange(0, 0)
+        self._busy.setVisible(bool(title))
+
+    @Slot(int, int, str)
+    def show_progress(self, done: int, total: int, text: str) -> None:
+        """Show how far the work under way is."""
+        self._busy_bar.setRange(0, max(total, 0))
+        self._busy_bar.setValue(done)
+        if text:
+            self._busy_text.setText(f"{text} ({done} of {total})" if total else text)
+
+    def _show(self, sentence: str, role: str) -> None:
+        self._text.setText(sentence)
+        self._frame.setProperty("role", role)
+        self._frame.style().unpolish(self._frame)
+        self._frame.style().polish(self._frame)
+        self._frame.show()

@@ -1,0 +1,92 @@
+"""Where the one panel of a viewer lives, how it is brought to the front, and how it ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from qtpy.QtWidgets import QApplication, QDockWidget
+
+from napari_semimoe.gui.panel import Panel
+from napari_semimoe.gui.preferences import preferred_author
+from napari_semimoe.gui.steps import Step
+from napari_semimoe.gui.workbench import Workbench
+from napari_semimoe.jobs import ProcessEngine
+from napari_semimoe.session.session import Session
+
+if TYPE_CHECKING:
+    import napari
+
+DOCK_NAME = "Semi-MoE"
+
+# napari gives a plugin no place on the viewer to keep its own objects, so they are kept here
+# until the viewer's window goes.
+_PANELS: WeakKeyDictionary[napari.Viewer, Panel] = WeakKeyDictionary()
+
+
+def bare_viewer(viewer: napari.Viewer) -> napari.Viewer:
+    """Return the viewer itself, without the proxy that napari hands to plugins."""
+    return getattr(viewer, "__wrapped__", viewer)
+
+
+def panel_of(viewer: napari.Viewer) -> Panel | None:
+    """Return the viewer's panel if it was ever opened."""
+    return _PANELS.get(bare_viewer(viewer))
+
+
+def open_panel(viewer: napari.Viewer, step: Step, bench: Workbench | None = None) -> Panel:
+    """Show the panel of this viewer at a step, making it on first use.
+
+    Parameters
+    ----------
+    viewer
+        The viewer, with or without napari's proxy.
+    step
+        The page to show.
+    bench
+        What the panel works on, used only when the panel is made now; a new one otherwise.
+    """
+    viewer = bare_viewer(viewer)
+    panel = _PANELS.get(viewer)
+    if panel is None:
+        panel = _PANELS[viewer] = Panel(bench or make_bench(viewer))
+        _bring_to_front(viewer, panel)
+        _end_with_window(viewer, panel)
+    else:
+        _bring_to_front(viewer, panel)
+    panel.show_step(step)
+    return panel
+
+
+def make_bench(viewer: napari.Viewer) -> Workbench:
+    """Return a workbench whose predictions and rounds run in child processes."""
+    engine = ProcessEngine()
+    bench = Workbench(viewer, Session(engine, author=preferred_author()), on_close=engine.close)
+    engine.on_wake = bench.relay.engine_woke.emit
+    return bench
+
+
+def _bring_to_front(viewer: napari.Viewer, panel: Panel) -> None:
+    dock = panel.parent()
+    if not isinstance(dock, QDockWidget):  # first time, or the person closed the dock
+        dock = viewer.window.add_dock_widget(
+            panel, name=DOCK_NAME, area="right", add_vertical_stretch=False
+        )
+    dock.show()
+    dock.raise_()
+
+
+def _end_with_window(viewer: napari.Viewer, panel: Panel) -> None:
+    """End the work with the window or the program, whichever goes first.
+
+    A docked widget hears nothing when its window closes, so its close event is no use.
+    """
+    application, window = QApplication.instance(), panel.window()
+
+    def end() -> None:
+        if _PANELS.pop(viewer, None) is not None:
+            application.aboutToQuit.disconnect(end)
+            panel.close_bench()
+
+    application.aboutToQuit.connect(end)
+    window.destroyed.connect(end)

@@ -1,0 +1,139 @@
+"""The one dock of the plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import QSize, Qt, Slot
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QFrame, QScrollArea, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
+
+from napari_semimoe.gui.export_page import ExportPage
+from napari_semimoe.gui.header import Header
+from napari_semimoe.gui.keys import Keys
+from napari_semimoe.gui.message_bar import MessageBar
+from napari_semimoe.gui.predict_page import PredictPage
+from napari_semimoe.gui.project_actions import ProjectActions
+from napari_semimoe.gui.refine_page import RefinePage
+from napari_semimoe.gui.retrain_page import RetrainPage
+from napari_semimoe.gui.start_page import StartPage
+from napari_semimoe.gui.steps import Step
+from napari_semimoe.gui.theme import palette_of, style_sheet
+from napari_semimoe.gui.workbench import Workbench
+
+#: The panel is laid out for this width and scrolls vertically below its height.
+WIDTH = 380
+
+
+class Panel(QWidget):
+    """Header, one page for each step, and a line for messages.
+
+    Parameters
+    ----------
+    bench
+        What the panel shows and forwards to.
+    """
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__()
+        self.setObjectName("SemiMoEPanel")
+        self.bench = bench
+        self.project_actions = ProjectActions(bench, self)
+        self.header = Header(bench, self.project_actions)
+        self.start_page = StartPage(self.project_actions)
+        self.predict_page = PredictPage(bench)
+        self.refine_page = RefinePage(bench)
+        self.retrain_page = RetrainPage(bench)
+        self.export_page = ExportPage(bench)
+        self.messages = MessageBar()
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        for step, page in self._pages():
+            self.tabs.addTab(_scrolling(page), step.value)
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self.start_page)
+        self._stack.addWidget(self.tabs)
+        self.keys = Keys(bench, self.refine_page.brush, self.predict_page.show_next_map)
+        self._lay_out()
+        self._connect()
+        self.setAcceptDrops(True)
+
+    def _pages(self) -> tuple[tuple[Step, QWidget], ...]:
+        return (
+            (Step.PREDICT, self.predict_page),
+            (Step.REFINE, self.refine_page),
+            (Step.RETRAIN, self.retrain_page),
+            (Step.EXPORT, self.export_page),
+        )
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 8)
+        layout.addWidget(self.header)
+        layout.addWidget(self._stack, 1)
+        foot = QVBoxLayout()
+        foot.setContentsMargins(8, 0, 8, 0)
+        foot.addWidget(self.messages)
+        layout.addLayout(foot)
+        self.setMinimumWidth(320)
+
+    def _connect(self) -> None:
+        bench = self.bench
+        bench.project_changed.connect(self._on_project_changed)
+        bench.said.connect(self.messages.say)
+        bench.failed.connect(self.messages.complain)
+        for lane in (bench.background, bench.long_work):
+            lane.busy_changed.connect(self.messages.show_busy)
+            lane.progressed.connect(self.messages.show_progress)
+        bench.viewer.events.theme.connect(self._on_theme)
+        self._on_theme()
+
+    @property
+    def step(self) -> Step:
+        """The step on show."""
+        return list(Step)[self.tabs.currentIndex()]
+
+    def show_step(self, step: Step) -> None:
+        """Turn to a page."""
+        self.tabs.setCurrentIndex(list(Step).index(step))
+
+    def sizeHint(self) -> QSize:
+        """Ask for the width that the pages are laid out for."""
+        return QSize(WIDTH, 800)
+
+    def close_bench(self) -> None:
+        """End the work behind the panel; the panel itself goes with its window."""
+        self.keys.close()
+        self.bench.viewer.events.theme.disconnect(self._on_theme)
+        self.bench.close()
+
+    @Slot()
+    def _on_project_changed(self) -> None:
+        self._stack.setCurrentIndex(1 if self.bench.has_project else 0)
+
+    def _on_theme(self, event: object = None) -> None:
+        palette = palette_of(self.bench.viewer.theme)
+        self.setStyleSheet(style_sheet(palette))
+        for page in (self.predict_page, self.retrain_page):
+            page.set_palette(palette)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Welcome files and folders."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open a dropped project, or add dropped images to the open one."""
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            event.acceptProposedAction()
+            self.project_actions.add_paths(paths)
+
+
+def _scrolling(page: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidget(page)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return area

@@ -1,0 +1,143 @@
+"""Predict: the queue of tiles, and what the network says about the one on the desk."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Slot
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QGridLayout,
+    QHBoxLayout,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_semimoe.core.states import Pool
+from napari_semimoe.gui import tile_layers
+from napari_semimoe.gui.gate_table import GateTable
+from napari_semimoe.gui.theme import Palette
+from napari_semimoe.gui.tile_table import POOL_TEXT, TileTable
+from napari_semimoe.gui.widgets import button, heading, hint, tool
+
+if TYPE_CHECKING:
+    from napari_semimoe.gui.tile_view import TileView
+    from napari_semimoe.gui.workbench import Workbench
+    from napari_semimoe.project.project import TileRecord
+
+_MAPS = (
+    ("None", None, "Show the tissue and the mask only"),
+    ("Probability", tile_layers.SEGMENTATION, "Segmentation expert: how likely a pixel is gland"),
+    ("Distance", tile_layers.DISTANCE, "Distance expert: green inside glands, pink outside"),
+    ("Boundary", tile_layers.BOUNDARY, "Boundary expert: the outer ring of each gland"),
+    ("Doubt", tile_layers.DISAGREEMENT, "Where the experts disagree"),
+)
+
+
+class PredictPage(QWidget):
+    """The first step.
+
+    Parameters
+    ----------
+    bench
+        What the page shows and forwards to.
+    """
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__()
+        self._bench = bench
+        self._names: dict[int, str] = {}
+        self.summary = hint("")
+        self.table = TileTable()
+        self.table.setMinimumHeight(160)
+        self.previous = button("◀  Previous", "Open the previous tile of the queue  (key: ,)")
+        self.predict = button("Predict", "Predict this tile again with the model in use")
+        self.next = button("Next  ▶", "Open the next tile that waits for review  (key: .)")
+        self.gates = GateTable()
+        self.gate_hint = hint("Shown once the tile is predicted.")
+        self.maps = self._map_buttons()
+        self._lay_out()
+        self._connect()
+
+    def _map_buttons(self) -> QButtonGroup:
+        group = QButtonGroup(self)
+        group.setExclusive(True)
+        for number, (text, _, tip) in enumerate(_MAPS):
+            each = tool(text, f"{tip}  (key: W shows the next map)")
+            each.setParent(self)
+            group.addButton(each, number)
+        group.button(0).setChecked(True)
+        return group
+
+    def _lay_out(self) -> None:
+        moves = QHBoxLayout()
+        moves.addWidget(self.previous)
+        moves.addWidget(self.predict)
+        moves.addWidget(self.next)
+        maps = QGridLayout()
+        maps.setSpacing(4)
+        for number, each in enumerate(self.maps.buttons()):
+            maps.addWidget(each, 0, number)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.addWidget(self.summary)
+        layout.addWidget(self.table, 1)
+        layout.addLayout(moves)
+        layout.addWidget(heading("Map over the tissue"))
+        layout.addLayout(maps)
+        layout.addWidget(heading("Who is heard on this tile"))
+        layout.addWidget(self.gate_hint)
+        layout.addWidget(self.gates)
+        self.gates.hide()
+
+    def _connect(self) -> None:
+        bench, desk = self._bench, self._bench.desk
+        bench.tiles_listed.connect(self._on_tiles_listed)
+        desk.tile_shown.connect(self._on_tile_shown)
+        self.table.tile_chosen.connect(self._on_tile_chosen)
+        self.table.pool_chosen.connect(bench.set_pool)
+        self.previous.clicked.connect(desk.take_previous)
+        self.next.clicked.connect(desk.take_next)
+        self.predict.clicked.connect(bench.predict)
+        self.maps.idClicked.connect(lambda i: desk.layers.show_only_map(_MAPS[i][1]))
+
+    def show_next_map(self) -> None:
+        """Go through the maps, one at each press of the key."""
+        self.maps.button((self.maps.checkedId() + 1) % len(_MAPS)).click()
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self.gates.set_palette(palette)
+        self.table.tiles.set_faint(palette.faint)
+
+    @Slot(object)
+    def _on_tiles_listed(self, tiles: list[TileRecord]) -> None:
+        self.table.show_tiles(tiles, self._bench.desk.tile_id)
+        self.summary.setText(summary_of(tiles))
+
+    @Slot(int)
+    def _on_tile_chosen(self, tile_id: int) -> None:
+        if tile_id != self._bench.desk.tile_id:
+            self._bench.desk.select(tile_id)
+
+    @Slot(object)
+    def _on_tile_shown(self, view: TileView | None) -> None:
+        prediction = None if view is None else view.prediction
+        for each in (self.previous, self.next, self.predict, *self.maps.buttons()):
+            each.setEnabled(view is not None)
+        self.gates.setVisible(prediction is not None)
+        self.gate_hint.setVisible(prediction is None)
+        if prediction is not None:
+            self.gates.show_gates(prediction.expert_names, prediction.gates.tolist())
+        self.table.mark(None if view is None else view.tile.id)
+        self._bench.desk.layers.show_only_map(_MAPS[max(self.maps.checkedId(), 0)][1])
+
+
+def summary_of(tiles: list[TileRecord]) -> str:
+    """Say how many tiles there are and where they stand."""
+    if not tiles:
+        return "No tiles yet. Add images with the Project button above."
+    counts = Counter(tile.pool for tile in tiles)
+    parts = [f"{counts[pool]} {POOL_TEXT[pool]}" for pool in Pool if counts[pool]]
+    return f"{len(tiles)} tiles: " + ", ".join(parts)

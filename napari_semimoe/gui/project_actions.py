@@ -1,0 +1,114 @@
+"""Making, opening and filling a project, with the system's own file dialogs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Slot
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
+
+from napari_semimoe.gui.new_project_dialog import NewProjectDialog
+
+if TYPE_CHECKING:
+    from napari_semimoe.gui.workbench import Workbench
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".svs")
+
+
+class ProjectActions(QObject):
+    """The entries of the Project menu; the start page shows the same ones as buttons."""
+
+    def __init__(self, bench: Workbench, window: QWidget) -> None:
+        super().__init__(window)
+        self._bench = bench
+        self._window = window
+        self.new = self._action("New project…", "Make an empty project", self._on_new)
+        self.open = self._action("Open project…", "Open a project folder", self._on_open)
+        self.add_folder = self._action(
+            "Add a folder of images…",
+            "Copy all images of a folder into the project, with their masks if it has some",
+            self._on_add_folder,
+        )
+        self.add_images = self._action(
+            "Add images…", "Copy image files into the project", self._on_add_images
+        )
+        self.demo = self._action(
+            "Open the demo project", "Real colon glands to try everything on", bench.open_demo
+        )
+        self.close = self._action(
+            "Close project", "Close the project; everything is stored", bench.close_project
+        )
+        bench.project_changed.connect(self.refresh)
+        bench.scale_missing.connect(self._on_scale_missing)
+        self.refresh()
+
+    @property
+    def all(self) -> list[QAction]:
+        """All actions in the order of the menu."""
+        return [self.new, self.open, self.add_folder, self.add_images, self.demo, self.close]
+
+    def _action(self, text: str, tip: str, slot: object) -> QAction:
+        action = QAction(text, self)
+        action.setToolTip(tip)
+        action.triggered.connect(lambda _=False: slot())
+        return action
+
+    @Slot()
+    def refresh(self) -> None:
+        """Offer only what makes sense now."""
+        for action in (self.add_folder, self.add_images, self.close):
+            action.setEnabled(self._bench.has_project)
+
+    def _on_new(self) -> None:
+        dialog = NewProjectDialog(self._window)
+        dialog.accepted.connect(lambda: self._bench.new_project(dialog.path, dialog.class_names))
+        dialog.open()
+
+    def _on_open(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self._window, "Open a Semi-MoE project")
+        if chosen:
+            self._bench.open_project(Path(chosen))
+
+    def _on_add_folder(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self._window, "Add a folder of images")
+        if chosen:
+            self.add_paths([Path(chosen)])
+
+    def _on_add_images(self) -> None:
+        pattern = " ".join(f"*{suffix}" for suffix in IMAGE_SUFFIXES)
+        chosen, _ = QFileDialog.getOpenFileNames(
+            self._window, "Add images", "", f"Images ({pattern})"
+        )
+        if chosen:
+            self.add_paths([Path(each) for each in chosen])
+
+    def add_paths(self, paths: list[Path]) -> None:
+        """Add files and folders, or open the folder when it is a project itself."""
+        folders = [path for path in paths if path.is_dir()]
+        files = [path for path in paths if path.is_file()]
+        if len(folders) == 1 and (folders[0] / "project.json").exists():
+            self._bench.open_project(folders[0])
+            return
+        if not self._bench.has_project:
+            self._bench.failed.emit("Open or make a project first, then add images to it.")
+            return
+        self._bench.add_images([*folders, *files])
+
+    @Slot(object)
+    def _on_scale_missing(self, paths: list[Path]) -> None:
+        value, given = QInputDialog.getDouble(
+            self._window,
+            "How large is a pixel?",
+            "Some images do not say how large a pixel is.\n"
+            "Microns per pixel (a 20x scan has about 0.5, a 40x scan about 0.25):",
+            0.5,
+            0.02,
+            100.0,
+            3,
+        )
+        if given:
+            self._bench.add_images(paths, um_per_px=value)
+        else:
+            self._bench.failed.emit("Images without a known pixel size were not added.")

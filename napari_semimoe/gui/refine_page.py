@@ -1,0 +1,206 @@
+"""Refine: correct the mask with the brush and accept it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, QTimer, Slot
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QElidingLabel, QLabeledSlider
+from superqt.utils import signals_blocked
+
+from napari_semimoe.core.values import IGNORE
+from napari_semimoe.gui.brush import TOOLS, Brush
+from napari_semimoe.gui.tile_table import POOL_TEXT
+from napari_semimoe.gui.widgets import button, heading, hint, tool
+
+if TYPE_CHECKING:
+    from napari_semimoe.gui.tile_view import TileView
+    from napari_semimoe.gui.workbench import Workbench
+
+_ORIGIN_TEXT = {
+    "prediction": "The model's suggestion, waiting for you.",
+    "annotation": "A mask that a person accepted.",
+    "draft": "Your strokes, not accepted yet.",
+    "nothing": "Not predicted yet.",
+}
+
+
+class RefinePage(QWidget):
+    """The second step.
+
+    Parameters
+    ----------
+    bench
+        What the page shows and forwards to.
+    """
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__()
+        self._bench = bench
+        self._desk = bench.desk
+        self.brush = Brush(self._desk)
+        self.name = QElidingLabel("No tile is open")
+        self.name.setElideMode(Qt.TextElideMode.ElideMiddle)
+        self.name.setProperty("role", "heading")
+        self.state = hint("")
+        self.tools = {each.mode: tool(f"{each.text}  {each.key}", each.tip) for each in TOOLS}
+        self.new_gland = button("New gland  N", "Paint a new gland with an id of its own")
+        self.ignore = tool(
+            "Do not learn here  I",
+            "Paint grey over what you cannot judge: artefacts, blur, unsure borders. "
+            "The network learns nothing there",
+        )
+        self.size = QLabeledSlider(Qt.Orientation.Horizontal)
+        self.size.setRange(1, 100)
+        self.size.setToolTip("Diameter of the brush in pixels  (keys: [ and ])")
+        self.outlines = QCheckBox("Outlines only")
+        self.outlines.setToolTip("Draw glands as outlines, to judge the tissue under them")
+        self.protect = QCheckBox("Protect neighbours")
+        self.protect.setToolTip("Paint over background only; other glands keep their pixels  (B)")
+        self.class_label = heading("Class of the selected gland")
+        self.gland_class = QComboBox()
+        self.gland_class.setToolTip("Pick a gland (L), then say what it is")
+        self.progress = hint("")
+        self.accept = button(
+            "Accept and next   A",
+            "Store this mask, let it teach, and open the next tile  (key: A)",
+            "primary",
+        )
+        self.start_over = button(
+            "Start over", "Take the model's suggestion again; Ctrl+Z brings your strokes back"
+        )
+        self.exclude = button(
+            "Exclude tile", "Leave this tile out of everything, for instance when it is unusable"
+        )
+        self._tick = QTimer(self)
+        self._tick.setInterval(1000)
+        self._tick.timeout.connect(self._show_progress)
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        tools = QGridLayout()
+        tools.setSpacing(4)
+        for number, each in enumerate(self.tools.values()):
+            tools.addWidget(each, number // 3, number % 3)
+        tools.addWidget(self.new_gland, 1, 2)
+        tools.addWidget(self.ignore, 2, 0, 1, 3)
+        size = QHBoxLayout()
+        size.addWidget(QLabel("Brush size"))
+        size.addWidget(self.size, 1)
+        looks = QHBoxLayout()
+        looks.addWidget(self.outlines)
+        looks.addWidget(self.protect)
+        looks.addStretch(1)
+        more = QHBoxLayout()
+        more.addWidget(self.start_over)
+        more.addWidget(self.exclude)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.addWidget(self.name)
+        layout.addWidget(self.state)
+        layout.addLayout(tools)
+        layout.addLayout(size)
+        layout.addLayout(looks)
+        layout.addWidget(self.class_label)
+        layout.addWidget(self.gland_class)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.accept)
+        layout.addLayout(more)
+        layout.addStretch(1)
+
+    def _connect(self) -> None:
+        desk, brush = self._desk, self.brush
+        desk.tile_shown.connect(self._on_tile_shown)
+        desk.edited.connect(self._show_progress)
+        brush.changed.connect(self._on_brush_changed)
+        for mode, each in self.tools.items():
+            each.clicked.connect(lambda _=False, mode=mode: brush.use(mode))
+        self.new_gland.clicked.connect(brush.new_gland)
+        self.ignore.clicked.connect(brush.ignore)
+        self.size.valueChanged.connect(brush.set_size)
+        self.outlines.toggled.connect(brush.set_outlines)
+        self.protect.toggled.connect(brush.set_protect)
+        self.gland_class.activated.connect(self._on_class_chosen)
+        self.accept.clicked.connect(desk.accept)
+        self.start_over.clicked.connect(desk.start_over)
+        self.exclude.clicked.connect(desk.exclude)
+        self._on_tile_shown(None)
+
+    @Slot(object)
+    def _on_tile_shown(self, view: TileView | None) -> None:
+        open_ = view is not None
+        for each in (
+            *self.tools.values(),
+            self.new_gland,
+            self.ignore,
+            self.size,
+            self.outlines,
+            self.protect,
+            self.accept,
+            self.start_over,
+            self.exclude,
+        ):
+            each.setEnabled(open_)
+        self.name.setText(view.tile.name if view is not None else "No tile is open")
+        self.state.setText(
+            f"{_ORIGIN_TEXT[view.origin]} Pool: {POOL_TEXT[view.tile.pool]}."
+            if view is not None
+            else "Choose a tile on the Predict page."
+        )
+        self._show_classes()
+        self._show_progress()
+        if open_:
+            self._tick.start()
+        else:
+            self._tick.stop()
+
+    def _show_classes(self) -> None:
+        names = self._desk.class_names
+        several = len(names) > 2
+        self.class_label.setVisible(several)
+        self.gland_class.setVisible(several)
+        if several and self.gland_class.count() != len(names) - 1:
+            self.gland_class.clear()
+            self.gland_class.addItems(names[1:])
+
+    @Slot()
+    def _on_brush_changed(self) -> None:
+        layer = self.brush.layer
+        if layer is None:
+            return
+        for mode, each in self.tools.items():
+            each.setChecked(mode == self.brush.mode and not self.brush.is_ignoring)
+        self.ignore.setChecked(self.brush.is_ignoring and self.brush.mode == "paint")
+        with signals_blocked(self.size), signals_blocked(self.outlines):
+            self.size.setValue(int(layer.brush_size))
+            self.outlines.setChecked(layer.contour > 0)
+        with signals_blocked(self.protect):
+            self.protect.setChecked(bool(layer.preserve_labels))
+        selected = int(layer.selected_label)
+        self.gland_class.setEnabled(0 < selected < IGNORE)
+        self.gland_class.setCurrentIndex(self._desk.class_of(selected) - 1)
+
+    @Slot(int)
+    def _on_class_chosen(self, index: int) -> None:
+        if self.brush.layer is not None:
+            self._desk.set_class(int(self.brush.layer.selected_label), index + 1)
+
+    @Slot()
+    def _show_progress(self) -> None:
+        if self._desk.view is None:
+            self.progress.setText("")
+            return
+        seconds = int(self._desk.clock.seconds)
+        self.progress.setText(
+            f"{self._desk.changed_px:,} px changed · {seconds // 60}:{seconds % 60:02d} min"
+        )

@@ -1,0 +1,298 @@
+"""Retrain: one round in the background, watched and stopped from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, QTimer, Slot
+from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from napari_semimoe.core.errors import SettingsError
+from napari_semimoe.core.settings import RoundSettings
+from napari_semimoe.core.states import RoundState
+from napari_semimoe.gui.loss_plot import LossPlot
+from napari_semimoe.gui.preferences import preferred_round_values
+from napari_semimoe.gui.rounds_table import RoundsTable
+from napari_semimoe.gui.settings_form import SettingsForm
+from napari_semimoe.gui.theme import Palette
+from napari_semimoe.gui.widgets import button, heading, hint
+
+if TYPE_CHECKING:
+    from napari_semimoe.gui.workbench import Workbench
+    from napari_semimoe.project.project import RoundRecord
+
+_COMMON = ("budget_minutes", "device")
+_MORE = (
+    "learning_rate",
+    "labelled_batch",
+    "unlabelled_batch",
+    "unlabelled_weight",
+    "crop_px",
+    "stages",
+    "pseudo_labels",
+    "confidence",
+    "ema_decay",
+    "max_steps",
+    "validate_every",
+    "threads",
+    "mixed_precision",
+    "seed",
+)
+_ENDED_TEXT = {
+    RoundState.PROMOTED: "Round {n} is done; its model predicts from now on.",
+    RoundState.KEPT_BESIDE: (
+        "Round {n} is done, but the model before it does better on the validation tiles and "
+        "stays in use. You can still choose the new one in the list."
+    ),
+    RoundState.CANCELLED: "Round {n} was cancelled; the model in use is the same as before.",
+    RoundState.FAILED: "Round {n} failed; the model in use is the same as before.",
+    RoundState.INTERRUPTED: "Round {n} was interrupted; the model in use is the same as before.",
+}
+
+
+class RetrainPage(QWidget):
+    """The third step.
+
+    Parameters
+    ----------
+    bench
+        What the page shows and forwards to.
+    """
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__()
+        self._bench = bench
+        self._latest: Mapping[str, Any] | None = None
+        first = RoundSettings().changed(**preferred_round_values())
+        self.common = SettingsForm(first, _COMMON, self.ask_for_plan)
+        self.more = SettingsForm(first, _MORE, self.ask_for_plan)
+        self._first = first
+        self.plan = hint("")
+        self.start = button(
+            "Retrain", "Train a new model in the background; you can go on working", "primary"
+        )
+        self.cancel = button("Cancel this round", "Stop at the next step and keep the old model")
+        self.stage = hint("")
+        self.bar = QProgressBar()
+        self.bar.setToolTip("Share of this round's time that is over")
+        self.left = QLabel()
+        self.score = QLabel()
+        self.score.setToolTip(
+            "Dice on the validation tiles, which never teach: 1 is perfect overlap with the masks"
+        )
+        self.plot = LossPlot()
+        self.rounds = RoundsTable()
+        self._folded = QCollapsible("More settings")
+        self._folded.addWidget(self.more.container.native)
+        self._plan_timer = _single_shot(self, 200, self._read_plan)
+        self._draw_timer = _single_shot(self, 200, self._draw)
+        self._lay_out()
+        self._connect()
+        self._show_running(False)
+
+    def _lay_out(self) -> None:
+        self._running = QWidget()
+        inner = QVBoxLayout(self._running)
+        inner.setContentsMargins(0, 0, 0, 0)
+        for each in (self.stage, self.bar, self.left, self.plot, self.score):
+            inner.addWidget(each)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.addWidget(self.common.container.native)
+        layout.addWidget(self._folded)
+        layout.addWidget(self.plan)
+        layout.addWidget(self.start)
+        layout.addWidget(self.cancel)
+        layout.addWidget(self._running)
+        layout.addWidget(heading("Rounds so far"))
+        layout.addWidget(self.rounds, 1)
+        layout.setAlignment(Qt.AlignmentFlag.AlignTop)
+
+    def _connect(self) -> None:
+        bench, relay = self._bench, self._bench.relay
+        bench.project_changed.connect(self._on_project_changed)
+        bench.tiles_listed.connect(self.ask_for_plan)
+        relay.round_started.connect(self._on_round_started)
+        relay.round_progress.connect(self._on_round_progress)
+        relay.round_stage.connect(self._on_round_stage)
+        relay.round_validation.connect(self._on_round_validation)
+        relay.round_finished.connect(self._on_round_finished)
+        relay.weights_changed.connect(self._list_rounds)
+        self.start.clicked.connect(self._on_start_clicked)
+        self.cancel.clicked.connect(self._on_cancel_clicked)
+        self.rounds.round_chosen.connect(self._on_round_chosen)
+
+    # -- the plan -----------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> RoundSettings:
+        """The settings as they stand in the form.
+
+        Raises
+        ------
+        SettingsError
+            When values do not fit together.
+        """
+        return self._first.changed(**self.common.values, **self.more.values)
+
+    @Slot()
+    def ask_for_plan(self, _: object = None) -> None:
+        """Say anew what the button would do, a moment after the last change."""
+        self._plan_timer.start()
+
+    @Slot()
+    def _read_plan(self) -> None:
+        if not self._bench.has_project:
+            self._show_plan("", False)
+            return
+        try:
+            settings = self.settings
+        except SettingsError as error:
+            self._show_plan(str(error), False)
+            return
+        self._bench.background.run(
+            lambda: self._bench.session.round_plan(settings),
+            lambda plan: self._show_plan(plan.sentence, True),
+            otherwise=lambda error: self._show_plan(str(error), False),
+        )
+
+    def _show_plan(self, sentence: str, possible: bool) -> None:
+        self.plan.setText(sentence)
+        self.start.setEnabled(possible)
+
+    # -- the round ----------------------------------------------------------------------------
+
+    @Slot()
+    def _on_start_clicked(self) -> None:
+        settings = self.settings
+        self.start.setEnabled(False)
+        self._bench.desk.keep_draft()
+        self._bench.background.run(
+            lambda: self._bench.session.start_round(settings),
+            title="Starting the round",
+            otherwise=lambda _: self.start.setEnabled(True),
+        )
+
+    @Slot()
+    def _on_cancel_clicked(self) -> None:
+        self.cancel.setEnabled(False)
+        self.left.setText("Stopping at the next step…")
+        self._bench.session.cancel_round()
+
+    @Slot(int)
+    def _on_round_started(self, number: int) -> None:
+        self._latest = None
+        self.plot.clear_curves()
+        self.score.setText("")
+        self.stage.setText(f"Round {number} is starting")
+        self.left.setText("")
+        self.bar.setRange(0, 0)
+        self._show_running(True)
+        self._list_rounds()
+
+    @Slot(object)
+    def _on_round_progress(self, report: Mapping[str, Any]) -> None:
+        self.plot.add_step(report["step"], report["total"], report["losses"])
+        self._latest = report
+        if not self._draw_timer.isActive():
+            self._draw_timer.start()
+
+    @Slot()
+    def _draw(self) -> None:
+        report = self._latest
+        if report is None:
+            return
+        self.plot.draw()
+        self.bar.setRange(0, max(int(report["steps"]), 1))
+        self.bar.setValue(int(report["step"]))
+        if self.cancel.isEnabled():
+            self.left.setText(
+                f"Step {report['step']} of {report['steps']} · {time_left(report['seconds_left'])}"
+            )
+
+    @Slot(object)
+    def _on_round_stage(self, report: Mapping[str, Any]) -> None:
+        self.stage.setText(str(report["text"]))
+
+    @Slot(object)
+    def _on_round_validation(self, report: Mapping[str, Any]) -> None:
+        self.score.setText(
+            f"Validation Dice {report['dice']:.3f} on {report['tiles']} "
+            f"tile{'s' if report['tiles'] != 1 else ''}"
+        )
+
+    @Slot(object)
+    def _on_round_finished(self, record: RoundRecord) -> None:
+        self._draw()
+        self._show_running(False)
+        text = _ENDED_TEXT.get(record.state, "Round {n} ended.").format(n=record.number)
+        if record.state in (RoundState.FAILED, RoundState.INTERRUPTED):
+            note = f" {record.note}" if record.note else ""
+            self._bench.failed.emit(text + note)
+        else:
+            self._bench.said.emit(text)
+        self._list_rounds()
+        self.ask_for_plan()
+
+    def _show_running(self, running: bool) -> None:
+        self.start.setVisible(not running)
+        self.plan.setVisible(not running)
+        self.cancel.setVisible(running)
+        self.cancel.setEnabled(running)
+        self.common.container.enabled = not running
+        self.more.container.enabled = not running
+        self.bar.setVisible(running)
+        self.stage.setVisible(running)
+        self.left.setVisible(running)
+        self._running.setVisible(running or self._latest is not None)
+
+    # -- rounds so far ------------------------------------------------------------------------
+
+    @Slot()
+    def _on_project_changed(self) -> None:
+        self._latest = None
+        self.plot.clear_curves()
+        self.score.setText("")
+        self._show_running(self._bench.session.running_round is not None)
+        self.rounds.show_rounds([])
+        self._list_rounds()
+        self.ask_for_plan()
+
+    @Slot()
+    def _list_rounds(self) -> None:
+        project = self._bench.session.project
+        if project is not None:
+            self._bench.background.run(project.rounds, self.rounds.show_rounds)
+
+    @Slot(int)
+    def _on_round_chosen(self, number: int) -> None:
+        self._bench.background.run(
+            lambda: self._bench.session.promote(number),
+            lambda _: self._bench.said.emit(f"The model of round {number} predicts from now on."),
+            title=f"Changing to the model of round {number}",
+        )
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self.plot.set_palette(palette)
+
+
+def time_left(seconds: float) -> str:
+    """Say how long something still takes, no more exactly than is honest."""
+    if seconds < 10:
+        return "a few seconds left"
+    if seconds < 90:
+        return f"about {10 * round(seconds / 10)} seconds left"
+    if seconds < 90 * 60:
+        return f"about {round(seconds / 60)} minutes left"
+    return f"about {seconds / 3600:.1f} hours left"
+
+
+def _single_shot(parent: QWidget, milliseconds: int, slot: Any) -> QTimer:
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(slot)
+    return timer

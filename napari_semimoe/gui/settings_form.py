@@ -1,0 +1,93 @@
+"""A magicgui form made from a settings model: its ranges, its choices, its words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from magicgui.widgets import Container, create_widget
+from magicgui.widgets.bases import ValueWidget
+from pydantic.fields import FieldInfo
+
+from napari_semimoe.core.settings import Settings
+
+_LABELS = {
+    "budget_minutes": "Minutes",
+    "device": "Compute on",
+    "max_steps": "Steps at most",
+    "threads": "Threads",
+    "crop_px": "Crop side (px)",
+    "ema_decay": "Averaging",
+    "validate_every": "Validate every (steps)",
+    "unlabelled_weight": "Weight of unlabelled",
+}
+
+
+class SettingsForm:
+    """Widgets for some fields of a settings model.
+
+    Parameters
+    ----------
+    settings
+        First values; the type decides what is valid.
+    names
+        Fields to show, in order. Nested settings are not supported.
+    on_change
+        Called after each change by the person.
+    """
+
+    def __init__(
+        self, settings: Settings, names: Sequence[str], on_change: Callable[[], None]
+    ) -> None:
+        fields = type(settings).model_fields
+        self.container = Container(
+            widgets=[_widget(name, fields[name], getattr(settings, name)) for name in names]
+        )
+        self.container.margins = (0, 0, 0, 0)
+        self.container.changed.connect(lambda _: on_change())
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Values by field name, not validated across fields yet."""
+        return {widget.name: widget.value for widget in self.container}
+
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        """Put values in, without calling back."""
+        with self.container.changed.blocked():
+            for name, value in values.items():
+                if name in self.values:
+                    self.container[name].value = value
+
+
+def _widget(name: str, field: FieldInfo, value: Any) -> ValueWidget:
+    options: dict[str, Any] = {"tooltip": field.description or ""}
+    annotation = field.annotation
+    if annotation in (int, float):
+        options |= _range(field, annotation)
+    return create_widget(
+        value=value,
+        annotation=annotation,
+        name=name,
+        label=_LABELS.get(name, name.replace("_", " ").capitalize()),
+        options=options,
+    )
+
+
+def _range(field: FieldInfo, kind: type) -> dict[str, Any]:
+    """Translate the model's limits into a spin box's."""
+    limits = {
+        key: getattr(rule, key)
+        for rule in field.metadata
+        for key in ("ge", "gt", "le", "lt", "multiple_of")
+        if getattr(rule, key, None) is not None
+    }
+    step = limits.get("multiple_of", 1 if kind is int else None)
+    smallest = step if kind is int else 1e-6
+    low = limits.get("ge", limits["gt"] + smallest if "gt" in limits else 0)
+    high = limits.get("le", limits["lt"] - smallest if "lt" in limits else 10**6)
+    if kind is int and step > 1:
+        low = -(-low // step) * step
+    options: dict[str, Any] = {"min": low, "max": high}
+    if step is not None:
+        options["step"] = step
+    return options

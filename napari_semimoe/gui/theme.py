@@ -1,0 +1,72 @@
+"""Colours of the panel, taken from napari's theme so that light and dark both read well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari.utils.theme import get_theme
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """Colours as ``#rrggbb``."""
+
+    background: str
+    foreground: str
+    text: str
+    faint: str
+    accent: str
+    accent_text: str
+    good: str
+    bad: str
+    is_dark: bool
+
+
+def palette_of(theme: str) -> Palette:
+    """Return the palette that fits one of napari's themes."""
+    colors = get_theme(theme)
+    text = colors.text.as_hex(format="long")[:7]
+    background = colors.background.as_hex(format="long")[:7]
+    is_dark = _lightness(background) < 0.5
+    return Palette(
+        background=background,
+        foreground=colors.foreground.as_hex(format="long")[:7],
+        text=text,
+        faint="#a0a6b0" if is_dark else "#5c626b",
+        accent="#3f7fd6" if is_dark else "#1f5fb8",
+        accent_text="#ffffff",
+        good="#58b368" if is_dark else "#2c7a3d",
+        bad="#e8705f" if is_dark else "#b3291a",
+        is_dark=is_dark,
+    )
+
+
+def _lightness(color: str) -> float:
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return (0.299 * red + 0.587 * green + 0.114 * blue) / 255
+
+
+def style_sheet(palette: Palette) -> str:
+    """Return the few rules that the panel adds to napari's own style."""
+    return f"""
+    QLabel[role="title"] {{ font-size: 14pt; font-weight: 600; }}
+    QLabel[role="heading"] {{ font-weight: 600; color: {palette.text}; padding-top: 4px; }}
+    QLabel[role="faint"] {{ color: {palette.faint}; }}
+    QPushButton[role="primary"] {{
+        background-color: {palette.accent}; color: {palette.accent_text};
+        font-weight: 600; padding: 8px; border-radius: 4px;
+    }}
+    QPushButton[role="primary"]:hover {{ background-color: {palette.accent}; }}
+    QPushButton[role="primary"]:disabled {{
+        background-color: {palette.foreground}; color: {palette.faint};
+    }}
+    QPushButton[role="tool"]:checked {{
+        background-color: {palette.accent}; color: {palette.accent_text};
+    }}
+    QFrame[role="message-bad"] {{
+        border-left: 4px solid {palette.bad}; background-color: {palette.foreground};
+    }}
+    QFrame[role="message-good"] {{
+        border-left: 4px solid {palette.good}; background-color: {palette.foreground};
+    }}
+    """

@@ -1,0 +1,192 @@
+"""The fixed set of napari layers that shows the active tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from numpy.typing import NDArray
+
+from napari_semimoe.core.values import Prediction
+from napari_semimoe.gui.label_colors import instance_colors
+from napari_semimoe.gui.tile_view import TileView
+
+if TYPE_CHECKING:
+    import napari
+
+IMAGE = "image"
+SEGMENTATION = "expert: segmentation"
+DISTANCE = "expert: distance"
+BOUNDARY = "expert: boundary"
+DISAGREEMENT = "disagreement"
+LABELS = "pseudo-label"
+#: Bottom to top.
+NAMES = (IMAGE, SEGMENTATION, DISTANCE, BOUNDARY, DISAGREEMENT, LABELS)
+MAPS = (SEGMENTATION, DISTANCE, BOUNDARY, DISAGREEMENT)
+
+_LOOKS: dict[str, dict[str, Any]] = {
+    SEGMENTATION: {"colormap": "viridis", "contrast_limits": (0, 1)},
+    DISTANCE: {"colormap": "PiYG", "contrast_limits": (-1, 1)},
+    BOUNDARY: {"colormap": "inferno", "contrast_limits": (0, 1)},
+    DISAGREEMENT: {"colormap": "magma", "contrast_limits": (0, 1)},
+}
+
+
+class TileLayers:
+    """Six layers, made once and refilled for each tile.
+
+    A layer that the person deleted comes back with the next tile; layers of other origin are
+    never touched.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers live.
+    """
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self._viewer = viewer
+        self._layers: dict[str, Layer] = {}
+        self._view: TileView | None = None
+        self.on_new_labels_layer: Callable[[Labels], None] = lambda layer: None
+        #: Whether the layers are being filled, so that their events are not the person's.
+        self.filling = False
+
+    @property
+    def labels_layer(self) -> Labels | None:
+        """The editable layer, unless there is no tile or the person deleted it."""
+        layer = self._layers.get(LABELS)
+        return layer if layer is not None and layer in self._viewer.layers else None
+
+    @property
+    def labels(self) -> NDArray[np.uint16] | None:
+        """The mask as it stands now, also when its layer was deleted."""
+        layer = self._layers.get(LABELS)
+        return None if layer is None else layer.data
+
+    def show(self, view: TileView, *, n_classes: int = 2) -> None:
+        """Put a tile into the layers, with no undo history from the tile before."""
+        self.filling = True
+        try:
+            self._show(view, n_classes)
+        finally:
+            self.filling = False
+
+    def _show(self, view: TileView, n_classes: int) -> None:
+        fresh = not self._is_complete()
+        moved = self._view is None or self._view.tile.id != view.tile.id
+        self._view = view
+        self._fill(IMAGE, view, view.image)
+        self._fill_maps(view, view.prediction)
+        self._fill(LABELS, view, view.labels)
+        self.show_labels_colors(view.classes, n_classes)
+        self._forget_strokes()
+        if fresh:
+            self._arrange()
+        if moved:
+            self._viewer.reset_view()
+        self.make_active()
+
+    def show_prediction(self, prediction: Prediction) -> None:
+        """Replace the maps of the shown tile and leave the mask alone."""
+        if self._view is not None:
+            self._fill_maps(self._view, prediction)
+
+    def replace_labels(self, labels: NDArray[np.uint16]) -> None:
+        """Put another mask under the brush as a step that can be undone."""
+        layer = self.labels_layer
+        if layer is not None:
+            changed = np.nonzero(layer.data != labels)
+            if changed[0].size:
+                layer.data_setitem(changed, labels[changed])
+
+    def show_labels_colors(self, classes: Mapping[int, int], n_classes: int) -> None:
+        """Colour the instances; costs a redraw of the layer."""
+        layer = self.labels_layer
+        if layer is not None:
+            layer.colormap = instance_colors(classes, n_classes)
+
+    def clear(self) -> None:
+        """Take the layers of the project away, for instance when it is closed."""
+        for layer in self._layers.values():
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self._layers.clear()
+        self._view = None
+
+    def show_only_map(self, name: str | None) -> None:
+        """Show one of the maps above the image and hide the others."""
+        for each in MAPS:
+            layer = self._layers.get(each)
+            if layer is not None:
+                layer.visible = each == name
+
+    def visible_map(self) -> str | None:
+        """Return the topmost map that is visible."""
+        shown = [name for name in MAPS if name in self._layers and self._layers[name].visible]
+        return shown[-1] if shown else None
+
+    def _is_complete(self) -> bool:
+        return all(name in self._layers for name in NAMES) and all(
+            layer in self._viewer.layers for layer in self._layers.values()
+        )
+
+    def _fill_maps(self, view: TileView, prediction: Prediction | None) -> None:
+        empty = np.zeros(view.shape, np.float32)
+        experts = {} if prediction is None else prediction.experts
+        for name, task in (
+            (SEGMENTATION, "segmentation"),
+            (DISTANCE, "distance"),
+            (BOUNDARY, "boundary"),
+        ):
+            self._fill(name, view, experts.get(task, empty))
+        disagreement = empty if prediction is None else prediction.disagreement
+        self._fill(DISAGREEMENT, view, disagreement)
+
+    def _fill(self, name: str, view: TileView, data: NDArray[Any]) -> None:
+        layer = self._layers.get(name)
+        if layer is None or layer not in self._viewer.layers:
+            self._layers[name] = self._make(name, view, data)
+            return
+        layer.data = data
+        layer.scale = self._scale(view)
+
+    def _make(self, name: str, view: TileView, data: NDArray[Any]) -> Layer:
+        place = {"name": name, "scale": self._scale(view), "units": ("um", "um")}
+        if name == LABELS:
+            layer = Labels(data, opacity=0.45, **place)
+            layer.brush_size = 12
+            self.on_new_labels_layer(layer)
+        elif name == IMAGE:
+            layer = Image(data, rgb=True, **place)
+        else:
+            layer = Image(data, visible=False, opacity=0.75, **_LOOKS[name], **place)
+        return self._viewer.add_layer(layer)
+
+    def _arrange(self) -> None:
+        """Bring the layers into their order, below whatever else the person has open."""
+        layers = self._viewer.layers
+        for position, name in enumerate(NAMES):
+            layers.move(layers.index(self._layers[name]), position)
+
+    def _forget_strokes(self) -> None:
+        # Setting data keeps the undo history, so an undo would write strokes of the previous
+        # tile into this one; switching editable off and on is the public way to drop it.
+        layer = self.labels_layer
+        if layer is not None:
+            mode = layer.mode
+            layer.editable = False
+            layer.editable = True
+            layer.mode = mode
+
+    def make_active(self) -> None:
+        """Select the mask's layer, so that brush and keys act on it."""
+        layer = self.labels_layer
+        if layer is not None:
+            self._viewer.layers.selection.active = layer
+
+    @staticmethod
+    def _scale(view: TileView) -> tuple[float, float]:
+        return view.tile.um_per_px, view.tile.um_per_px

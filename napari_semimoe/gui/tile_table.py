@@ -1,0 +1,251 @@
+"""The queue of tiles as a table that sorts by a click on a heading."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QItemSelectionModel,
+    QModelIndex,
+    QSortFilterProxyModel,
+    Qt,
+    Signal,
+)
+from qtpy.QtGui import QColor, QFont, QKeyEvent
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
+
+from napari_semimoe.core.states import Pool
+
+if TYPE_CHECKING:
+    from qtpy.QtCore import QPoint
+
+    from napari_semimoe.project.project import TileRecord
+
+COLUMNS = ("Tile", "Pool", "Doubt")
+_TOOLTIPS = (
+    "Name of the tile; double-click to open it",
+    "Where the tile stands: only labelled and curated masks teach, validation masks only judge",
+    "How much the three experts disagree on the tile; the highest are worth looking at first",
+)
+POOL_TEXT = {
+    Pool.UNLABELLED: "to review",
+    Pool.LABELLED: "labelled",
+    Pool.CURATED: "curated",
+    Pool.VALIDATION: "validation",
+    Pool.EXCLUDED: "excluded",
+}
+_SORT = Qt.ItemDataRole.UserRole
+TILE_ID = Qt.ItemDataRole.UserRole + 1
+
+
+class TileModel(QAbstractTableModel):
+    """Records of tiles as rows."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._tiles: list[TileRecord] = []
+        self._row_of: dict[int, int] = {}
+        self._active: int | None = None
+        self._faint = QColor("#808080")
+
+    def set_tiles(self, tiles: Sequence[TileRecord]) -> None:
+        """Replace all rows; when the same tiles came again only their cells change."""
+        tiles = list(tiles)
+        if [t.id for t in tiles] == [t.id for t in self._tiles]:
+            self._tiles = tiles
+            if tiles:
+                self._cells_changed(0, len(tiles) - 1)
+            return
+        self.beginResetModel()
+        self._tiles = tiles
+        self._row_of = {tile.id: row for row, tile in enumerate(tiles)}
+        self.endResetModel()
+
+    def set_active(self, tile_id: int | None) -> None:
+        """Print the tile on the desk in bold."""
+        for changed in (self._active, tile_id):
+            self._active = tile_id
+            row = self._row_of.get(changed, -1) if changed is not None else -1
+            if row >= 0:
+                self._cells_changed(row, row)
+
+    def row_of(self, tile_id: int) -> int:
+        """Return the row of a tile, or -1."""
+        return self._row_of.get(tile_id, -1)
+
+    def set_faint(self, color: str) -> None:
+        """Choose the colour of tiles that take no part."""
+        self._faint = QColor(color)
+
+    def _cells_changed(self, first: int, last: int) -> None:
+        self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
+        """Return the number of tiles."""
+        return 0 if parent is not None and parent.isValid() else len(self._tiles)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
+        """Return the number of columns."""
+        return len(COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
+        """Return the headings and their tooltips."""
+        if orientation == Qt.Orientation.Horizontal:
+            if role == Qt.ItemDataRole.DisplayRole:
+                return COLUMNS[section]
+            if role == Qt.ItemDataRole.ToolTipRole:
+                return _TOOLTIPS[section]
+        return None
+
+    def data(self, index: QModelIndex, role: int = 0) -> Any:
+        """Return what a cell shows."""
+        tile = self._tiles[index.row()]
+        column = index.column()
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._text(tile, column)
+        if role == _SORT:
+            return self._sort_key(tile, column)
+        if role == TILE_ID:
+            return tile.id
+        if role == Qt.ItemDataRole.TextAlignmentRole and column == 2:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        if role == Qt.ItemDataRole.FontRole and tile.id == self._active:
+            font = QFont()
+            font.setBold(True)
+            return font
+        if role == Qt.ItemDataRole.ForegroundRole and tile.pool == Pool.EXCLUDED:
+            return self._faint
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self._tooltip(tile)
+        return None
+
+    @staticmethod
+    def _text(tile: TileRecord, column: int) -> str:
+        if column == 0:
+            return tile.name
+        if column == 1:
+            return POOL_TEXT[tile.pool]
+        return "–" if tile.disagreement is None else f"{tile.disagreement:.2f}"
+
+    @staticmethod
+    def _sort_key(tile: TileRecord, column: int) -> Any:
+        if column == 0:
+            return natural_key(tile.name)
+        if column == 1:
+            return POOL_TEXT[tile.pool]
+        return -1.0 if tile.disagreement is None else tile.disagreement
+
+    @staticmethod
+    def _tooltip(tile: TileRecord) -> str:
+        height, width = tile.box.shape
+        lines = [
+            tile.name,
+            f"{width} x {height} px at {tile.um_per_px:g} µm per px",
+            f"Pool: {POOL_TEXT[tile.pool]}",
+        ]
+        if tile.patient:
+            lines.append(f"Patient: {tile.patient}")
+        if tile.seconds_of_effort:
+            lines.append(f"Your time on it: {tile.seconds_of_effort:.0f} s")
+        return "\n".join(lines)
+
+
+def natural_key(name: str) -> str:
+    """Return a text that sorts ``train_9`` before ``train_10``."""
+    padded, digits = [], ""
+    for letter in name.lower():
+        if letter.isdigit():
+            digits += letter
+            continue
+        padded.append(digits.zfill(9) if digits else "")
+        digits = ""
+        padded.append(letter)
+    return "".join(padded) + (digits.zfill(9) if digits else "")
+
+
+class TileTable(QTableView):
+    """The queue; letters typed over it go on to the canvas, so shortcuts work from here too.
+
+    Attributes
+    ----------
+    tile_chosen
+        A tile was opened by a double click, Enter, or a click on its row.
+    pool_chosen
+        Ids of tiles and the pool that the person wants them in.
+    """
+
+    tile_chosen = Signal(int)
+    pool_chosen = Signal(object, object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tiles = TileModel(self)
+        self._sorted = QSortFilterProxyModel(self)
+        self._sorted.setSourceModel(self.tiles)
+        self._sorted.setSortRole(_SORT)
+        self.setModel(self._sorted)
+        self.setSortingEnabled(True)
+        self.sortByColumn(2, Qt.SortOrder.DescendingOrder)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(24)
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(2, QHeaderView.ResizeMode.ResizeToContents)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.customContextMenuRequested.connect(self._offer_pools)
+        self.activated.connect(self._choose)
+        self.clicked.connect(self._choose)
+
+    def show_tiles(self, tiles: Sequence[TileRecord], active: int | None) -> None:
+        """Fill the table and mark the tile on the desk."""
+        self.tiles.set_tiles(tiles)
+        self.mark(active)
+
+    def mark(self, tile_id: int | None) -> None:
+        """Mark the tile on the desk and scroll to it."""
+        self.tiles.set_active(tile_id)
+        row = self.tiles.row_of(tile_id) if tile_id is not None else -1
+        if row < 0:
+            return
+        index = self._sorted.mapFromSource(self.tiles.index(row, 0))
+        flags = QItemSelectionModel.SelectionFlag
+        self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
+        self.scrollTo(index)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Let letters pass to the canvas instead of searching the table by them."""
+        if event.text().strip() and event.key() not in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+    def selected_ids(self) -> list[int]:
+        """Return the ids of the selected rows."""
+        return [index.data(TILE_ID) for index in self.selectionModel().selectedRows(0)]
+
+    def _choose(self, index: QModelIndex) -> None:
+        if len(self.selected_ids()) == 1:  # more are being selected to move them to a pool
+            self.tile_chosen.emit(index.data(TILE_ID))
+
+    def _offer_pools(self, where: QPoint) -> None:
+        chosen = self.selected_ids()
+        if not chosen:
+            return
+        menu = QMenu(self)
+        for pool in Pool:
+            action = menu.addAction(f"Move to: {POOL_TEXT[pool]}")
+            action.setData(pool)
+        picked = menu.exec(self.viewport().mapToGlobal(where))
+        if picked is not None:
+            self.pool_chosen.emit(chosen, Pool(picked.data()))
+        menu.deleteLater()

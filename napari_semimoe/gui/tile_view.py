@@ -1,0 +1,95 @@
+"""Everything the window shows of one tile, read in one go away from the window's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semimoe.core.values import Prediction
+from napari_semimoe.project.drafts import Draft, read_draft
+
+if TYPE_CHECKING:
+    from napari_semimoe.project.project import Project, TileRecord
+
+Origin = Literal["draft", "annotation", "prediction", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class TileView:
+    """One tile as the person meets it.
+
+    Attributes
+    ----------
+    tile
+        The project's record of the tile.
+    image
+        ``(H, W, 3)`` uint8.
+    prediction
+        Latest prediction, or ``None`` while there is none.
+    labels
+        ``(H, W)`` uint16 to put under the brush.
+    baseline
+        ``(H, W)`` uint16 that was there before the person's first stroke.
+    classes
+        Class of each instance id of ``labels``.
+    origin
+        Where ``labels`` come from.
+    seconds
+        Time that the person had spent on the draft.
+    """
+
+    tile: TileRecord
+    image: NDArray[np.uint8]
+    prediction: Prediction | None
+    labels: NDArray[np.uint16]
+    baseline: NDArray[np.uint16]
+    classes: Mapping[int, int] = field(default_factory=dict)
+    origin: Origin = "nothing"
+    seconds: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.labels.shape[0], self.labels.shape[1]
+
+
+def read_tile_view(project: Project, tile_id: int) -> TileView:
+    """Read one tile with its prediction, its mask and its unaccepted strokes."""
+    tile = project.tile(tile_id)
+    image = project.read_image(tile_id)
+    prediction = project.read_prediction(tile_id)
+    draft = read_draft(project.path, tile_id, image.shape[:2])
+    if draft is not None:
+        return _of_draft(tile, image, prediction, draft)
+    annotated = project.read_labels(tile_id)
+    if annotated is not None:
+        classes = project.annotation(tile.annotation_id).classes
+        return TileView(
+            tile, image, prediction, annotated, annotated.copy(), dict(classes), "annotation"
+        )
+    if prediction is not None:
+        labels = prediction.instances.astype(np.uint16)
+        return TileView(
+            tile, image, prediction, labels, labels.copy(), dict(prediction.classes), "prediction"
+        )
+    empty = np.zeros(image.shape[:2], np.uint16)
+    return TileView(tile, image, None, empty, empty.copy())
+
+
+def _of_draft(
+    tile: TileRecord, image: NDArray[np.uint8], prediction: Prediction | None, draft: Draft
+) -> TileView:
+    return TileView(
+        tile,
+        image,
+        prediction,
+        draft.labels,
+        draft.baseline,
+        dict(draft.classes),
+        "draft",
+        draft.seconds,
+    )

@@ -1,0 +1,254 @@
+"""The project on the bench: opening it, its list of tiles, its rounds; no widgets in here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from platformdirs import user_data_dir
+from qtpy.QtCore import QObject, Qt, Signal, Slot
+
+from napari_semimoe.core.states import Pool
+from napari_semimoe.gui.bridge import Background
+from napari_semimoe.gui.desk import Desk
+from napari_semimoe.gui.relay import SessionRelay
+from napari_semimoe.gui.tile_layers import TileLayers
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_semimoe.session.session import Session
+
+#: Words of the refusal of an image that does not carry its scale.
+NO_SCALE = "how many microns a pixel is"
+
+logger = logging.getLogger(__name__)
+
+
+class Workbench(QObject):
+    """Everything the panel shows and forwards.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers of the active tile live.
+    session
+        What a person can do.
+    on_close
+        Called last at the end, to close what the session stands on.
+
+    Attributes
+    ----------
+    project_changed
+        A project was opened or closed.
+    tiles_listed
+        Records of all tiles, in queue order.
+    said
+        A sentence for the person.
+    failed
+        A sentence about what went wrong.
+    scale_missing
+        Paths that could not be added because nobody knows how large a pixel is.
+    """
+
+    project_changed = Signal()
+    tiles_listed = Signal(object)
+    said = Signal(str)
+    failed = Signal(str)
+    scale_missing = Signal(object)
+
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        session: Session,
+        *,
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.session = session
+        self.background = Background(self)
+        # Adding and exporting may take minutes; they must not hold up the next tile.
+        self.long_work = Background(self)
+        self.relay = SessionRelay(session, self)
+        self.desk = Desk(session, self.background, TileLayers(viewer), self)
+        self._on_close = on_close
+        self._open = True
+        self._listing = False
+        self._processing = False
+        self._connect()
+
+    def _connect(self) -> None:
+        relay, desk = self.relay, self.desk
+        self.background.failed.connect(self.failed)
+        self.long_work.failed.connect(self.failed)
+        desk.said.connect(self.said)
+        desk.refused.connect(self.failed)
+        relay.failed.connect(self.failed)
+        relay.engine_woke.connect(self._on_engine_woke, Qt.ConnectionType.QueuedConnection)
+        relay.tiles_changed.connect(self.list_tiles)
+        relay.prediction_ready.connect(desk.refresh_prediction)
+        relay.prediction_failed.connect(self._on_prediction_failed)
+
+    # -- the project --------------------------------------------------------------------------
+
+    @property
+    def has_project(self) -> bool:
+        """Whether a project is open."""
+        return self.session.project is not None
+
+    @property
+    def project_name(self) -> str:
+        """Name of the open project, empty without one."""
+        project = self.session.project
+        return "" if project is None else project.name
+
+    def new_project(self, path: Path, classes: Sequence[str]) -> None:
+        """Create a project in an empty folder and open it."""
+        self._change_project(
+            lambda: self.session.new(path, classes=tuple(classes)), f"Creating {path.name}"
+        )
+
+    def open_project(self, path: Path) -> None:
+        """Open a project folder and put its last tile on the desk."""
+        self._change_project(lambda: self.session.open(path), f"Opening {path.name}")
+
+    def open_demo(self) -> None:
+        """Open the demo project, filling it with tissue on first use."""
+        folder = Path(user_data_dir("napari-semimoe", appauthor=False)) / "demo"
+
+        def work() -> None:
+            if (folder / "project.json").exists():
+                self.session.open(folder)
+            else:
+                from napari_semimoe.session.demo import make_demo_project
+
+                make_demo_project(self.session, folder, progress=self.background.report)
+
+        self._change_project(work, "Opening the demo project")
+
+    def close_project(self) -> None:
+        """Close the project; strokes that were not accepted are kept as drafts."""
+        self._change_project(lambda: None, "Closing the project")
+
+    def _change_project(self, work: Callable[[], Any], title: str) -> None:
+        self.desk.clear()
+
+        def change() -> None:
+            if self.session.project is not None:
+                self.session.close()
+            work()
+
+        self.background.run(
+            change, self._on_project, title=title, otherwise=lambda _: self._on_project()
+        )
+
+    def _on_project(self, _: Any = None) -> None:
+        self.project_changed.emit()
+        if self.has_project:
+            self.list_tiles()
+            self._take_first_tile()
+
+    def _take_first_tile(self) -> None:
+        def find() -> int | None:
+            current = self.session.current_tile
+            if current is not None:
+                return current
+            tiles = self.session.tiles()
+            return self.session.next_tile() or (tiles[0].id if tiles else None)
+
+        self.background.run(find, lambda found: found is None or self.desk.select(found))
+
+    def add_images(self, paths: Sequence[Path], um_per_px: float | None = None) -> None:
+        """Copy image files, or folders of them with their masks, into the project.
+
+        Parameters
+        ----------
+        paths
+            Files and folders.
+        um_per_px
+            Microns per pixel of images that do not say it.
+        """
+
+        def work() -> list[Any]:
+            given = {"um_per_px": um_per_px, "progress": self.long_work.report}
+            files = [path for path in paths if not path.is_dir()]
+            reports = [self.session.add_folder(path, **given) for path in paths if path.is_dir()]
+            return [*reports, *([self.session.add_files(files, **given)] if files else [])]
+
+        self.long_work.run(
+            work, lambda reports: self._on_added(list(paths), reports), title="Adding images"
+        )
+
+    def _on_added(self, paths: list[Path], reports: list[Any]) -> None:
+        if self.desk.tile_id is None:
+            self._take_first_tile()
+        self.said.emit(" ".join(report.sentence for report in reports))
+        refused = [each for report in reports for each in report.refused]
+        if any(NO_SCALE in sentence for _, sentence in refused):
+            self.scale_missing.emit(paths)
+        elif refused:
+            logger.warning("Not added: %s", refused)
+            (_, reason), more = refused[0], len(refused) - 1
+            self.failed.emit(f"{reason} ({more} more files, see the log.)" if more else reason)
+
+    # -- tiles --------------------------------------------------------------------------------
+
+    @Slot()
+    def list_tiles(self) -> None:
+        """Read the list of tiles again; many calls in a row cost one reading."""
+        if self._listing or not self.has_project:
+            return
+        self._listing = True
+
+        def read() -> Any:
+            self._listing = False
+            return self.session.tiles() if self.session.project is not None else []
+
+        self.background.run(read, self.tiles_listed.emit)
+
+    def predict(self) -> None:
+        """Ask for a prediction of the tile on the desk by the model in use."""
+        tile_id = self.desk.tile_id
+        if tile_id is not None:
+            self.background.run(lambda: self.session.request_prediction(tile_id))
+
+    def set_pool(self, tile_ids: Sequence[int], pool: Pool) -> None:
+        """Move tiles to another pool by the person's decision."""
+
+        def work() -> None:
+            for tile_id in tile_ids:
+                self.session.set_pool(tile_id, pool)
+
+        self.background.run(work)
+
+    def _on_prediction_failed(self, tile_id: int, sentence: str) -> None:
+        self.failed.emit(sentence)
+
+    # -- life ---------------------------------------------------------------------------------
+
+    @Slot()
+    def _on_engine_woke(self) -> None:
+        # Processing writes to the disk, so it runs with the other slow work; what it emits
+        # comes back through the relay. Wakes that come meanwhile cost one more pass.
+        if self._open and not self._processing:
+            self._processing = True
+            self.background.run(self._process)
+
+    def _process(self) -> None:
+        self._processing = False
+        self.session.process()
+
+    def close(self) -> None:
+        """End everything: keep drafts, finish writing, close project, stop child processes."""
+        if not self._open:
+            return
+        self._open = False
+        self.desk.close()
+        self.long_work.close()
+        self.background.close()
+        self.relay.close()
+        self.session.close()
+        self._on_close()
