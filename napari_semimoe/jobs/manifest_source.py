@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class ManifestSource:
     """
 
     def __init__(self, path: Path) -> None:
+        self._project = Path(path).absolute().parents[2]  # <project>/rounds/<n>/manifest.json
         self._tiles = {tile["name"]: tile for tile in _read_tiles(path)}
         self.labelled = self._names("labelled")
         self.unlabelled = self._names("unlabelled")
@@ -41,22 +42,22 @@ class ManifestSource:
         image = tile["image"]
         labels = None
         if tile["role"] != "unlabelled" and tile["labels"] is not None:
-            labels = read_array(Path(tile["labels"]["array"]))
+            labels = read_array(self._located(tile["labels"]["array"]))
         return Patch(
-            image=read_image(image),
+            image=read_array(self._located(image["array"]), Box(*image["box"])),
             labels=labels,
             um_per_px=float(image["um_per_px"]),
             name=name,
             classes={int(key): int(value) for key, value in tile["classes"].items()},
         )
 
+    def _located(self, array: str) -> Path:
+        """Return where an array lies now: the project may have moved since the round began."""
+        path = self._project / array
+        return path if path.exists() else self._project / path.parent.name / path.name
+
     def _names(self, role: str) -> Sequence[str]:
         return tuple(name for name, tile in self._tiles.items() if tile["role"] == role)
-
-
-def read_image(image: Mapping[str, Any]) -> Any:
-    """Read the ``(H, W, 3)`` uint8 pixels that ``{"array", "box", ...}`` points to."""
-    return read_array(Path(image["array"]), Box(*image["box"]))
 
 
 def _read_tiles(path: Path) -> list[dict[str, Any]]:

@@ -33,13 +33,14 @@ def predict_tile(payload: Mapping[str, Any], observer: Observer) -> dict[str, An
     observer
         Not asked: a tile takes about a second.
     """
-    from napari_semimoe.jobs.manifest_source import read_image
-    from napari_semimoe.project.arrays import write_prediction
+    from napari_semimoe.core.values import Box
+    from napari_semimoe.project.arrays import read_array, write_prediction
 
     start = time.monotonic()
     predictor = _predictor(payload)
     image = payload["image"]
-    prediction = predictor.predict(read_image(image), float(image["um_per_px"]))
+    pixels = read_array(Path(image["array"]), Box(*image["box"]))
+    prediction = predictor.predict(pixels, float(image["um_per_px"]))
     write_prediction(Path(payload["out"]), prediction)
     return {
         "out": payload["out"],
@@ -63,13 +64,11 @@ def train_round(payload: Mapping[str, Any], observer: Observer) -> dict[str, Any
     observer
         Hears every step and may stop the round after any.
     """
-    import torch
-
     from napari_semimoe.jobs.manifest_source import ManifestSource
     from napari_semimoe.training.round import run_round
 
     settings = RoundSettings.parse(payload["settings"])
-    torch.set_num_threads(settings.threads or spare_cores())
+    settings = settings.changed(threads=settings.threads or spare_cores())
     report = run_round(
         ManifestSource(Path(payload["manifest"])),
         settings,

@@ -1,0 +1,127 @@
+"""What the next round would do, in one sentence, before anyone presses the button."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from napari_semimoe.core.checkpoint_info import read_info
+from napari_semimoe.core.errors import ProjectError
+from napari_semimoe.core.settings import ModelSettings, RoundSettings
+from napari_semimoe.project.project import Project
+from napari_semimoe.session.models import Model
+
+NOTHING_TO_LEARN = (
+    "A round needs at least one tile with a mask that is not kept for validation, and there is "
+    "none. Correct a tile and accept it first."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPlan:
+    """The numbers of the next round.
+
+    Attributes
+    ----------
+    base
+        Name of the model that the round starts from; None for random weights.
+    labelled, new
+        Tiles that teach with their mask, and those of them that the base has not seen so.
+    unlabelled, validation
+        Tiles that teach through pseudo-labels, and tiles that only check.
+    minutes
+        The time budget.
+    device_text
+        Where it will run, as far as it is known; empty before the first prediction.
+    """
+
+    number: int
+    base: str | None
+    labelled: int
+    new: int
+    unlabelled: int
+    validation: int
+    minutes: float
+    device_text: str
+
+    @property
+    def sentence(self) -> str:
+        """The plan in words."""
+        start = f"from {self.base}" if self.base else "from nothing"
+        fresh = f" ({self.new} new)" if 0 < self.new < self.labelled else ""
+        check = f", {_tiles(self.validation)} to check it" if self.validation else ""
+        where = f" on {self.device_text}" if self.device_text else ""
+        return (
+            f"Round {self.number}: {start}, {_tiles(self.labelled, 'labelled ')}{fresh} + "
+            f"{self.unlabelled} unlabelled{check}, about {_minutes(self.minutes)}{where}"
+        )
+
+
+def make_plan(
+    project: Project, model: Model | None, settings: RoundSettings, device_text: str
+) -> RoundPlan:
+    """Count what the next round would use."""
+    tiles = project.round_manifest()["tiles"]
+    roles = Counter(tile["role"] for tile in tiles)
+    base = starting_point(project, model)
+    known = _taught(project, base.round) if base is not None else set()
+    labelled = {_mask_key(tile) for tile in tiles if tile["role"] == "labelled"}
+    return RoundPlan(
+        number=max((record.number for record in project.rounds()), default=0) + 1,
+        base=base.name if base is not None else None,
+        labelled=roles["labelled"],
+        new=len(labelled - known),
+        unlabelled=roles["unlabelled"] if settings.unlabelled_batch else 0,
+        validation=roles["validation"],
+        minutes=settings.budget_minutes,
+        device_text=device_text,
+    )
+
+
+def starting_point(project: Project, model: Model | None) -> Model | None:
+    """Return the model to start from; None when it knows another number of classes."""
+    if model is None:
+        return None
+    fits = read_info(model.weights).model.n_classes == len(project.classes)
+    return model if fits else None
+
+
+def network_for(project: Project, base: Model | None) -> ModelSettings:
+    """Return the network of the next round: the base's, else the default one."""
+    if base is not None:
+        return read_info(base.weights).model
+    return ModelSettings(classes=tuple(project.classes))
+
+
+def refuse_without_labels(project: Project) -> None:
+    """Raise in words when no tile teaches with its mask."""
+    if not any(tile["role"] == "labelled" for tile in project.round_manifest()["tiles"]):
+        raise ProjectError(NOTHING_TO_LEARN)
+
+
+def _taught(project: Project, number: int | None) -> set[tuple[int, Any]]:
+    """Return the masks that a round learned from."""
+    if number is None:
+        return set()
+    path = project.round_folder(number) / "manifest.json"
+    try:
+        tiles = json.loads(path.read_text(encoding="utf-8"))["tiles"]
+        return {_mask_key(tile) for tile in tiles if tile["role"] == "labelled"}
+    except (OSError, ValueError, KeyError):
+        return set()  # only the words "5 new" depend on it
+
+
+def _mask_key(tile: dict[str, Any]) -> tuple[int, Any]:
+    return tile["tile_id"], (tile["labels"] or {}).get("sha256")
+
+
+def _tiles(count: int, kind: str = "") -> str:
+    return f"{count} {kind}tile" + ("" if count == 1 else "s")
+
+
+def _minutes(minutes: float) -> str:
+    if minutes < 1:
+        return f"{max(1, round(minutes * 60))} s"
+    return f"{minutes / 60:.1f} h" if minutes >= 120 else f"{minutes:.0f} min"

@@ -1,0 +1,183 @@
+"""Predictions under way: asked for, overtaken, stored, or dropped because they come too late."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from napari_semimoe.core.errors import SemiMoEError
+from napari_semimoe.core.settings import PredictSettings
+from napari_semimoe.core.states import JobState
+from napari_semimoe.jobs import Engine
+from napari_semimoe.project.project import Project
+from napari_semimoe.session.events import SessionEvents
+from napari_semimoe.session.models import NO_MODEL, Model
+
+#: Priorities: the tile on the screen, the tiles that come next, all the others.
+URGENT, AHEAD, SWEEP = 10, 0, -10
+#: Project setting: predictions older than this were made with other settings.
+_SINCE = "predictions_since"
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    tile_id: int
+    generation: int
+    model: str
+    out: Path
+    priority: int
+
+
+class PredictionDesk:
+    """Asks the engine for predictions and stores the answers in the project.
+
+    A generation is one project with one model and one set of settings. Answers of an older
+    generation are dropped, so a late prediction never replaces a newer one.
+    """
+
+    def __init__(self, engine: Engine, events: SessionEvents) -> None:
+        self.settings = PredictSettings()
+        self.device: str | None = None  # as the worker said with its last answer
+        self._engine = engine
+        self._events = events
+        self._lock = threading.RLock()
+        self._project: Project | None = None
+        self._model: Model | None = None
+        self._generation = 0
+        self._requests: dict[str, _Request] = {}
+        self._coming: dict[int, str] = {}  # tile -> its job of this generation
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no prediction is under way."""
+        with self._lock:
+            return not self._requests
+
+    def use(self, project: Project | None, model: Model | None) -> None:
+        """Begin a generation: what is under way for the old one is cancelled."""
+        with self._lock:
+            self._generation += 1
+            self._project, self._model = project, model
+            self._coming.clear()
+            for job_id in list(self._requests):
+                self._engine.cancel(job_id)
+
+    def use_settings(self, settings: PredictSettings) -> None:
+        """Begin a generation with other settings: stored predictions are outdated."""
+        with self._lock:
+            self.settings = settings
+            if self._project is not None:
+                since = datetime.now(UTC).isoformat(timespec="milliseconds")
+                self._project.set_setting(_SINCE, since)
+            self.use(self._project, self._model)
+
+    def is_fresh(self, tile_id: int) -> bool:
+        """Whether the tile's stored prediction is of the model in charge."""
+        with self._lock:
+            if self._project is None or self._model is None:
+                return False
+            record = self._project.prediction(tile_id)
+            return (
+                record is not None
+                and record.model == self._model.name
+                and record.created >= self._project.setting(_SINCE, "")
+                and (self._project.path / record.path).exists()
+            )
+
+    def want(self, tile_id: int, ahead: Iterable[int]) -> None:
+        """Ask for the tile on the screen and the next ones; forget earlier wishes."""
+        with self._lock:
+            wanted = {tile_id, *ahead}
+            for job_id, request in list(self._requests.items()):
+                if request.priority > SWEEP and request.tile_id not in wanted:
+                    self._cancel_waiting(job_id)
+        self.request(tile_id, URGENT)
+        for next_id in ahead:
+            self.request(next_id, AHEAD)
+
+    def request(self, tile_id: int, priority: int) -> None:
+        """Ask for one prediction; an urgent one always ends in ready or failed."""
+        with self._lock:
+            if self._project is None:
+                return
+            missing = self._model is None
+            fresh = not missing and self.is_fresh(tile_id)
+            if not missing and not fresh and not self._is_coming(tile_id, priority):
+                self._submit(tile_id, priority)
+        if priority == URGENT and missing:
+            self._events.prediction_failed.emit(tile_id, NO_MODEL)
+        elif priority == URGENT and fresh:
+            self._events.prediction_ready.emit(tile_id)
+
+    def finish(self, job_id: str, data: Mapping[str, Any]) -> bool:
+        """Take an answer; False when the job is not ours."""
+        with self._lock:
+            request = self._requests.pop(job_id, None)
+            project, generation = self._project, self._generation
+            if request is not None and self._coming.get(request.tile_id) == job_id:
+                del self._coming[request.tile_id]
+        if request is None:
+            return False
+        current = project is not None and request.generation == generation
+        if not current or data["state"] is not JobState.DONE:
+            shutil.rmtree(request.out, ignore_errors=True)
+            if current and data["state"] is not JobState.CANCELLED:
+                self._events.prediction_failed.emit(request.tile_id, str(data["error"]))
+            return True
+        assert project is not None
+        self._store(project, request, data["result"])
+        return True
+
+    def _store(self, project: Project, request: _Request, result: Mapping[str, Any]) -> None:
+        self.device = result["device"]
+        try:
+            project.add_prediction(
+                request.tile_id,
+                request.out,
+                model=request.model,
+                disagreement=result["disagreement"],
+                foreground=result["foreground"],
+                gates=result["gates"],
+                expert_names=tuple(result["expert_names"]),
+            )
+        except SemiMoEError as error:
+            shutil.rmtree(request.out, ignore_errors=True)
+            self._events.prediction_failed.emit(request.tile_id, str(error))
+        else:
+            self._events.prediction_ready.emit(request.tile_id)
+
+    def _is_coming(self, tile_id: int, priority: int) -> bool:
+        """Whether the tile is asked for already; a waiting lesser wish makes way."""
+        job_id = self._coming.get(tile_id)
+        if job_id is None:
+            return False
+        return self._requests[job_id].priority >= priority or not self._cancel_waiting(job_id)
+
+    def _cancel_waiting(self, job_id: str) -> bool:
+        if self._engine.status(job_id).state is not JobState.QUEUED:
+            return False
+        self._engine.cancel(job_id)
+        request = self._requests.pop(job_id)
+        self._coming.pop(request.tile_id, None)
+        return True
+
+    def _submit(self, tile_id: int, priority: int) -> None:
+        assert self._project is not None
+        assert self._model is not None
+        out = self._project.new_prediction_path()
+        payload = {
+            "weights": self._model.weights,
+            "image": self._project.image_source(tile_id),
+            "out": out,
+            "settings": self.settings.model_dump(mode="json"),
+        }
+        job_id = self._engine.submit("predict", payload, priority=priority)
+        self._requests[job_id] = _Request(
+            tile_id, self._generation, self._model.name, out, priority
+        )
+        self._coming[tile_id] = job_id

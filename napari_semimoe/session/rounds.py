@@ -1,0 +1,180 @@
+"""The one round under way: begun, heard, ended, and whether its model takes over."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_semimoe.core.errors import ProjectError, ProjectFormatError
+from napari_semimoe.core.settings import ModelSettings, RoundSettings
+from napari_semimoe.core.states import JobState, RoundState
+from napari_semimoe.jobs import Engine, JobReport
+from napari_semimoe.project.project import Project
+from napari_semimoe.project.records import RoundRecord
+from napari_semimoe.session.events import SessionEvents
+from napari_semimoe.session.models import Model, base_weights
+
+_ENDED_BADLY = {
+    JobState.CANCELLED: RoundState.CANCELLED,
+    JobState.FAILED: RoundState.FAILED,
+    JobState.INTERRUPTED: RoundState.INTERRUPTED,
+}
+#: File in a round's folder that describes the network, so that a resumed round builds the same.
+_NETWORK = "network.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    job_id: str
+    number: int
+    project: Project
+
+
+class RoundDesk:
+    """Starts rounds, follows the running one and writes down how it ended."""
+
+    def __init__(self, engine: Engine, events: SessionEvents) -> None:
+        self._engine = engine
+        self._events = events
+        self._lock = threading.RLock()
+        self._running: _Running | None = None
+        self._leaving = False
+
+    @property
+    def number(self) -> int | None:
+        """Number of the round under way."""
+        running = self._running
+        return running.number if running else None
+
+    def start(
+        self, project: Project, settings: RoundSettings, network: ModelSettings, base: Model | None
+    ) -> int:
+        """Write the round down, then train it in the background."""
+        with self._lock:
+            self._refuse_second()
+            record = project.start_round(
+                settings.model_dump(mode="json"), base.reference if base else None
+            )
+            path = project.round_folder(record.number) / _NETWORK
+            path.write_text(network.model_dump_json(indent=1), encoding="utf-8")
+            self._train(project, record)
+        self._events.round_started.emit(record.number)
+        return record.number
+
+    def resume(self, project: Project, number: int) -> None:
+        """Go on with an interrupted round where its last stored state is."""
+        with self._lock:
+            self._refuse_second()
+            record = project.resume_round(number)
+            self._train(project, record)
+        self._events.round_started.emit(record.number)
+
+    def cancel(self) -> None:
+        """Ask the round to stop; asked again after five seconds, its process is ended."""
+        with self._lock:
+            if self._running is not None:
+                self._engine.cancel(self._running.job_id)
+
+    def leave(self, seconds: float) -> None:
+        """End the round, giving it time to save; its last report makes it interrupted."""
+        with self._lock:
+            running = self._running
+            self._leaving = running is not None
+        if running is None:
+            return
+        self._engine.cancel(running.job_id)
+        end = time.monotonic() + seconds
+        while not self._engine.status(running.job_id).state.is_final:
+            if time.monotonic() >= end:
+                self._engine.cancel(running.job_id, force=True)
+            time.sleep(0.02)
+
+    def hear(self, report: JobReport) -> RoundRecord | None:
+        """Take a report; return the round's record when it has ended."""
+        with self._lock:
+            running = self._running
+            if running is None or report.job_id != running.job_id:
+                return None
+            if report.name == "finished":
+                self._running = None
+        if report.name == "step":
+            self._events.round_progress.emit(dict(report.data))
+        elif report.name == "validation":
+            self._events.round_validation.emit(dict(report.data))
+        elif report.name == "stage":
+            self._events.round_stage.emit(dict(report.data))
+        elif report.name == "finished":
+            return self._finish(running, report.data)
+        return None
+
+    def _refuse_second(self) -> None:
+        if self._running is not None:
+            raise ProjectError(
+                f"Round {self._running.number} is still running. Wait for it or cancel it first."
+            )
+
+    def _train(self, project: Project, record: RoundRecord) -> None:
+        folder = project.round_folder(record.number)
+        payload = {
+            "manifest": folder / "manifest.json",
+            "out_dir": folder,
+            "settings": record.settings,
+            "model": _read_network(folder / _NETWORK),
+            "base": base_weights(project, record.base),
+        }
+        job_id = self._engine.submit("train", payload)
+        self._running = _Running(job_id, record.number, project)
+
+    def _finish(self, running: _Running, data: Mapping[str, Any]) -> RoundRecord:
+        result: Mapping[str, Any] = data["result"] or {}
+        state = _ENDED_BADLY.get(data["state"])
+        if state is None or result.get("weights"):  # also: asked to stop after its last step
+            state = verdict(result)
+        if state is RoundState.CANCELLED and self._leaving:
+            state = RoundState.INTERRUPTED
+        self._leaving = False
+        return running.project.finish_round(
+            running.number,
+            state,
+            weights=result.get("weights") or None,
+            report=dict(result) or None,
+            note=_note(running.project, data),
+        )
+
+
+def verdict(report: Mapping[str, Any]) -> RoundState:
+    """Return whether a finished round's model takes over.
+
+    It does unless the validation tiles say that the model it started from is better.
+    """
+    if report.get("cancelled"):
+        return RoundState.CANCELLED
+    new, old = report.get("validation"), report.get("base_validation")
+    if not new or not old or not new["tiles"]:
+        return RoundState.PROMOTED
+    return RoundState.PROMOTED if new["dice"] >= old["dice"] else RoundState.KEPT_BESIDE
+
+
+def _note(project: Project, data: Mapping[str, Any]) -> str:
+    """Return the failure's sentence and where the whole story is."""
+    sentence = data["error"] or ""
+    if not data["log"]:
+        return sentence
+    log = Path(data["log"])
+    inside = log.is_relative_to(project.path)
+    return f"{sentence} Log: {log.relative_to(project.path).as_posix() if inside else log}"
+
+
+def _read_network(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ProjectFormatError(
+            f"The description of the round's network, {path}, is missing or damaged ({error}). "
+            "Start a new round."
+        ) from error

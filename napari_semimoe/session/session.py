@@ -1,0 +1,382 @@
+"""What a person can do: open, predict, correct, accept, retrain, promote, export."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semimoe.core.errors import ProjectError, SemiMoEError
+from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
+from napari_semimoe.core.states import Pool, RoundState
+from napari_semimoe.jobs import Engine, JobReport
+from napari_semimoe.project.project import Project
+from napari_semimoe.project.records import AddReport, AnnotationRecord, TileRecord
+from napari_semimoe.session.events import SessionEvents
+from napari_semimoe.session.exports import ExportKind, Progress, export_project
+from napari_semimoe.session.models import Model, model_in_charge, round_of
+from napari_semimoe.session.plan import (
+    RoundPlan,
+    make_plan,
+    network_for,
+    refuse_without_labels,
+    starting_point,
+)
+from napari_semimoe.session.predictions import SWEEP, URGENT, PredictionDesk
+from napari_semimoe.session.queue import QueueOrder, Visited, in_order, upcoming
+from napari_semimoe.session.rounds import RoundDesk
+
+#: Tiles that are predicted before the person gets there.
+AHEAD_COUNT = 3
+#: Seconds that a round may take to save itself when the project is closed.
+_CLOSING_SECONDS = 3.0
+
+
+class Session(SessionEvents):
+    """One person at work on one project; shared by the window and the command line.
+
+    Calls that write (`accept`, `add_folder`, `export`) may come from a worker thread. Signals
+    are emitted in the thread in which the thing happened.
+
+    Parameters
+    ----------
+    engine
+        Does the heavy work; not closed by the session.
+    author
+        Name in the annotations; the project's own author when None.
+    clock
+        Monotonic seconds, for the time spent on a tile.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        author: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.engine = engine
+        self.author = author
+        self.project: Project | None = None
+        self.current_tile: int | None = None
+        self._model: Model | None = None
+        self._order: QueueOrder = "name"
+        self._visited = Visited()
+        self._clock = clock
+        self._since = clock()
+        self._own_failures = engine.failure_dir
+        self._pump = threading.RLock()
+        self._predictions = PredictionDesk(engine, self)
+        self._rounds = RoundDesk(engine, self)
+
+    # -- the project ---------------------------------------------------------------------------
+
+    def new(
+        self, path: Path, classes: Sequence[str] = ("background", "gland"), **about: Any
+    ) -> Project:
+        """Create a project in an empty or new folder and open it; ``about``: ``name``."""
+        self.close()
+        project = Project.create(path, classes=tuple(classes), author=self.author, **about)
+        return self._begin(project)
+
+    def open(self, path: Path) -> Project:
+        """Open a project; the tile and the order of last time come back."""
+        self.close()
+        return self._begin(Project.open(path))
+
+    def close(self) -> None:
+        """Close the project. A round under way stops and can be resumed."""
+        project = self.project
+        if project is None:
+            return
+        self._rounds.leave(_CLOSING_SECONDS)
+        self.process()  # writes down how the round ended
+        with self._pump:
+            self._predictions.use(None, None)
+            self.project = self.current_tile = self._model = None
+        self.engine.failure_dir = self._own_failures
+        project.close()
+
+    def add_folder(self, folder: Path, **options: Any) -> AddReport:
+        """Add a folder of images; options as of `Project.add_folder`."""
+        report = self._open_project().add_folder(folder, **options)
+        self.tiles_changed.emit()
+        return report
+
+    def add_files(self, paths: Sequence[Path], **options: Any) -> AddReport:
+        """Add images; options as of `Project.add_files`."""
+        report = self._open_project().add_files(paths, **options)
+        self.tiles_changed.emit()
+        return report
+
+    def export(
+        self, out: Path, kind: ExportKind = "ome-zarr", *, progress: Progress | None = None
+    ) -> Any:
+        """Write the curated masks for other programs; returns what was written."""
+        return export_project(self._open_project(), Path(out), kind, progress)
+
+    # -- the queue -----------------------------------------------------------------------------
+
+    @property
+    def queue_order(self) -> QueueOrder:
+        """``disagreement`` (where the experts disagree most first) or ``name``."""
+        return self._order
+
+    @queue_order.setter
+    def queue_order(self, order: QueueOrder) -> None:
+        self._order = order
+        if self.project is not None:
+            self.project.set_setting("queue_order", order)
+        self.tiles_changed.emit()
+
+    def tiles(self) -> list[TileRecord]:
+        """Return all tiles in queue order."""
+        if self.project is None:
+            return []
+        return in_order(self.project.tiles(), self._order)
+
+    def select(self, tile_id: int) -> None:
+        """Go to a tile: it is predicted if need be, and then the next ones."""
+        project = self._open_project()
+        project.tile(tile_id)  # refuses an unknown one in words
+        self.current_tile = tile_id
+        self._visited.visit(tile_id)
+        self._since = self._clock()
+        project.set_setting("active_tile", tile_id)
+        self.tile_selected.emit(tile_id)
+        self._predictions.want(tile_id, self._upcoming(AHEAD_COUNT))
+
+    def next_tile(self) -> int | None:
+        """Return the next tile without a mask, in queue order; None when all are done."""
+        return next(iter(self._upcoming(1)), None)
+
+    def previous_tile(self) -> int | None:
+        """Return the tile looked at before, else the one before in the queue."""
+        before = self._visited.before()
+        if before is not None:
+            return before
+        ids = [tile.id for tile in self.tiles() if tile.pool is not Pool.EXCLUDED]
+        index = ids.index(self.current_tile) if self.current_tile in ids else 0
+        return ids[index - 1] if index > 0 else None
+
+    def accept(
+        self,
+        tile_id: int,
+        labels: NDArray[np.integer[Any]],
+        baseline: NDArray[np.integer[Any]] | None = None,
+        *,
+        seconds: float | None = None,
+        classes: Mapping[int, int] | None = None,
+    ) -> AnnotationRecord:
+        """Store a curated mask as a new version; the tile joins the pool.
+
+        Parameters
+        ----------
+        labels
+            ``(H, W)`` instance ids.
+        baseline
+            What was shown before the person began; tells which pixels they changed.
+        seconds
+            Time spent on the tile; since it was selected when None.
+        classes
+            Class of each instance id; absent ids are class 1.
+
+        Raises
+        ------
+        StorageError
+            If the disk refuses; everything accepted before is safe.
+        """
+        project = self._open_project()
+        model, number = self._origin(tile_id)
+        record = project.accept(
+            tile_id,
+            labels,
+            baseline=baseline,
+            author=self.author,
+            model=model,
+            round=number,
+            classes=dict(classes or {}),
+            seconds=self._spent(tile_id) if seconds is None else seconds,
+        )
+        self.tiles_changed.emit()
+        return record
+
+    def exclude(self, tile_id: int) -> None:
+        """Take a tile out of everything."""
+        self.set_pool(tile_id, Pool.EXCLUDED)
+
+    def set_pool(self, tile_id: int, pool: Pool) -> None:
+        """Move a tile to another pool, as the person decides."""
+        self._open_project().set_pool(tile_id, pool)
+        self.tiles_changed.emit()
+
+    # -- predictions ---------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> Path | None:
+        """Checkpoint that makes the predictions."""
+        return self._model.weights if self._model else None
+
+    @property
+    def model_name(self) -> str | None:
+        """Name of the model that makes the predictions."""
+        return self._model.name if self._model else None
+
+    @property
+    def device_text(self) -> str:
+        """Where the work runs, as the worker last said; empty before it said so."""
+        names = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
+        return names.get(self._predictions.device or "", "")
+
+    @property
+    def predict_settings(self) -> PredictSettings:
+        """How tiles are predicted."""
+        return self._predictions.settings
+
+    def set_predict_settings(self, settings: PredictSettings) -> None:
+        """Predict otherwise from now on; stored predictions are made anew when needed."""
+        self._predictions.use_settings(settings)
+        self._predict_again()
+
+    def request_prediction(self, tile_id: int, urgent: bool = True) -> None:
+        """Ask for a tile's prediction, unless the present one is of the model in charge."""
+        self._predictions.request(tile_id, URGENT if urgent else SWEEP)
+
+    def prefetch(self, n: int = AHEAD_COUNT) -> None:
+        """Ask for the next ``n`` tiles of the queue."""
+        for tile_id in self._upcoming(n):
+            self._predictions.request(tile_id, 0)
+
+    def predict_all(self) -> None:
+        """Ask for every tile that waits for a person, after anything more urgent."""
+        for tile_id in self._upcoming(len(self.tiles()) + 1):
+            self._predictions.request(tile_id, SWEEP)
+
+    # -- rounds --------------------------------------------------------------------------------
+
+    @property
+    def running_round(self) -> int | None:
+        """Number of the round under way."""
+        return self._rounds.number
+
+    def round_plan(self, settings: RoundSettings) -> RoundPlan:
+        """Return what `start_round` would do."""
+        return make_plan(self._open_project(), self._model, settings, self.device_text)
+
+    def start_round(self, settings: RoundSettings, *, model: ModelSettings | None = None) -> int:
+        """Train in the background and return the round's number.
+
+        Parameters
+        ----------
+        settings
+            Of the round.
+        model
+            Network to build from nothing; None starts from the model in charge, or builds the
+            default network when there is none.
+        """
+        project = self._open_project()
+        refuse_without_labels(project)
+        base = None if model is not None else starting_point(project, self._model)
+        network = model if model is not None else network_for(project, base)
+        return self._rounds.start(project, settings, network, base)
+
+    def resume_round(self, number: int) -> None:
+        """Go on with an interrupted or cancelled round."""
+        self._rounds.resume(self._open_project(), number)
+
+    def cancel_round(self) -> None:
+        """Ask the round to stop; asked again after five seconds, its process is ended."""
+        self._rounds.cancel()
+
+    def promote(self, number: int) -> None:
+        """Put a round's model in charge, also an older one (the way back)."""
+        self._open_project().promote(number)
+        self._use_model_in_charge()
+
+    # -- the pump ------------------------------------------------------------------------------
+
+    def process(self) -> None:
+        """Take what background work reported, store it and tell the listeners; never blocks."""
+        with self._pump:
+            for report in self.engine.poll():
+                try:
+                    self._hear(report)
+                except SemiMoEError as error:
+                    self.failed.emit(str(error))
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Pump until no work is under way; False when ``timeout`` seconds passed first."""
+        end = time.monotonic() + timeout
+        self.process()
+        while not self._predictions.is_idle or self.running_round is not None:
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            self.engine.wait(left)
+            self.process()
+        return True
+
+    def _hear(self, report: JobReport) -> None:
+        if report.name == "finished" and self._predictions.finish(report.job_id, report.data):
+            return
+        ended = self._rounds.hear(report)
+        if ended is None:
+            return
+        if ended.state is RoundState.PROMOTED:
+            self._use_model_in_charge()
+        self.round_finished.emit(ended)
+        if ended.state in (RoundState.FAILED, RoundState.INTERRUPTED):
+            self.failed.emit(ended.note)
+
+    # -- helpers -------------------------------------------------------------------------------
+
+    def _begin(self, project: Project) -> Project:
+        self.project = project
+        self.engine.failure_dir = Path(project.path) / "logs"
+        self._visited = Visited()
+        self._order = project.setting("queue_order", "name")
+        known = {tile.id for tile in project.tiles()}
+        active = project.setting("active_tile", None)
+        self.current_tile = active if active in known else None
+        self._use_model_in_charge()
+        self.tiles_changed.emit()
+        return project
+
+    def _use_model_in_charge(self) -> None:
+        self._model = model_in_charge(self._open_project())
+        self._predictions.use(self.project, self._model)
+        self.weights_changed.emit()
+        self._predict_again()
+
+    def _predict_again(self) -> None:
+        if self._model is None or self.current_tile is None:
+            return
+        self._predictions.want(self.current_tile, self._upcoming(AHEAD_COUNT))
+        if self._order == "disagreement":
+            self.predict_all()
+
+    def _upcoming(self, count: int) -> list[int]:
+        return upcoming(self.tiles(), self.current_tile, count)
+
+    def _origin(self, tile_id: int) -> tuple[str | None, int | None]:
+        """Return the model and round from which the tile's mask started."""
+        project = self._open_project()
+        earlier = project.annotations(tile_id)
+        if earlier:
+            return earlier[-1].model, earlier[-1].round
+        prediction = project.prediction(tile_id)
+        name = prediction.model if prediction else None
+        return name, round_of(name)
+
+    def _spent(self, tile_id: int) -> float:
+        return self._clock() - self._since if tile_id == self.current_tile else 0.0
+
+    def _open_project(self) -> Project:
+        if self.project is None:
+            raise ProjectError("No project is open. Create one or open one first.")
+        return self.project

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_semimoe.core.errors import ProjectError, StorageError
+from napari_semimoe.core.states import Pool
+from napari_semimoe.session import Session
+
+from .fake_engine import FakeEngine
+from .test_predictions import heard, ids, select
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def mask(value=1):
+    labels = np.zeros((40, 56), np.uint16)
+    labels[2:9, 2:9] = value
+    return labels
+
+
+def names(session):
+    return [tile.name for tile in session.tiles()]
+
+
+def name_of(session, tile_id):
+    return session.project.tile(tile_id).name
+
+
+def test_tiles_are_counted_like_a_person_counts(filled):
+    assert names(filled) == [f"tile_{n}" for n in range(1, 11)]
+
+
+def test_next_tile_skips_those_with_a_mask_and_goes_round(no_starter, filled):
+    assert name_of(filled, filled.next_tile()) == "tile_3"
+    select(filled, "tile_10")
+    assert name_of(filled, filled.next_tile()) == "tile_3"
+
+
+def test_next_tile_is_none_when_everything_has_a_mask(no_starter, filled):
+    for number in range(3, 10):
+        filled.accept(ids(filled)[f"tile_{number}"], mask())
+    select(filled, "tile_10")
+    assert filled.next_tile() is None
+    filled.accept(filled.current_tile, mask())
+    assert filled.next_tile() is None
+
+
+def test_excluded_tile_is_not_offered(no_starter, filled):
+    filled.exclude(ids(filled)["tile_3"])
+    assert name_of(filled, filled.next_tile()) == "tile_4"
+
+
+def test_previous_tile_walks_back_the_way_one_came(no_starter, filled):
+    for name in ("tile_5", "tile_9", "tile_4"):
+        select(filled, name)
+    walked = []
+    for _ in range(2):
+        filled.select(filled.previous_tile())
+        walked.append(name_of(filled, filled.current_tile))
+    assert walked == ["tile_9", "tile_5"]
+    assert name_of(filled, filled.previous_tile()) == "tile_4"  # the one before in the queue
+
+
+def test_disagreement_order_brings_the_hardest_open_tile_first(starter, filled, engine):
+    select(filled, "tile_3")
+    for job, value in zip(engine.of_kind("predict"), (0.1, 0.3, 0.2, 0.4), strict=True):
+        engine.predict(job, disagreement=value)
+    filled.process()
+    filled.queue_order = "disagreement"
+    assert names(filled)[:5] == ["tile_6", "tile_4", "tile_5", "tile_3", "tile_7"]
+    assert names(filled)[-2:] == ["tile_1", "tile_2"]
+    filled.accept(ids(filled)["tile_6"], mask())
+    filled.select(ids(filled)["tile_6"])
+    assert name_of(filled, filled.next_tile()) == "tile_4"
+
+
+def test_unknown_tile_cannot_be_selected(no_starter, filled):
+    with pytest.raises(ProjectError):
+        filled.select(999)
+    assert filled.current_tile is None
+
+
+def test_accept_stores_who_when_from_what_and_how_long(starter, filled, engine):
+    clock = Clock()
+    filled._clock = clock
+    changed = heard(filled.tiles_changed)
+    select(filled, "tile_3")
+    engine.predict_everything()
+    filled.process()
+    clock.now += 42.0
+    baseline = np.ones((40, 56), np.uint16)
+    record = filled.accept(filled.current_tile, mask(), baseline)
+    assert record.author == "Dr Test"
+    assert record.seconds == 42.0
+    assert record.model == filled.model_name
+    assert record.changed_px == 40 * 56 - 7 * 7
+    assert filled.project.tile(record.tile_id).pool is Pool.CURATED
+    assert len(changed) == 1
+
+
+def test_second_version_remembers_the_model_of_the_first(starter, filled, engine):
+    select(filled, "tile_3")
+    engine.predict_everything()
+    filled.process()
+    tile = filled.current_tile
+    first = filled.accept(tile, mask(), mask(2))
+    second = filled.accept(tile, mask(3), mask())
+    assert (first.version, second.version) == (1, 2)
+    assert second.model == first.model
+
+
+def test_disk_full_while_accepting_loses_nothing_and_is_said(no_starter, filled, monkeypatch):
+    tile = ids(filled)["tile_3"]
+    filled.accept(tile, mask(1))
+
+    def full(*args, **values):
+        raise StorageError("The disk is full.")
+
+    changed = heard(filled.tiles_changed)
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_semimoe.project.annotations.write_array", full)
+        with pytest.raises(StorageError):
+            filled.accept(tile, mask(2))
+    assert changed == []
+    assert np.array_equal(filled.project.read_labels(tile), mask(1))
+    assert filled.accept(tile, mask(2)).version == 2
+
+
+def test_reopened_project_is_where_it_was_left(starter, filled, engine):
+    filled.queue_order = "disagreement"
+    select(filled, "tile_5")
+    path, tile = filled.project.path, filled.current_tile
+    filled.close()
+    assert filled.current_tile is None
+    other = Session(FakeEngine(path.parent))
+    other.open(path)
+    assert other.current_tile == tile
+    assert other.queue_order == "disagreement"
+    other.close()
+
+
+def test_failure_logs_go_to_the_open_project(filled, engine, tmp_path):
+    assert engine.failure_dir == filled.project.path / "logs"
+    filled.close()
+    assert engine.failure_dir == tmp_path / "failures"
+
+
+def test_opening_another_project_closes_the_first(filled, tmp_path):
+    first = filled.project.path
+    filled.new(tmp_path / "second")
+    other = Session(FakeEngine(tmp_path))
+    other.open(first)  # not locked any more
+    other.close()
+
+
+def test_project_that_cannot_be_opened_leaves_the_session_empty(filled, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(ProjectError):
+        filled.open(tmp_path / "nothing")
+    assert filled.project is None
+    assert filled.tiles() == []
+
+
+@pytest.mark.parametrize("kind", ["ome-zarr", "png", "geojson"])
+def test_export_writes_the_curated_masks(no_starter, filled, tmp_path, kind):
+    filled.accept(ids(filled)["tile_3"], mask())
+    filled.export(tmp_path / "out", kind)
+    assert list((tmp_path / "out").iterdir())
+
+
+def test_unknown_kind_of_export_is_refused_in_words(filled, tmp_path):
+    with pytest.raises(ValueError, match="must be one of ome-zarr, png, geojson"):
+        filled.export(tmp_path / "out", "jpeg")
