@@ -423,6 +423,10 @@ class Project:
             self._store, number, RoundState(state), weights=weights, report=report, note=note
         )
 
+    def resume_round(self, number: int) -> RoundRecord:
+        """Let a round that ended early go on, with the tiles it began with."""
+        return rounds.resume(self._store, number)
+
     def rounds(self) -> list[RoundRecord]:
         """Return all rounds, oldest first."""
         return rounds.every(self._store)

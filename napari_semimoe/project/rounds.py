@@ -26,11 +26,7 @@ def start(
 ) -> RoundRecord:
     """Write the manifest, then the row that makes it a round."""
     index.refuse_if_read_only()
-    running = index.row("SELECT number FROM round WHERE state = ?", (RoundState.RUNNING,))
-    if running:
-        raise ProjectError(
-            f"Round {running['number']} is still running. Wait for it or cancel it first."
-        )
+    _refuse_second(index)
     row = index.row("SELECT coalesce(max(number), 0) + 1 AS next FROM round")
     number = int(row["next"]) if row else 1
     target = folder(index, number)
@@ -72,6 +68,24 @@ def finish(
             connection.execute(
                 "INSERT INTO promotion (round, created) VALUES (?, ?)", (number, now())
             )
+    return find(index, number)
+
+
+def resume(index: Store, number: int) -> RoundRecord:
+    """Say of a round that ended early that it goes on."""
+    record = find(index, number)
+    ended_early = (RoundState.INTERRUPTED, RoundState.CANCELLED, RoundState.FAILED)
+    if record.state not in ended_early or record.weights is not None:
+        raise ProjectError(
+            f"Round {number} is {record.state} and cannot go on. Only a round that was "
+            "interrupted, cancelled or failed can; start a new round."
+        )
+    _refuse_second(index)
+    with index.transaction() as connection:
+        connection.execute(
+            "UPDATE round SET state = ?, ended = NULL, report = NULL, note = '' WHERE number = ?",
+            (RoundState.RUNNING, number),
+        )
     return find(index, number)
 
 
@@ -125,6 +139,14 @@ def in_charge(index: Store) -> RoundRecord | None:
         if record.weights and (index.path / record.weights).exists():
             return record
     return None
+
+
+def _refuse_second(index: Store) -> None:
+    running = index.row("SELECT number FROM round WHERE state = ?", (RoundState.RUNNING,))
+    if running:
+        raise ProjectError(
+            f"Round {running['number']} is still running. Wait for it or cancel it first."
+        )
 
 
 def _no_weights(number: int) -> ProjectError:

@@ -1,0 +1,140 @@
+"""What every export shares: which tiles, under which names, each one whole or not at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semimoe.core.errors import ProjectError
+from napari_semimoe.core.states import Pool
+from napari_semimoe.project.disk import discard, publish, storing, temporary_beside
+from napari_semimoe.project.project import Project
+from napari_semimoe.project.records import AnnotationRecord, TileRecord
+
+Progress = Callable[[int, int, str], None]
+ShouldStop = Callable[[], bool]
+
+#: Names that Windows keeps for devices.
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export wrote."""
+
+    written: tuple[Path, ...]
+    tiles: int
+    cancelled: bool
+
+    @property
+    def sentence(self) -> str:
+        """One line for the window."""
+        where = f" to {self.written[0].parent}" if self.written else ""
+        ended = ", then cancelled" if self.cancelled else ""
+        return f"{self.tiles} curated masks exported{where}{ended}."
+
+
+@dataclass(frozen=True, slots=True)
+class CuratedTile:
+    """One tile with its latest mask."""
+
+    tile: TileRecord
+    annotation: AnnotationRecord
+    labels: NDArray[np.uint16]
+
+    def provenance(self, project: Project) -> dict[str, Any]:
+        """Return who made the mask, when and from what, as plain JSON."""
+        record, box = self.annotation, self.tile.box
+        return {
+            "project": project.name,
+            "image": project.image(self.tile.image_id).name,
+            "tile": self.tile.name,
+            "box": [box.y0, box.x0, box.y1, box.x1],
+            "pool": str(self.tile.pool),
+            "author": record.author,
+            "created": record.created,
+            "origin": record.origin,
+            "version": record.version,
+            "model": record.model,
+            "round": record.round,
+            "changed_px": record.changed_px,
+            "seconds": self.tile.seconds_of_effort,
+            "image_sha256": self.tile.content_hash,
+            "mask_sha256": record.sha256,
+        }
+
+
+def curated_tiles(project: Project, tiles: Iterable[int] | None = None) -> list[TileRecord]:
+    """Return the tiles to export: those named, or all with a mask that are not excluded.
+
+    Raises
+    ------
+    ProjectError
+        If there is none, or a named one has no mask.
+    """
+    if tiles is None:
+        every = project.tiles()
+        found = [t for t in every if t.annotation_id is not None and t.pool is not Pool.EXCLUDED]
+    else:
+        found = [project.tile(tile_id) for tile_id in tiles]
+    for tile in found:
+        if tile.annotation_id is None:
+            raise ProjectError(f"{tile.name} has no mask to export. Accept its mask first.")
+    if not found:
+        raise ProjectError("There is no curated mask to export yet. Accept a mask first.")
+    return found
+
+
+def read_curated(project: Project, tile: TileRecord) -> CuratedTile:
+    """Read a tile's latest mask."""
+    if tile.annotation_id is None:
+        raise ProjectError(f"{tile.name} has no mask to export. Accept its mask first.")
+    record = project.annotation(tile.annotation_id)
+    return CuratedTile(tile, record, project.read_annotation(record.id))
+
+
+def export_folder(out: Path) -> Path:
+    """Make the folder that an export goes to."""
+    out = Path(out).absolute()
+    with storing(f"The export to {out}"):
+        out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def file_names(names: Sequence[str]) -> list[str]:
+    """Return a file name for each name: allowed on every system, and none twice."""
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        base = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name).rstrip(". ") or "tile"
+        base = f"_{base}" if _RESERVED.match(base) else base
+        unique, number = base, 2
+        while unique.lower() in taken:
+            unique, number = f"{base}-{number}", number + 1
+        taken.add(unique.lower())
+        result.append(unique)
+    return result
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary path, flush it, then put it in the place of ``path``."""
+    temporary = temporary_beside(path)
+    old = temporary_beside(path)
+    with storing(f"The export {path.name}"):
+        try:
+            write(temporary)
+            if path.is_dir():
+                path.rename(old)
+            publish(temporary, path)
+        except BaseException:
+            discard(temporary)
+            if old.exists() and not path.exists():
+                old.rename(path)
+            raise
+        discard(old)
