@@ -1,7 +1,7 @@
-"""Drawn H&E-like colon tissue with exact gland instances, for the demo and for tests.
+"""Drawn colon tissue with exact gland instances, for the demo and for tests.
 
-Concentrations of haematoxylin and eosin are drawn first and turned into colour by the
-Beer-Lambert law, as light through a real section would be.
+Concentrations of two stains are drawn first and turned into colour by the Beer-Lambert law, as
+light through a real section would be.
 """
 
 from __future__ import annotations
@@ -17,11 +17,26 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from napari_semimoe.core.values import Patch
 
-#: Optical density per unit of stain in red, green, blue (H and E of a common colon section).
+#: Optical density in red, green, blue per unit of haematoxylin.
 HAEMATOXYLIN = np.array([0.62, 0.70, 0.32], np.float32)
-EOSIN = np.array([0.10, 0.62, 0.22], np.float32)
 
 Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Stain:
+    """The second stain beside haematoxylin: its colour, and how strongly it takes where."""
+
+    density: tuple[float, float, float]  # optical density in red, green, blue per unit
+    stroma: float
+    epithelium: float
+    membranes: float  # contrast of the cells' borders
+
+
+#: Pink stroma, violet glands.
+EOSIN = Stain((0.10, 0.62, 0.22), stroma=1.0, epithelium=1.0, membranes=0.1)
+#: Brown glands in pale stroma: an antibody against the epithelium, shown with diaminobenzidine.
+DIAMINOBENZIDINE = Stain((0.32, 0.62, 0.95), stroma=0.10, epithelium=1.7, membranes=0.25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +63,9 @@ class _Gland:
         return (np.hypot(along, across) / (self.radius * outline)).astype(np.float32)
 
 
-def make_tissue(height: int, width: int, *, seed: int, um_per_px: float = 0.62) -> Patch:
+def make_tissue(
+    height: int, width: int, *, seed: int, um_per_px: float = 0.62, stain: Stain = EOSIN
+) -> Patch:
     """Draw one tile.
 
     Parameters
@@ -59,6 +76,8 @@ def make_tissue(height: int, width: int, *, seed: int, um_per_px: float = 0.62) 
         Same seed and size: same tile, pixel by pixel.
     um_per_px
         Microns per pixel; glands keep their size in microns.
+    stain
+        `EOSIN` for H&E, or `DIAMINOBENZIDINE` for immunohistochemistry.
 
     Returns
     -------
@@ -68,25 +87,32 @@ def make_tissue(height: int, width: int, *, seed: int, um_per_px: float = 0.62) 
     random = np.random.default_rng(seed)
     labels = _draw_instances(height, width, random, um_per_px)
     depth = _depth(labels)
-    stains = _Stains(height, width, random, um_per_px)
+    stains = _Stains(height, width, random, um_per_px, stain)
     stains.draw_stroma(labels == 0)
     stains.draw_glands(labels, depth)
     return Patch(stains.to_rgb(), labels, um_per_px, f"synthetic-{seed}")
 
 
 def write_tiles(
-    folder: Path, count: int, *, seed: int, size: tuple[int, int] = (522, 775), masks: bool = True
+    folder: Path,
+    count: int,
+    *,
+    seed: int,
+    size: tuple[int, int] = (522, 775),
+    masks: bool = True,
+    stain: Stain = EOSIN,
+    name: str = "tissue",
 ) -> list[Path]:
-    """Write tiles as ``tissue_N.png``, and their masks beside them as ``tissue_N_anno.png``."""
+    """Write tiles as ``NAME_N.png``, and their masks beside them as ``NAME_N_anno.png``."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number in range(count):
-        patch = make_tissue(*size, seed=seed + number)
-        paths.append(folder / f"tissue_{number + 1}.png")
+        patch = make_tissue(*size, seed=seed + number, stain=stain)
+        paths.append(folder / f"{name}_{number + 1}.png")
         dots_per_inch = 25400 / patch.um_per_px
         Image.fromarray(patch.image).save(paths[-1], dpi=(dots_per_inch, dots_per_inch))
         if masks:
-            Image.fromarray(patch.labels).save(folder / f"tissue_{number + 1}_anno.png")
+            Image.fromarray(patch.labels).save(folder / f"{name}_{number + 1}_anno.png")
     return paths
 
 
@@ -160,20 +186,21 @@ class _Stains:
     """Two stain concentrations that the parts of the tissue are painted into."""
 
     def __init__(
-        self, height: int, width: int, random: np.random.Generator, um_per_px: float
+        self, height: int, width: int, random: np.random.Generator, um_per_px: float, stain: Stain
     ) -> None:
+        self.stain = stain
         self.shape = (height, width)
         self.random = random
         self.px = 1 / um_per_px  # pixels per micron
         self.haematoxylin = np.full(self.shape, 0.02, np.float32)
-        self.eosin = np.full(self.shape, 0.02, np.float32)
+        self.second = np.full(self.shape, 0.02, np.float32)
 
     def draw_stroma(self, where: NDArray[np.bool_]) -> None:
         """Pink fibres, gaps, and two kinds of nuclei: spindles and round immune cells."""
         fibres = self._fibres()
         gaps = np.clip(1.3 * self._noise(14) - 1.1, 0, 1)
         amount = np.clip(0.55 + 0.22 * fibres + 0.10 * self._noise(30), 0.12, None) * (1 - gaps)
-        self.eosin[where] = amount[where]
+        self.second[where] = self.stain.stroma * amount[where]
         self.haematoxylin[where] += (0.10 + 0.05 * self._noise(4))[where].clip(0)
         self._scatter(where, per_mm2=1500, long_um=5.5, short_um=1.8, strength=0.95)
         cells = where & (self._noise(40) > 0.2)
@@ -185,7 +212,8 @@ class _Stains:
         inside = labels > 0
         epithelium = inside & (depth < wall)
         lumen = inside & ~epithelium
-        self.eosin[epithelium] = (0.42 + 0.10 * self._noise(3))[epithelium]
+        amount = 0.42 + self.stain.membranes * self._noise(3)
+        self.second[epithelium] = self.stain.epithelium * amount[epithelium].clip(0.05)
         self.haematoxylin[epithelium] = (0.20 + 0.06 * self._noise(3))[epithelium].clip(0)
         self._draw_lumen(lumen)
         self._draw_mucin(epithelium & (depth > 0.5 * wall))
@@ -194,10 +222,9 @@ class _Stains:
     def to_rgb(self) -> NDArray[np.uint8]:
         """Let light through: darkness of the stains, slight blur and camera noise."""
         strength = self.random.uniform(0.85, 1.2, 2)
-        density = (
-            strength[0] * self.haematoxylin[..., None] * HAEMATOXYLIN
-            + strength[1] * self.eosin[..., None] * EOSIN
-        )
+        density = strength[0] * self.haematoxylin[..., None] * HAEMATOXYLIN + strength[
+            1
+        ] * self.second[..., None] * np.array(self.stain.density, np.float32)
         density = gaussian_filter(density, (0.45 * self.px, 0.45 * self.px, 0))
         light = 246 * np.exp(-density * 1.15)
         light += self.random.normal(0, 2.2, light.shape)
@@ -205,7 +232,8 @@ class _Stains:
 
     def _draw_lumen(self, lumen: NDArray[np.bool_]) -> None:
         debris = np.clip(self._noise(6) - 1.4, 0, 1)
-        self.eosin[lumen] = (0.05 + 0.5 * debris + 0.03 * self._noise(10))[lumen].clip(0)
+        amount = 0.05 + 0.5 * debris + 0.03 * self._noise(10)
+        self.second[lumen] = self.stain.stroma * amount[lumen].clip(0)
         self.haematoxylin[lumen] = (0.03 + 0.3 * debris)[lumen]
 
     def _draw_mucin(self, where: NDArray[np.bool_]) -> None:
@@ -215,7 +243,7 @@ class _Stains:
             if drop is not None:
                 window, weight = drop
                 weight = weight * where[window]
-                self.eosin[window] *= 1 - 0.8 * weight
+                self.second[window] *= 1 - 0.8 * weight
                 self.haematoxylin[window] *= 1 - 0.55 * weight
 
     def _draw_basal_nuclei(self, labels: NDArray[np.uint16], depth: Field, wall: Field) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from napari.types import LayerData
 
-#: Estimated from the size of colon glands; the picture's source does not give its scale.
-IMMUNOHISTOCHEMISTRY_UM_PER_PX = 0.62
+from napari_semimoe.session.demo import IMMUNOHISTOCHEMISTRY_UM_PER_PX
 
 
 def drawn_glands() -> list[LayerData]:

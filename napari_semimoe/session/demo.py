@@ -1,0 +1,120 @@
+"""A project to try everything on: real tissue to correct, and a few masks to begin with."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from napari_semimoe.core.errors import ImageReadError
+from napari_semimoe.core.settings import RoundSettings
+from napari_semimoe.core.states import Pool
+from napari_semimoe.data.synthetic import DIAMINOBENZIDINE, EOSIN, write_tiles
+from napari_semimoe.project.discovery import find_files
+from napari_semimoe.session.session import Session
+
+NAME = "Semi-MoE demo"
+#: Estimated from nuclei of about 10 microns; the picture's source does not give its scale.
+IMMUNOHISTOCHEMISTRY_UM_PER_PX = 0.35
+#: Side of the tiles that the immunohistochemistry picture is cut into.
+TILE_PX = 256
+#: Size of a drawn tile.
+DRAWN_PX = (320, 400)
+#: GlaS images that come with their masks, and without.
+GLAS_LABELLED, GLAS_UNLABELLED = 15, 15
+
+Progress = Callable[[int, int, str], None]
+
+
+def find_glas(environment: Mapping[str, str] | None = None) -> Path | None:
+    """Return the GlaS training images where ``SEMIMOE_DATA`` leads to them, else None."""
+    named = (os.environ if environment is None else environment).get("SEMIMOE_DATA")
+    if not named:
+        return None
+    for place in (Path(named) / "glas" / "train", Path(named) / "train", Path(named)):
+        if place.is_dir() and any(place.glob("train_*_anno.*")):
+            return place
+    raise ImageReadError(
+        f"SEMIMOE_DATA must name a folder with the GlaS images (train/train_1.png and "
+        f"train_1_anno.png beside it), got {named}. Correct it, or unset it."
+    )
+
+
+def make_demo_project(session: Session, path: Path, progress: Progress | None = None) -> None:
+    """Create a project and fill it, with GlaS where it is at hand, else with what is packaged.
+
+    Packaged: the immunohistochemistry picture of scikit-image, cut into four tiles to correct,
+    and drawn tissue in two stains with exact masks.
+
+    Parameters
+    ----------
+    session
+        Opens the new project.
+    path
+        A new or empty folder.
+    progress
+        Hears how many of how many files are done, and the file at hand.
+    """
+    glas = find_glas()
+    session.new(path, ("background", "gland"), name=NAME)
+    if glas is not None:
+        _add_glas(session, glas, progress)
+    else:
+        _add_packaged(session, progress)
+
+
+def first_round(*, minutes: float = 1.2, threads: int = 0) -> RoundSettings:
+    """Return settings of a short round from nothing, for a demo without shipped weights."""
+    return RoundSettings.fine_tune(
+        budget_minutes=minutes,
+        threads=threads,
+        crop_px=128,
+        labelled_batch=4,
+        unlabelled_batch=2,
+        stages=1,
+        labelled_only=0.6,
+    )
+
+
+def demo_round(*, minutes: float = 0.8, threads: int = 0) -> RoundSettings:
+    """Return settings of a short round that learns from corrections."""
+    return first_round(minutes=minutes, threads=threads).changed(
+        labelled_only=0.0, learning_rate=5e-4
+    )
+
+
+def _add_packaged(session: Session, progress: Progress | None) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tissue = Path(folder) / "tissue"
+        for stain, name, seed in ((EOSIN, "drawn_he", 1), (DIAMINOBENZIDINE, "drawn_ihc", 21)):
+            write_tiles(tissue, 6, seed=seed, size=DRAWN_PX, stain=stain, name=name)
+        session.add_folder(tissue, progress=progress)
+        session.add_files(
+            [_write_immunohistochemistry(Path(folder))],
+            um_per_px=IMMUNOHISTOCHEMISTRY_UM_PER_PX,
+            tile_px=TILE_PX,
+            progress=progress,
+        )
+
+
+def _write_immunohistochemistry(folder: Path) -> Path:
+    from PIL import Image
+    from skimage.data import immunohistochemistry
+
+    path = folder / "colon.png"
+    Image.fromarray(immunohistochemistry()).save(path)
+    return path
+
+
+def _add_glas(session: Session, folder: Path, progress: Progress | None) -> None:
+    found = find_files(folder)
+    patients = {
+        image.stem: found.patients[image] for image in found.images if image in found.patients
+    }
+    known = {"um_per_px": found.um_per_px, "patient_of": patients, "progress": progress}
+    first = found.images[:GLAS_LABELLED]
+    masks = [found.masks[image] for image in first if image in found.masks]
+    session.add_files([*first, *masks], **known)
+    rest = found.images[GLAS_LABELLED : GLAS_LABELLED + GLAS_UNLABELLED]
+    session.add_files(rest, pool=Pool.UNLABELLED, **known)
