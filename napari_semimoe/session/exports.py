@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +13,15 @@ ExportKind = Literal["ome-zarr", "png", "geojson"]
 Progress = Callable[[int, int, str], None]
 
 
-def export_project(project: Project, out: Path, kind: ExportKind, progress: Progress | None) -> Any:
-    """Write the curated masks of all tiles; returns the exporter's report."""
+def export_project(
+    project: Project,
+    out: Path,
+    kind: ExportKind,
+    *,
+    tiles: Sequence[int] | None = None,
+    progress: Progress | None = None,
+) -> Any:
+    """Write curated masks, of all tiles or of those named; returns the exporter's report."""
     from napari_semimoe.project import export
 
     writers = {
@@ -26,4 +33,4 @@ def export_project(project: Project, out: Path, kind: ExportKind, progress: Prog
         raise SettingsError(
             f"The kind of export must be one of {', '.join(writers)}, got {kind!r}. Choose one."
         )
-    return writers[kind](project, out, progress=progress)
+    return writers[kind](project, out, tiles=tiles, progress=progress)

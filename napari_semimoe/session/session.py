@@ -115,10 +115,15 @@ class Session(SessionEvents):
         return report
 
     def export(
-        self, out: Path, kind: ExportKind = "ome-zarr", *, progress: Progress | None = None
+        self,
+        out: Path,
+        kind: ExportKind = "ome-zarr",
+        *,
+        tiles: Sequence[int] | None = None,
+        progress: Progress | None = None,
     ) -> Any:
-        """Write the curated masks for other programs; returns what was written."""
-        return export_project(self._open_project(), Path(out), kind, progress)
+        """Write curated masks, all or those of ``tiles``; returns what was written."""
+        return export_project(self._open_project(), Path(out), kind, tiles=tiles, progress=progress)
 
     # -- the queue -----------------------------------------------------------------------------
 
