@@ -24,6 +24,8 @@ class Job:
     payload: Mapping[str, Any]
     priority: int
     cancel_asked: float | None = None  # monotonic seconds
+    begun: bool = False  # the child has taken it
+    sent_again: bool = False
 
 
 class Lane:
@@ -119,6 +121,10 @@ class Lane:
             job = self._running
             if child is not self._child or job is None or message.get("job") != job.job_id:
                 return
+            if message["name"] == "begun":
+                job.begun = True
+                self._book.report(job.job_id, "started", {})
+                return
             if message["name"] != "finished":
                 self._book.report(job.job_id, message["name"], message["data"])
                 return
@@ -133,9 +139,17 @@ class Lane:
                 return
             self._child = None
             job, self._running = self._running, None
-            if job is not None:
+            if job is not None and self._was_dead_already(job, child):
+                job.sent_again = True
+                self._waiting.insert(0, job)
+            elif job is not None:
                 self._finish_dead(job, child, code)
             self._pump()
+
+    def _was_dead_already(self, job: Job, child: Child) -> bool:
+        """Whether an idle child died unnoticed just before it was given the job."""
+        untouched = not job.begun and not job.sent_again and job.cancel_asked is None
+        return child.spoke and untouched and not self._closed
 
     def _pump(self) -> None:
         if self._running is not None or self._closed or not self._waiting:
@@ -151,7 +165,6 @@ class Lane:
             self._finish_unstarted(job, error)
             self._pump()
             return
-        self._book.report(job.job_id, "started", {})
         self._child.send({"op": "run", "job": job.job_id, "kind": job.kind, "payload": job.payload})
 
     def _cancel_running(self, job: Job, force: bool) -> None:

@@ -92,6 +92,10 @@ class Worker:
 
     def _do(self, job_id: str, kind: str, payload: Mapping[str, Any], tasks: ModuleType) -> None:
         observer = PipeObserver(self, job_id)
+        if observer.should_stop():
+            self.tell(job_id, "finished", {"state": JobState.CANCELLED})
+            return
+        self.tell(job_id, "begun", {})
         try:
             task: Task = tasks.TASKS[kind]
             result = task(payload, observer)

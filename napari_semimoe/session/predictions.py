@@ -162,8 +162,9 @@ class PredictionDesk:
         if self._engine.status(job_id).state is not JobState.QUEUED:
             return False
         self._engine.cancel(job_id)
-        request = self._requests.pop(job_id)
-        self._coming.pop(request.tile_id, None)
+        tile_id = self._requests[job_id].tile_id
+        if self._coming.get(tile_id) == job_id:
+            del self._coming[tile_id]
         return True
 
     def _submit(self, tile_id: int, priority: int) -> None:

@@ -15,6 +15,7 @@ from napari_semimoe.core.states import JobState
 
 from .conftest import FAKE_TASKS
 from .hearing import finish_of, hear_name
+from .ports import network_sockets
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -33,11 +34,6 @@ def _wait_until_gone(pids, seconds=8.0):
     return [pid for pid in pids if _is_running(pid)]
 
 
-def _sockets(pid: int) -> list[str]:
-    links = (os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir())
-    return [link for link in links if link.startswith("socket:")]
-
-
 def test_child_is_started_only_when_needed(process_engine):
     assert process_engine.pids == {}
     finish_of(process_engine, process_engine.submit("predict", {"do": "echo"}))
@@ -50,11 +46,11 @@ def test_child_is_kept_for_the_next_job(process_engine):
     assert first["result"]["pid"] == second["result"]["pid"]
 
 
-def test_children_open_no_socket_at_all(process_engine):
+def test_children_open_no_network_socket(process_engine):
     jobs = [process_engine.submit(kind, {"do": "until_stopped"}) for kind in ("predict", "train")]
     hear_name(process_engine, "progress")
     for pid in process_engine.pids.values():
-        assert _sockets(pid) == []
+        assert network_sockets(pid) == []
     for job in jobs:
         process_engine.cancel(job)
         finish_of(process_engine, job)
@@ -82,6 +78,27 @@ def test_idle_child_killed_from_outside_is_replaced_silently(process_engine):
     data = finish_of(process_engine, process_engine.submit("predict", {"do": "echo"}))
     assert data["state"] is JobState.DONE
     assert data["result"]["pid"] != pid
+
+
+def test_job_given_to_a_child_that_is_dying_is_done_by_the_next(process_engine):
+    finish_of(process_engine, process_engine.submit("train", {"do": "echo"}))
+    pid = process_engine.pids["train"]
+    os.kill(pid, signal.SIGSTOP)  # it cannot take the job any more
+    job = process_engine.submit("train", {"do": "echo"})
+    os.kill(pid, signal.SIGKILL)
+    data = finish_of(process_engine, job)
+    assert data["state"] is JobState.DONE
+    assert data["result"]["pid"] != pid
+
+
+def test_job_cancelled_before_the_child_takes_it_is_not_done(process_engine):
+    finish_of(process_engine, process_engine.submit("train", {"do": "echo"}))
+    pid = process_engine.pids["train"]
+    os.kill(pid, signal.SIGSTOP)
+    job = process_engine.submit("train", {"do": "stubborn"})
+    process_engine.cancel(job)
+    os.kill(pid, signal.SIGCONT)
+    assert finish_of(process_engine, job)["state"] is JobState.CANCELLED
 
 
 def test_crash_in_native_code_leaves_its_stack_in_the_log(process_engine):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -265,7 +266,7 @@ def test_plan_counts_a_corrected_mask_as_new(no_starter, filled, engine):
 def test_correction_accepted_during_a_round_belongs_to_the_next(no_starter, filled, engine):
     filled.start_round(RoundSettings())
     filled.accept(ids(filled)["tile_5"], np.ones((40, 56), np.uint16))
-    manifest = json.loads(open(train_job(engine).payload["manifest"]).read())
+    manifest = json.loads(Path(train_job(engine).payload["manifest"]).read_text())
     roles = {tile["name"]: tile["role"] for tile in manifest["tiles"]}
     assert roles["tile_5"] == "unlabelled"
     engine.train(train_job(engine))
