@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QObject, Signal, Slot
 
 from napari_semimoe.core.values import IGNORE
@@ -26,11 +28,16 @@ class Tool:
 
 
 TOOLS = (
-    Tool("Brush", "paint", "P", "Paint the selected gland"),
+    Tool(
+        "Brush",
+        "paint",
+        "P",
+        "Start in a gland to extend it; start outside all glands to draw a new one",
+    ),
     Tool("Erase", "erase", "E", "Wipe away: what is left is background"),
-    Tool("Fill", "fill", "F", "Give a whole connected region to the selected gland"),
-    Tool("Pick", "pick", "L", "Click a gland to go on painting it"),
-    Tool("Move", "pan_zoom", "Z", "Drag to move the picture, wheel to zoom; hold Space meanwhile"),
+    Tool("Pick", "pick", "L", "Click a gland; the next stroke or fill belongs to it"),
+    Tool("Fill", "fill", "F", "Click a region to give it all to the picked gland (merge)"),
+    Tool("Move", "pan_zoom", "Z", "Drag to move the picture; hold Space to do so for a moment"),
 )
 
 
@@ -49,6 +56,8 @@ class Brush(QObject):
         super().__init__(desk)
         self._desk = desk
         self._watched: Labels | None = None
+        self._chosen = False  # the person chose the label of the next stroke
+        self._following = False  # the brush itself is choosing it
         desk.tile_shown.connect(self._on_tile_shown)
 
     @property
@@ -62,6 +71,11 @@ class Brush(QObject):
         return "" if self.layer is None else str(self.layer.mode)
 
     @property
+    def is_removing(self) -> bool:
+        """Whether a click takes a whole gland away."""
+        return self.mode == "fill" and self.layer is not None and self.layer.selected_label == 0
+
+    @property
     def is_ignoring(self) -> bool:
         """Whether the brush paints 'do not learn here'."""
         return self.layer is not None and self.layer.selected_label == IGNORE
@@ -70,23 +84,27 @@ class Brush(QObject):
         """Take a tool."""
         if self.layer is not None:
             self._desk.layers.make_active()
+            if mode == "fill" and self.layer.selected_label == 0:
+                self.layer.selected_label = self._desk.free_label()
             self.layer.mode = mode
 
     def new_gland(self) -> None:
-        """Paint with an id that no gland has yet."""
-        if self.layer is not None:
-            self.layer.selected_label = self._desk.free_label()
-            self.use("paint")
+        """Paint with an id that no gland has yet, wherever the next stroke starts."""
+        self._take("paint", self._desk.free_label())
+
+    def remove(self) -> None:
+        """Take whole glands away, one at each click."""
+        self._take("fill", 0)
 
     def ignore(self) -> None:
-        """Paint 'do not learn here'; the same key again goes back to a gland."""
-        if self.layer is None:
-            return
-        if self.is_ignoring:
-            self.layer.selected_label = max(1, self._desk.free_label() - 1)
-        else:
-            self.layer.selected_label = IGNORE
-        self.use("paint")
+        """Paint 'do not learn here'; the same key again goes back to glands."""
+        self._take("paint", self._desk.free_label() if self.is_ignoring else IGNORE)
+
+    def _take(self, mode: str, label: int) -> None:
+        if self.layer is not None:
+            self._desk.layers.make_active()
+            self.layer.selected_label = label
+            self.layer.mode = mode
 
     def set_size(self, size: int) -> None:
         """Set the brush's diameter in pixels."""
@@ -111,7 +129,45 @@ class Brush(QObject):
             self._watched = layer
             for event in ("mode", "selected_label", "brush_size", "preserve_labels", "contour"):
                 getattr(layer.events, event).connect(self._on_layer_event)
+            layer.mouse_drag_callbacks.insert(0, self._on_press)  # before napari's own brush
+        if layer is not None and layer.selected_label != IGNORE:
+            layer.selected_label = self._desk.free_label()
+        self._chosen = False
         self.changed.emit()
 
     def _on_layer_event(self, event: object = None) -> None:
+        if getattr(event, "type", "") == "selected_label" and not self._following:
+            self._chosen = True
         self.changed.emit()
+
+    def _on_press(self, layer: Labels, event: Any) -> None:
+        """Give the stroke that begins here to the gland under the brush, or to a new one.
+
+        A gland that was picked, or the id of *New gland*, counts for one stroke whatever lies
+        under it. Without this, every stroke would go to the id that happens to be selected,
+        and a correction in one gland would become part of another.
+        """
+        if layer.mode != "paint" or layer.selected_label == IGNORE or event.button != 1:
+            return
+        if not self._chosen:
+            under = self._label_under(layer, layer.world_to_data(event.position))
+            self._following = True
+            try:
+                layer.selected_label = under or self._desk.free_label()
+            finally:
+                self._following = False
+        self._chosen = False
+
+    @staticmethod
+    def _label_under(layer: Labels, position: Sequence[float]) -> int:
+        """Return the gland at a position, else the one that the brush touches most, else 0."""
+        y, x = (round(float(each)) for each in position[-2:])
+        height, width = layer.data.shape
+        if 0 <= y < height and 0 <= x < width and 0 < layer.data[y, x] < IGNORE:
+            return int(layer.data[y, x])
+        radius = max(int(layer.brush_size) // 2, 0)
+        near = layer.data[
+            max(0, y - radius) : max(0, y + radius + 1), max(0, x - radius) : max(0, x + radius + 1)
+        ]
+        touched = near[(near > 0) & (near != IGNORE)]
+        return int(np.bincount(touched).argmax()) if touched.size else 0

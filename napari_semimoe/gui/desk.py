@@ -245,7 +245,8 @@ class Desk(QObject):
         def stored(next_id: int | None) -> None:
             self._accepting = False
             self._draft_on_disk = False
-            self.view = replace(view, baseline=labels, classes=classes, origin="annotation")
+            if self.tile_id == tile_id:
+                self.view = replace(view, baseline=labels, classes=classes, origin="annotation")
             if next_id is None:
                 self.said.emit("Accepted. Every tile of the queue is reviewed.")
                 self.select(tile_id)

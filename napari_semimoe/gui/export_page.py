@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, QUrl, Slot
 from qtpy.QtGui import QDesktopServices
@@ -22,7 +22,8 @@ from napari_semimoe.gui.widgets import button, heading, hint
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
-    from napari_semimoe.project.project import TileRecord
+    from napari_semimoe.project.exporting import ExportReport
+    from napari_semimoe.project.records import TileRecord
 
 _KINDS = (
     ("OME-Zarr", "ome-zarr", "Images and masks with colours, scale and provenance, in one folder"),
@@ -30,8 +31,8 @@ _KINDS = (
     ("GeoJSON for QuPath", "geojson", "Outlines of the glands, holes kept, to import in QuPath"),
 )
 _CHOICES = (
-    ("Curated by you, and labelled", None),
-    ("Only the tile on the desk", "current"),
+    ("All accepted masks", "all"),
+    ("Only the open tile", "open"),
 )
 
 
@@ -132,15 +133,13 @@ class ExportPage(QWidget):
             self._bench.failed.emit("Choose a folder for the masks first.")
             return
         out, kind = Path(text).expanduser(), self.kind.currentData()
-        tiles = None
-        if self.which.currentData() == "current":
-            if self._bench.desk.tile_id is None:
-                self._bench.failed.emit("No tile is on the desk. Open one, or export all tiles.")
-                return
-            tiles = [self._bench.desk.tile_id]
-        bench = self._bench
+        bench, tile_id = self._bench, self._bench.desk.tile_id
+        if self.which.currentData() == "open" and tile_id is None:
+            bench.failed.emit("No tile is open. Open one, or export all accepted masks.")
+            return
+        tiles = [tile_id] if self.which.currentData() == "open" else None
 
-        def work() -> Any:
+        def work() -> ExportReport:
             if bench.session.project is not None:
                 bench.session.project.set_setting("export_folder", text)
             return bench.session.export(
@@ -155,14 +154,12 @@ class ExportPage(QWidget):
             otherwise=lambda _: self.export.setEnabled(True),
         )
 
-    def _on_exported(self, out: Path, report: Any) -> None:
+    def _on_exported(self, out: Path, report: ExportReport) -> None:
         self._written = out
-        written = len(report.written)
         self.export.setEnabled(True)
-        sentence = f"{written} tile{'s' if written != 1 else ''} written to {out}"
-        self.result.setText(sentence)
+        self.result.setText(report.sentence)
         self.show_folder.show()
-        self._bench.said.emit(f"Export done: {written} tiles.")
+        self._bench.said.emit(report.sentence)
 
     @Slot()
     def _on_show_folder(self) -> None:

@@ -10,8 +10,6 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_semimoe.gui.theme import Palette
 
-_SHORT = {"segmentation": "segm.", "distance": "distance", "boundary": "boundary"}
-
 
 class GateTable(QTableWidget):
     """Rows are answers, columns are experts, cells are shares; a row adds up to 100 %."""
@@ -48,8 +46,8 @@ class GateTable(QTableWidget):
         self._gates = gates
         self.setRowCount(len(names))
         self.setColumnCount(len(names))
-        self.setHorizontalHeaderLabels([_SHORT.get(name, name) for name in names])
-        self.setVerticalHeaderLabels([_SHORT.get(name, name) for name in names])
+        self.setHorizontalHeaderLabels(list(names))
+        self.setVerticalHeaderLabels(list(names))
         for row, shares in enumerate(gates):
             for column, share in enumerate(shares):
                 item = QTableWidgetItem(f"{100 * float(share):.0f} %")

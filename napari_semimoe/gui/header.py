@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Slot
-from qtpy.QtWidgets import QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
-from napari_semimoe.gui.widgets import hint
+from napari_semimoe.gui.widgets import button, hint
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.project_actions import ProjectActions
@@ -24,12 +24,9 @@ class Header(QWidget):
         self.name = QElidingLabel("No project is open")
         self.name.setElideMode(Qt.TextElideMode.ElideRight)
         self.name.setProperty("role", "title")
-        self.menu_button = QToolButton()
-        self.menu_button.setText("Project")
-        self.menu_button.setToolTip("Make, open or close a project, and add images to it")
-        self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.menu_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
-        self.menu_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.menu_button = button(
+            "Project ▾", "Make, open or close a project, and add images to it", "menu"
+        )
         self._menu = QMenu(self.menu_button)
         for action in actions.all:
             self._menu.addAction(action)

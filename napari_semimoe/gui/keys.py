@@ -16,15 +16,9 @@ if TYPE_CHECKING:
     from napari_semimoe.gui.brush import Brush
     from napari_semimoe.gui.workbench import Workbench
 
-ACCEPT, NEXT, PREVIOUS, NEW_GLAND, IGNORE_BRUSH, NEXT_MAP, HIDE_MASK = (
-    "A",
-    ".",
-    ",",
-    "N",
-    "I",
-    "W",
-    "H",
-)
+ACCEPT, NEXT, PREVIOUS = "A", ".", ","
+NEW_GLAND, REMOVE, IGNORE_BRUSH = "N", "D", "I"
+NEXT_MAP, HIDE_MASK = "W", "H"
 
 
 class Keys:
@@ -49,6 +43,7 @@ class Keys:
             NEXT: bench.desk.take_next,
             PREVIOUS: bench.desk.take_previous,
             NEW_GLAND: brush.new_gland,
+            REMOVE: brush.remove,
             IGNORE_BRUSH: brush.ignore,
             NEXT_MAP: show_next_map,
             HIDE_MASK: self._toggle_mask,

@@ -15,9 +15,9 @@ from napari_semimoe.core.values import IGNORE
 _COLOURED_IDS = 4096
 _GREY = np.array([0.55, 0.55, 0.58, 1.0], np.float32)
 _CLEAR = np.zeros(4, np.float32)
-# Hues that stand out from the pink and purple of H&E and the brown and blue of DAB:
-# yellow, green, cyan, blue, orange. Neighbouring ids are far apart.
-_HUES = (0.15, 0.50, 0.33, 0.58, 0.09, 0.42, 0.19, 0.54, 0.26, 0.62)
+# Hues that stand out from the pink and purple of H&E and the blue of DAB sections:
+# from yellow over green to cyan, and orange. Neighbouring ids are far apart.
+_HUES = (0.16, 0.50, 0.33, 0.10, 0.42, 0.22, 0.53, 0.28, 0.07, 0.46)
 # With several classes the hue tells the class and the lightness the instance.
 _CLASS_HUES = (0.15, 0.50, 0.33, 0.60, 0.07, 0.42, 0.78, 0.97)
 

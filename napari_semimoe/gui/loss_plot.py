@@ -9,8 +9,12 @@ from qtpy.QtWidgets import QWidget
 
 from napari_semimoe.gui.theme import Palette
 
-_COLORS = {"total": "#4c8fe6", "labelled": "#58b368", "unlabelled": "#e0a030"}
-_NAMES = {"total": "all", "labelled": "labelled tiles", "unlabelled": "unlabelled tiles"}
+_COLORS = {"total": "#4c8fe6", "labelled": "#4da35c", "unlabelled": "#d08a1c"}
+_NAMES = {"total": "whole loss", "labelled": "labelled", "unlabelled": "unlabelled"}
+#: Names of the curves in their colours, to stand above the plot.
+LEGEND = " &nbsp; ".join(
+    f'<span style="color:{color}">━ {_NAMES[name]}</span>' for name, color in _COLORS.items()
+)
 #: Longer curves are thinned to every second point, so that a day of steps stays light.
 _MOST_POINTS = 2000
 
@@ -22,19 +26,17 @@ class LossPlot(pg.PlotWidget):
         super().__init__(parent)
         self._points: dict[str, tuple[list[float], list[float]]] = {}
         self._every = 1
-        self.setMinimumHeight(150)
+        self.setFixedHeight(190)
         self.setMenuEnabled(False)
         self.hideButtons()
         self.setMouseEnabled(False, False)
         self.setToolTip("How wrong the network is, by step: lower is better")
         plot = self.getPlotItem()
         plot.setLabel("bottom", "step")
-        plot.setLabel("left", "loss")
         plot.showGrid(x=False, y=True, alpha=0.2)
-        self._legend = plot.addLegend(offset=(-8, 4))
+        plot.setLimits(yMin=0)
         self._curves = {
-            name: plot.plot(pen=pg.mkPen(color, width=2), name=_NAMES[name])
-            for name, color in _COLORS.items()
+            name: plot.plot(pen=pg.mkPen(color, width=2)) for name, color in _COLORS.items()
         }
 
     def clear_curves(self) -> None:
@@ -85,4 +87,3 @@ class LossPlot(pg.PlotWidget):
             axis = self.getPlotItem().getAxis(side)
             axis.setPen(pen)
             axis.setTextPen(pg.mkPen(palette.text))
-        self._legend.setLabelTextColor(palette.text)

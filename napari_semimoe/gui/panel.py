@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qtpy.QtCore import QSize, Qt, Slot
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFrame, QScrollArea, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_semimoe.gui.export_page import ExportPage
 from napari_semimoe.gui.header import Header
@@ -17,6 +17,7 @@ from napari_semimoe.gui.project_actions import ProjectActions
 from napari_semimoe.gui.refine_page import RefinePage
 from napari_semimoe.gui.retrain_page import RetrainPage
 from napari_semimoe.gui.start_page import StartPage
+from napari_semimoe.gui.step_bar import StepBar
 from napari_semimoe.gui.steps import Step
 from napari_semimoe.gui.theme import palette_of, style_sheet
 from napari_semimoe.gui.workbench import Workbench
@@ -46,31 +47,23 @@ class Panel(QWidget):
         self.retrain_page = RetrainPage(bench)
         self.export_page = ExportPage(bench)
         self.messages = MessageBar()
-        self.tabs = QTabWidget()
-        self.tabs.setDocumentMode(True)
-        for step, page in self._pages():
-            self.tabs.addTab(_scrolling(page), step.value)
-        self._stack = QStackedWidget()
-        self._stack.addWidget(self.start_page)
-        self._stack.addWidget(self.tabs)
+        self.steps = StepBar()
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self.start_page)
+        for page in (self.predict_page, self.refine_page, self.retrain_page, self.export_page):
+            self._pages.addWidget(_scrolling(page))
         self.keys = Keys(bench, self.refine_page.brush, self.predict_page.show_next_map)
         self._lay_out()
         self._connect()
         self.setAcceptDrops(True)
 
-    def _pages(self) -> tuple[tuple[Step, QWidget], ...]:
-        return (
-            (Step.PREDICT, self.predict_page),
-            (Step.REFINE, self.refine_page),
-            (Step.RETRAIN, self.retrain_page),
-            (Step.EXPORT, self.export_page),
-        )
-
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 8)
+        layout.setSpacing(0)
         layout.addWidget(self.header)
-        layout.addWidget(self._stack, 1)
+        layout.addWidget(self.steps)
+        layout.addWidget(self._pages, 1)
         foot = QVBoxLayout()
         foot.setContentsMargins(8, 0, 8, 0)
         foot.addWidget(self.messages)
@@ -79,7 +72,9 @@ class Panel(QWidget):
 
     def _connect(self) -> None:
         bench = self.bench
-        bench.project_changed.connect(self._on_project_changed)
+        bench.project_changed.connect(self._show_page)
+        self.steps.chosen.connect(self._show_page)
+        self._show_page()
         bench.said.connect(self.messages.say)
         bench.failed.connect(self.messages.complain)
         for lane in (bench.background, bench.long_work):
@@ -90,12 +85,12 @@ class Panel(QWidget):
 
     @property
     def step(self) -> Step:
-        """The step on show."""
-        return list(Step)[self.tabs.currentIndex()]
+        """The step on show, or to be shown once a project is open."""
+        return self.steps.step
 
     def show_step(self, step: Step) -> None:
         """Turn to a page."""
-        self.tabs.setCurrentIndex(list(Step).index(step))
+        self.steps.show_step(step)
 
     def sizeHint(self) -> QSize:
         """Ask for the width that the pages are laid out for."""
@@ -108,8 +103,11 @@ class Panel(QWidget):
         self.bench.close()
 
     @Slot()
-    def _on_project_changed(self) -> None:
-        self._stack.setCurrentIndex(1 if self.bench.has_project else 0)
+    @Slot(int)
+    def _show_page(self, _: int = 0) -> None:
+        self.steps.setVisible(self.bench.has_project)
+        page = list(Step).index(self.step) + 1 if self.bench.has_project else 0
+        self._pages.setCurrentIndex(page)
 
     def _on_theme(self, event: object = None) -> None:
         palette = palette_of(self.bench.viewer.theme)

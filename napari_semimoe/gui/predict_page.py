@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Slot
+from qtpy.QtCore import Qt, Slot
 from qtpy.QtWidgets import (
     QButtonGroup,
     QGridLayout,
@@ -18,13 +18,13 @@ from napari_semimoe.core.states import Pool
 from napari_semimoe.gui import tile_layers
 from napari_semimoe.gui.gate_table import GateTable
 from napari_semimoe.gui.theme import Palette
-from napari_semimoe.gui.tile_table import POOL_TEXT, TileTable
+from napari_semimoe.gui.tile_table import POOL_TEXT, QUEUE_ORDERS, TileTable
 from napari_semimoe.gui.widgets import button, heading, hint, tool
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.tile_view import TileView
     from napari_semimoe.gui.workbench import Workbench
-    from napari_semimoe.project.project import TileRecord
+    from napari_semimoe.project.records import TileRecord
 
 _MAPS = (
     ("None", None, "Show the tissue and the mask only"),
@@ -97,6 +97,7 @@ class PredictPage(QWidget):
         desk.tile_shown.connect(self._on_tile_shown)
         self.table.tile_chosen.connect(self._on_tile_chosen)
         self.table.pool_chosen.connect(bench.set_pool)
+        self.table.horizontalHeader().sortIndicatorChanged.connect(self._on_sorted)
         self.previous.clicked.connect(desk.take_previous)
         self.next.clicked.connect(desk.take_next)
         self.predict.clicked.connect(bench.predict)
@@ -115,6 +116,11 @@ class PredictPage(QWidget):
     def _on_tiles_listed(self, tiles: list[TileRecord]) -> None:
         self.table.show_tiles(tiles, self._bench.desk.tile_id)
         self.summary.setText(summary_of(tiles))
+
+    @Slot(int, Qt.SortOrder)
+    def _on_sorted(self, column: int, _: Qt.SortOrder) -> None:
+        if column in QUEUE_ORDERS:
+            self._bench.set_queue_order(QUEUE_ORDERS[column])
 
     @Slot(int)
     def _on_tile_chosen(self, tile_id: int) -> None:

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel, QLabeledSlider
 from superqt.utils import signals_blocked
 
+from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.gui.brush import TOOLS, Brush
 from napari_semimoe.gui.tile_table import POOL_TEXT
@@ -27,10 +28,9 @@ if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
 
 _ORIGIN_TEXT = {
-    "prediction": "The model's suggestion, waiting for you.",
-    "annotation": "A mask that a person accepted.",
+    "prediction": "The model's suggestion. Correct it, then accept it.",
     "draft": "Your strokes, not accepted yet.",
-    "nothing": "Not predicted yet.",
+    "nothing": "Not predicted yet. You can paint already.",
 }
 
 
@@ -53,7 +53,10 @@ class RefinePage(QWidget):
         self.name.setProperty("role", "heading")
         self.state = hint("")
         self.tools = {each.mode: tool(f"{each.text}  {each.key}", each.tip) for each in TOOLS}
-        self.new_gland = button("New gland  N", "Paint a new gland with an id of its own")
+        self.new_gland = button(
+            "New gland  N", "Paint a gland of its own, also inside another one, to split it"
+        )
+        self.remove = tool("Remove  D", "Click a gland to take it away")
         self.ignore = tool(
             "Do not learn here  I",
             "Paint grey over what you cannot judge: artefacts, blur, unsure borders. "
@@ -75,11 +78,14 @@ class RefinePage(QWidget):
             "Store this mask, let it teach, and open the next tile  (key: A)",
             "primary",
         )
+        self.skip = button(
+            "Skip   .", "Go on without accepting; your strokes are kept for later  (key: .)"
+        )
         self.start_over = button(
             "Start over", "Take the model's suggestion again; Ctrl+Z brings your strokes back"
         )
         self.exclude = button(
-            "Exclude tile", "Leave this tile out of everything, for instance when it is unusable"
+            "Exclude", "Leave this tile out of everything, for instance when it is unusable"
         )
         self._tick = QTimer(self)
         self._tick.setInterval(1000)
@@ -90,10 +96,16 @@ class RefinePage(QWidget):
     def _lay_out(self) -> None:
         tools = QGridLayout()
         tools.setSpacing(4)
-        for number, each in enumerate(self.tools.values()):
+        order = (
+            *(self.tools["paint"], self.tools["erase"], self.remove),
+            *(self.new_gland, self.tools["pick"], self.tools["fill"]),
+            self.tools["pan_zoom"],
+        )
+        for number, each in enumerate(order):
             tools.addWidget(each, number // 3, number % 3)
-        tools.addWidget(self.new_gland, 1, 2)
-        tools.addWidget(self.ignore, 2, 0, 1, 3)
+        tools.addWidget(self.ignore, 2, 1, 1, 2)
+        for column in range(3):
+            tools.setColumnStretch(column, 1)
         size = QHBoxLayout()
         size.addWidget(QLabel("Brush size"))
         size.addWidget(self.size, 1)
@@ -102,6 +114,7 @@ class RefinePage(QWidget):
         looks.addWidget(self.protect)
         looks.addStretch(1)
         more = QHBoxLayout()
+        more.addWidget(self.skip)
         more.addWidget(self.start_over)
         more.addWidget(self.exclude)
         layout = QVBoxLayout(self)
@@ -126,7 +139,9 @@ class RefinePage(QWidget):
         for mode, each in self.tools.items():
             each.clicked.connect(lambda _=False, mode=mode: brush.use(mode))
         self.new_gland.clicked.connect(brush.new_gland)
+        self.remove.clicked.connect(brush.remove)
         self.ignore.clicked.connect(brush.ignore)
+        self.skip.clicked.connect(desk.take_next)
         self.size.valueChanged.connect(brush.set_size)
         self.outlines.toggled.connect(brush.set_outlines)
         self.protect.toggled.connect(brush.set_protect)
@@ -142,21 +157,19 @@ class RefinePage(QWidget):
         for each in (
             *self.tools.values(),
             self.new_gland,
+            self.remove,
             self.ignore,
             self.size,
             self.outlines,
             self.protect,
             self.accept,
+            self.skip,
             self.start_over,
             self.exclude,
         ):
             each.setEnabled(open_)
         self.name.setText(view.tile.name if view is not None else "No tile is open")
-        self.state.setText(
-            f"{_ORIGIN_TEXT[view.origin]} Pool: {POOL_TEXT[view.tile.pool]}."
-            if view is not None
-            else "Choose a tile on the Predict page."
-        )
+        self.state.setText(state_of(view))
         self._show_classes()
         self._show_progress()
         if open_:
@@ -179,7 +192,9 @@ class RefinePage(QWidget):
         if layer is None:
             return
         for mode, each in self.tools.items():
-            each.setChecked(mode == self.brush.mode and not self.brush.is_ignoring)
+            special = self.brush.is_removing or (mode == "paint" and self.brush.is_ignoring)
+            each.setChecked(mode == self.brush.mode and not special)
+        self.remove.setChecked(self.brush.is_removing)
         self.ignore.setChecked(self.brush.is_ignoring and self.brush.mode == "paint")
         with signals_blocked(self.size), signals_blocked(self.outlines):
             self.size.setValue(int(layer.brush_size))
@@ -204,3 +219,16 @@ class RefinePage(QWidget):
         self.progress.setText(
             f"{self._desk.changed_px:,} px changed · {seconds // 60}:{seconds % 60:02d} min"
         )
+
+
+def state_of(view: TileView | None) -> str:
+    """Say what the mask on the desk is."""
+    if view is None:
+        return "Choose a tile on the Predict page."
+    if view.origin != "annotation" or view.annotation is None:
+        return _ORIGIN_TEXT.get(view.origin, "")
+    record = view.annotation
+    text = f"Mask by {record.author}, version {record.version}, {record.origin}."
+    if view.tile.pool in (Pool.VALIDATION, Pool.EXCLUDED):
+        text += f" The tile is {POOL_TEXT[view.tile.pool]}: it never teaches."
+    return text

@@ -12,7 +12,7 @@ from superqt import QCollapsible
 from napari_semimoe.core.errors import SettingsError
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import RoundState
-from napari_semimoe.gui.loss_plot import LossPlot
+from napari_semimoe.gui.loss_plot import LEGEND, LossPlot
 from napari_semimoe.gui.preferences import preferred_round_values
 from napari_semimoe.gui.rounds_table import RoundsTable
 from napari_semimoe.gui.settings_form import SettingsForm
@@ -21,7 +21,7 @@ from napari_semimoe.gui.widgets import button, heading, hint
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
-    from napari_semimoe.project.project import RoundRecord
+    from napari_semimoe.project.records import RoundRecord
 
 _COMMON = ("budget_minutes", "device")
 _MORE = (
@@ -70,6 +70,7 @@ class RetrainPage(QWidget):
         self.more = SettingsForm(first, _MORE, self.ask_for_plan)
         self._first = first
         self.plan = hint("")
+        self.plan.setProperty("role", "plan")
         self.start = button(
             "Retrain", "Train a new model in the background; you can go on working", "primary"
         )
@@ -96,12 +97,17 @@ class RetrainPage(QWidget):
         self._running = QWidget()
         inner = QVBoxLayout(self._running)
         inner.setContentsMargins(0, 0, 0, 0)
-        for each in (self.stage, self.bar, self.left, self.plot, self.score):
+        self._legend = QLabel(LEGEND)
+        for each in (self.stage, self.bar, self.left, self._legend, self.plot, self.score):
             inner.addWidget(each)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
-        layout.addWidget(self.common.container.native)
-        layout.addWidget(self._folded)
+        self._form = QWidget()
+        form = QVBoxLayout(self._form)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.addWidget(self.common.container.native)
+        form.addWidget(self._folded)
+        layout.addWidget(self._form)
         layout.addWidget(self.plan)
         layout.addWidget(self.start)
         layout.addWidget(self.cancel)
@@ -241,8 +247,7 @@ class RetrainPage(QWidget):
         self.plan.setVisible(not running)
         self.cancel.setVisible(running)
         self.cancel.setEnabled(running)
-        self.common.container.enabled = not running
-        self.more.container.enabled = not running
+        self._form.setVisible(not running)
         self.bar.setVisible(running)
         self.stage.setVisible(running)
         self.left.setVisible(running)

@@ -13,7 +13,7 @@ from napari_semimoe.core.states import RoundState
 if TYPE_CHECKING:
     from qtpy.QtCore import QPoint
 
-    from napari_semimoe.project.project import RoundRecord
+    from napari_semimoe.project.records import RoundRecord
 
 _COLUMNS = ("Round", "Dice", "Tiles", "Outcome")
 

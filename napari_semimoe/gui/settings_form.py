@@ -22,6 +22,9 @@ _LABELS = {
     "unlabelled_weight": "Weight of unlabelled",
 }
 
+#: Steps of the arrows; they also decide how many digits are shown.
+_STEPS = {"learning_rate": 0.0001, "budget_minutes": 0.5, "ema_decay": 0.005}
+
 
 class SettingsForm:
     """Widgets for some fields of a settings model.
@@ -64,6 +67,8 @@ def _widget(name: str, field: FieldInfo, value: Any) -> ValueWidget:
     annotation = field.annotation
     if annotation in (int, float):
         options |= _range(field, annotation)
+        if annotation is float:
+            options["step"] = _STEPS.get(name, 0.05)
     return create_widget(
         value=value,
         annotation=annotation,
@@ -87,7 +92,4 @@ def _range(field: FieldInfo, kind: type) -> dict[str, Any]:
     high = limits.get("le", limits["lt"] - smallest if "lt" in limits else 10**6)
     if kind is int and step > 1:
         low = -(-low // step) * step
-    options: dict[str, Any] = {"min": low, "max": high}
-    if step is not None:
-        options["step"] = step
-    return options
+    return {"min": low, "max": high, "step": step}

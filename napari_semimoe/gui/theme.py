@@ -63,6 +63,16 @@ def style_sheet(palette: Palette) -> str:
     QPushButton[role="tool"]:checked {{
         background-color: {palette.accent}; color: {palette.accent_text};
     }}
+    QPushButton[role="step"] {{
+        background-color: transparent; border: none; border-radius: 0;
+        border-bottom: 3px solid {palette.foreground}; padding: 6px 2px; margin: 0;
+        color: {palette.faint};
+    }}
+    QPushButton[role="step"]:hover {{ color: {palette.text}; }}
+    QPushButton[role="step"]:checked {{
+        border-bottom: 3px solid {palette.accent}; color: {palette.text}; font-weight: 600;
+    }}
+    QPushButton[role="menu"]::menu-indicator {{ image: none; width: 0; }}
     QFrame[role="message-bad"] {{
         border-left: 4px solid {palette.bad}; background-color: {palette.foreground};
     }}

@@ -17,13 +17,16 @@ from qtpy.QtGui import QColor, QFont, QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
 from napari_semimoe.core.states import Pool
+from napari_semimoe.session.queue import is_open, natural_key
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QPoint
 
-    from napari_semimoe.project.project import TileRecord
+    from napari_semimoe.project.records import TileRecord
 
 COLUMNS = ("Tile", "Pool", "Doubt")
+#: Order of the session's queue that goes with sorting by a column.
+QUEUE_ORDERS = {0: "name", 2: "disagreement"}
 _TOOLTIPS = (
     "Name of the tile; double-click to open it",
     "Where the tile stands: only labelled and curated masks teach, validation masks only judge",
@@ -36,8 +39,7 @@ POOL_TEXT = {
     Pool.VALIDATION: "validation",
     Pool.EXCLUDED: "excluded",
 }
-_SORT = Qt.ItemDataRole.UserRole
-TILE_ID = Qt.ItemDataRole.UserRole + 1
+TILE_ID = Qt.ItemDataRole.UserRole
 
 
 class TileModel(QAbstractTableModel):
@@ -105,8 +107,6 @@ class TileModel(QAbstractTableModel):
         column = index.column()
         if role == Qt.ItemDataRole.DisplayRole:
             return self._text(tile, column)
-        if role == _SORT:
-            return self._sort_key(tile, column)
         if role == TILE_ID:
             return tile.id
         if role == Qt.ItemDataRole.TextAlignmentRole and column == 2:
@@ -129,13 +129,14 @@ class TileModel(QAbstractTableModel):
             return POOL_TEXT[tile.pool]
         return "–" if tile.disagreement is None else f"{tile.disagreement:.2f}"
 
-    @staticmethod
-    def _sort_key(tile: TileRecord, column: int) -> Any:
+    def sort_key(self, row: int, column: int) -> Any:
+        """Return what a row sorts by; by doubt, tiles that wait for a person go together."""
+        tile = self._tiles[row]
         if column == 0:
             return natural_key(tile.name)
         if column == 1:
             return POOL_TEXT[tile.pool]
-        return -1.0 if tile.disagreement is None else tile.disagreement
+        return is_open(tile), -1.0 if tile.disagreement is None else tile.disagreement
 
     @staticmethod
     def _tooltip(tile: TileRecord) -> str:
@@ -152,17 +153,15 @@ class TileModel(QAbstractTableModel):
         return "\n".join(lines)
 
 
-def natural_key(name: str) -> str:
-    """Return a text that sorts ``train_9`` before ``train_10``."""
-    padded, digits = [], ""
-    for letter in name.lower():
-        if letter.isdigit():
-            digits += letter
-            continue
-        padded.append(digits.zfill(9) if digits else "")
-        digits = ""
-        padded.append(letter)
-    return "".join(padded) + (digits.zfill(9) if digits else "")
+class _Sorted(QSortFilterProxyModel):
+    """Sorts by keys that Qt cannot compare itself."""
+
+    def lessThan(self, left: QModelIndex, right: QModelIndex) -> bool:
+        """Compare two rows."""
+        tiles = self.sourceModel()
+        assert isinstance(tiles, TileModel), "the table sorts tiles only"
+        column = left.column()
+        return tiles.sort_key(left.row(), column) < tiles.sort_key(right.row(), column)
 
 
 class TileTable(QTableView):
@@ -182,9 +181,8 @@ class TileTable(QTableView):
     def __init__(self) -> None:
         super().__init__()
         self.tiles = TileModel(self)
-        self._sorted = QSortFilterProxyModel(self)
+        self._sorted = _Sorted(self)
         self._sorted.setSourceModel(self.tiles)
-        self._sorted.setSortRole(_SORT)
         self.setModel(self._sorted)
         self.setSortingEnabled(True)
         self.sortByColumn(2, Qt.SortOrder.DescendingOrder)
@@ -228,6 +226,12 @@ class TileTable(QTableView):
             event.ignore()
         else:
             super().keyPressEvent(event)
+
+    def show_order(self, order: str) -> None:
+        """Sort as the queue is ordered."""
+        column = {order: column for column, order in QUEUE_ORDERS.items()}[order]
+        way = Qt.SortOrder.DescendingOrder if column == 2 else Qt.SortOrder.AscendingOrder
+        self.sortByColumn(column, way)
 
     def selected_ids(self) -> list[int]:
         """Return the ids of the selected rows."""

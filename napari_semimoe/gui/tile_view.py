@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_semimoe.core.values import Prediction
-from napari_semimoe.project.drafts import Draft, read_draft
+from napari_semimoe.project.drafts import read_draft
 
 if TYPE_CHECKING:
-    from napari_semimoe.project.project import Project, TileRecord
+    from napari_semimoe.project.project import Project
+    from napari_semimoe.project.records import AnnotationRecord, TileRecord
 
 Origin = Literal["draft", "annotation", "prediction", "nothing"]
 
@@ -40,6 +41,8 @@ class TileView:
         Where ``labels`` come from.
     seconds
         Time that the person had spent on the draft.
+    annotation
+        Latest accepted version, if there is one.
     """
 
     tile: TileRecord
@@ -50,6 +53,7 @@ class TileView:
     classes: Mapping[int, int] = field(default_factory=dict)
     origin: Origin = "nothing"
     seconds: float = 0.0
+    annotation: AnnotationRecord | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -62,34 +66,42 @@ def read_tile_view(project: Project, tile_id: int) -> TileView:
     tile = project.tile(tile_id)
     image = project.read_image(tile_id)
     prediction = project.read_prediction(tile_id)
-    draft = read_draft(project.path, tile_id, image.shape[:2])
-    if draft is not None:
-        return _of_draft(tile, image, prediction, draft)
-    annotated = project.read_labels(tile_id)
-    if annotated is not None:
-        classes = project.annotation(tile.annotation_id).classes
-        return TileView(
-            tile, image, prediction, annotated, annotated.copy(), dict(classes), "annotation"
-        )
-    if prediction is not None:
-        labels = prediction.instances.astype(np.uint16)
-        return TileView(
-            tile, image, prediction, labels, labels.copy(), dict(prediction.classes), "prediction"
-        )
-    empty = np.zeros(image.shape[:2], np.uint16)
-    return TileView(tile, image, None, empty, empty.copy())
-
-
-def _of_draft(
-    tile: TileRecord, image: NDArray[np.uint8], prediction: Prediction | None, draft: Draft
-) -> TileView:
-    return TileView(
+    annotation = None if tile.annotation_id is None else project.annotation(tile.annotation_id)
+    view = TileView(
         tile,
         image,
         prediction,
-        draft.labels,
-        draft.baseline,
-        dict(draft.classes),
-        "draft",
-        draft.seconds,
+        labels=np.zeros(image.shape[:2], np.uint16),
+        baseline=np.zeros(image.shape[:2], np.uint16),
+        annotation=annotation,
+    )
+    draft = read_draft(project.path, tile_id, image.shape[:2])
+    if draft is not None:
+        return _with(
+            view,
+            draft.labels,
+            draft.classes,
+            "draft",
+            baseline=draft.baseline,
+            seconds=draft.seconds,
+        )
+    if annotation is not None:
+        return _with(view, project.read_annotation(annotation.id), annotation.classes, "annotation")
+    if prediction is not None:
+        return _with(view, prediction.instances, prediction.classes, "prediction")
+    return view
+
+
+def _with(
+    view: TileView,
+    labels: NDArray[np.integer],
+    classes: Mapping[int, int],
+    origin: Origin,
+    **more: Any,
+) -> TileView:
+    shown = labels.astype(np.uint16)
+    return replace(
+        view,
+        **{"labels": shown, "baseline": shown.copy(), "classes": dict(classes), "origin": origin}
+        | more,
     )

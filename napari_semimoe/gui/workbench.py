@@ -15,6 +15,8 @@ from napari_semimoe.gui.bridge import Background
 from napari_semimoe.gui.desk import Desk
 from napari_semimoe.gui.relay import SessionRelay
 from napari_semimoe.gui.tile_layers import TileLayers
+from napari_semimoe.session.demo import make_demo_project
+from napari_semimoe.session.models import NO_MODEL
 
 if TYPE_CHECKING:
     import napari
@@ -90,6 +92,7 @@ class Workbench(QObject):
         relay.engine_woke.connect(self._on_engine_woke, Qt.ConnectionType.QueuedConnection)
         relay.tiles_changed.connect(self.list_tiles)
         relay.prediction_ready.connect(desk.refresh_prediction)
+        relay.prediction_ready.connect(self.list_tiles)
         relay.prediction_failed.connect(self._on_prediction_failed)
 
     # -- the project --------------------------------------------------------------------------
@@ -123,8 +126,6 @@ class Workbench(QObject):
             if (folder / "project.json").exists():
                 self.session.open(folder)
             else:
-                from napari_semimoe.session.demo import make_demo_project
-
                 make_demo_project(self.session, folder, progress=self.background.report)
 
         self._change_project(work, "Opening the demo project")
@@ -197,7 +198,8 @@ class Workbench(QObject):
     # -- tiles --------------------------------------------------------------------------------
 
     @Slot()
-    def list_tiles(self) -> None:
+    @Slot(int)
+    def list_tiles(self, _: int = 0) -> None:
         """Read the list of tiles again; many calls in a row cost one reading."""
         if self._listing or not self.has_project:
             return
@@ -212,8 +214,19 @@ class Workbench(QObject):
     def predict(self) -> None:
         """Ask for a prediction of the tile on the desk by the model in use."""
         tile_id = self.desk.tile_id
-        if tile_id is not None:
+        if self.session.weights is None:
+            self.failed.emit(NO_MODEL)
+        elif tile_id is not None:
             self.background.run(lambda: self.session.request_prediction(tile_id))
+
+    def set_queue_order(self, order: str) -> None:
+        """Let 'next' follow the doubt of the experts, or the names."""
+
+        def work() -> None:
+            if self.session.project is not None and self.session.queue_order != order:
+                self.session.queue_order = order
+
+        self.background.run(work)
 
     def set_pool(self, tile_ids: Sequence[int], pool: Pool) -> None:
         """Move tiles to another pool by the person's decision."""
@@ -225,7 +238,8 @@ class Workbench(QObject):
         self.background.run(work)
 
     def _on_prediction_failed(self, tile_id: int, sentence: str) -> None:
-        self.failed.emit(sentence)
+        if self.session.weights is not None:  # without a model the header says what to do
+            self.failed.emit(sentence)
 
     # -- life ---------------------------------------------------------------------------------
 
