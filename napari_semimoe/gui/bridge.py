@@ -57,6 +57,8 @@ class Background(QObject):
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="semimoe-window")
         self._titles: list[str] = []
         self._open = True
+        #: Pieces of work that are queued or under way.
+        self.pending = 0
         self._ended.connect(self._on_ended, Qt.ConnectionType.QueuedConnection)
 
     def run(
@@ -82,6 +84,7 @@ class Background(QObject):
         """
         if not self._open:
             return
+        self.pending += 1
         if title:
             self._titles.append(title)
             self.busy_changed.emit(self._titles[0])
@@ -90,11 +93,6 @@ class Background(QObject):
     def report(self, done: int, total: int, text: str) -> None:
         """Tell the window how far the running work is; safe from the worker thread."""
         self.progressed.emit(done, total, text)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether work with a title is under way or queued."""
-        return bool(self._titles)
 
     def close(self) -> None:
         """Finish what is queued, then end the thread. Later work is refused in silence."""
@@ -111,6 +109,7 @@ class Background(QObject):
     @Slot(object)
     def _on_ended(self, outcome: _Outcome) -> None:
         task = outcome.task
+        self.pending -= 1
         if task.title:
             self._titles.remove(task.title)
             self.busy_changed.emit(self._titles[0] if self._titles else "")

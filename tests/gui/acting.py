@@ -1,0 +1,70 @@
+"""What a person does: real mouse and key events on the real canvas, real menu entries."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QDockWidget
+
+
+def canvas_of(viewer):
+    return viewer.window._qt_viewer.canvas.native
+
+
+def canvas_point(viewer, layer, y, x):
+    """Return where a pixel of a layer lies on the canvas widget."""
+    world = layer.data_to_world((y, x))
+    center, zoom = viewer.camera.center[-2:], viewer.camera.zoom
+    native = canvas_of(viewer)
+    return QPoint(
+        round((world[-1] - center[1]) * zoom + native.width() / 2),
+        round((world[-2] - center[0]) * zoom + native.height() / 2),
+    )
+
+
+def stroke(viewer, layer, *pixels):
+    """Press the mouse on the first pixel, drag over the others and let go."""
+    native = canvas_of(viewer)
+    points = [canvas_point(viewer, layer, y, x) for y, x in pixels]
+    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    _send(native, QEvent.Type.MouseMove, points[0], none, none)
+    _send(native, QEvent.Type.MouseButtonPress, points[0], left, left)
+    for point in points[1:]:
+        _send(native, QEvent.Type.MouseMove, point, none, left)
+    _send(native, QEvent.Type.MouseButtonRelease, points[-1], left, none)
+
+
+def _send(native, kind, point, button, buttons):
+    event = QMouseEvent(
+        kind,
+        QPointF(point),
+        QPointF(native.mapToGlobal(point)),
+        button,
+        buttons,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    QApplication.sendEvent(native, event)
+    QApplication.processEvents()
+
+
+def press(viewer, key, modifier=Qt.KeyboardModifier.NoModifier):
+    QTest.keyClick(canvas_of(viewer), key, modifier)
+    QApplication.processEvents()
+
+
+def plugin_menu(viewer):
+    """Return the entries of Plugins > Semi-MoE by their text."""
+    bar = viewer.window._qt_window.menuBar()
+    plugins = next(action for action in bar.actions() if action.text() == "&Plugins")
+    plugins.menu().aboutToShow.emit()
+    ours = next(action for action in plugins.menu().actions() if action.text() == "Semi-MoE")
+    ours.menu().aboutToShow.emit()
+    return {action.text(): action for action in ours.menu().actions()}
+
+
+def our_docks(viewer):
+    """Return all dock widgets of the plugin that napari holds, empty ones included."""
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    docks = viewer.window._qt_window.findChildren(QDockWidget)
+    return [dock for dock in docks if "Semi-MoE" in dock.windowTitle()]

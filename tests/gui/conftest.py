@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_semimoe.gui.opening import open_panel
+from napari_semimoe.gui.steps import Step
+from napari_semimoe.gui.workbench import Workbench
+from napari_semimoe.session.session import Session
+from tests.session.conftest import fake_info
+
+from .fakes import WindowEngine
+
+SHAPES = {1: (60, 80), 2: (60, 80), 3: (60, 80), 4: (90, 50), 5: (60, 80), 6: (61, 79)}
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Six tiles of several shapes; the first two come with a mask."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number, shape in SHAPES.items():
+        pixels = np.random.default_rng(number).integers(0, 255, (*shape, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"tile_{number}.png")
+        if number <= 2:
+            mask = np.zeros(shape, np.uint8)
+            mask[5:15, 5:15] = 255
+            Image.fromarray(mask).save(folder / f"tile_{number}_anno.png")
+    return folder
+
+
+@pytest.fixture
+def starter(tmp_path, monkeypatch):
+    """Weights that 'ship' with the package, as far as the session can see."""
+    path = tmp_path / "starter.safetensors"
+    path.write_bytes(b"weights")
+    monkeypatch.setattr("napari_semimoe.session.models.starter_weights", lambda: path)
+    monkeypatch.setattr("napari_semimoe.session.plan.read_info", fake_info)
+    return path
+
+
+@pytest.fixture
+def engine(tmp_path):
+    return WindowEngine(tmp_path)
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer(show=True)
+
+
+@pytest.fixture
+def panel(viewer, engine, qtbot):
+    """The docked panel on a session whose engine the test controls."""
+    session = Session(engine, author="Dr Test")
+    bench = Workbench(viewer, session, on_close=engine.close)
+    engine.on_wake = bench.relay.engine_woke.emit
+    panel = open_panel(viewer, Step.PREDICT, bench)
+    yield panel
+    bench.close()
+
+
+@pytest.fixture
+def settled(qtbot):
+    """Return a function that waits until the window has nothing left to do."""
+
+    def wait(panel):
+        def quiet():
+            bench = panel.bench
+            return not (bench.background.pending or bench.long_work.pending)
+
+        for _ in range(3):  # what ends may begin something else
+            qtbot.waitUntil(quiet, timeout=10_000)
+            qtbot.wait(20)
+
+    return wait
+
+
+@pytest.fixture
+def opened(panel, engine, starter, images, tmp_path, settled):
+    """The panel with a project of six tiles, the tile on the desk predicted."""
+    panel.bench.new_project(tmp_path / "project", ("background", "gland"))
+    settled(panel)
+    panel.bench.add_images([images], um_per_px=0.5)
+    settled(panel)
+    engine.predict_everything()
+    settled(panel)
+    return panel

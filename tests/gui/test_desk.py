@@ -1,0 +1,363 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_semimoe.core.errors import StorageError
+from napari_semimoe.core.states import Pool
+from napari_semimoe.core.values import IGNORE
+from napari_semimoe.gui import tile_layers
+from napari_semimoe.project.drafts import drafted_tiles
+
+from .acting import press
+
+
+def tile_named(panel, name):
+    return next(tile for tile in panel.bench.session.tiles() if tile.name == name)
+
+
+def open_tile(panel, settled, name, engine=None):
+    panel.bench.desk.select(tile_named(panel, name).id)
+    settled(panel)
+    if engine is not None:
+        engine.predict_everything()
+        settled(panel)
+
+
+def paint(panel, value=9, where=np.s_[2:8, 2:8]):
+    """Change the mask as an undoable step, as a stroke does."""
+    layer = panel.bench.desk.layers.labels_layer
+    layer.data_setitem(np.nonzero(np.ones_like(layer.data[where])), np.uint16(value))
+
+
+# -- showing ------------------------------------------------------------------------------------
+
+
+def test_tile_is_shown_in_six_layers_from_tissue_to_mask(opened, viewer):
+    assert [layer.name for layer in viewer.layers] == [
+        "image",
+        "expert: segmentation",
+        "expert: distance",
+        "expert: boundary",
+        "disagreement",
+        "pseudo-label",
+    ]
+    assert viewer.layers["image"].rgb
+    assert viewer.layers.selection.active is viewer.layers["pseudo-label"]
+
+
+def test_layers_carry_microns(opened, viewer):
+    for layer in viewer.layers:
+        assert tuple(layer.scale[-2:]) == (0.5, 0.5)
+        assert [str(unit) for unit in layer.units[-2:]] == ["micrometer", "micrometer"]
+
+
+def test_distance_map_is_diverging_and_centred_at_zero(opened, viewer):
+    layer = viewer.layers["expert: distance"]
+    assert tuple(layer.contrast_limits) == (-1, 1)
+    low, middle, high = layer.colormap.map(np.array([0.0, 0.5, 1.0]))
+    assert middle[:3].min() > 0.9  # zero is nearly white
+    assert np.abs(low - high).max() > 0.3
+
+
+def test_unlearnt_pixels_are_grey(opened, viewer):
+    red, green, blue, alpha = viewer.layers["pseudo-label"].colormap.map(IGNORE)
+    assert alpha == 1
+    assert max(red, green, blue) - min(red, green, blue) < 0.05
+
+
+def test_tiles_of_other_shapes_reuse_the_same_layers(opened, viewer, settled, engine):
+    before = list(viewer.layers)
+    for name in ("tile_4", "tile_6", "tile_3"):
+        open_tile(opened, settled, name, engine)
+        shape = tile_named(opened, name).box.shape
+        assert [layer.data.shape[:2] for layer in viewer.layers] == [shape] * 6
+    assert list(viewer.layers) == before
+
+
+def test_undo_after_a_swap_leaves_the_new_tile_alone(opened, viewer, settled, engine):
+    paint(opened, 7)
+    open_tile(opened, settled, "tile_5", engine)
+    layer = viewer.layers["pseudo-label"]
+    shown = layer.data.copy()
+    layer.undo()
+    layer.redo()
+    np.testing.assert_array_equal(layer.data, shown)
+
+
+def test_swap_keeps_the_tool_in_hand(opened, viewer, settled, engine):
+    viewer.layers["pseudo-label"].mode = "paint"
+    open_tile(opened, settled, "tile_5", engine)
+    assert viewer.layers["pseudo-label"].mode == "paint"
+
+
+@pytest.mark.parametrize("name", tile_layers.NAMES)
+def test_deleted_layer_comes_back_with_the_next_tile(opened, viewer, settled, engine, name):
+    del viewer.layers[name]
+    open_tile(opened, settled, "tile_5", engine)
+    assert [layer.name for layer in viewer.layers] == list(tile_layers.NAMES)
+
+
+def test_layers_of_other_origin_are_left_alone(opened, viewer, settled, engine):
+    mine = viewer.add_points(np.zeros((1, 2)), name="my notes")
+    open_tile(opened, settled, "tile_4", engine)
+    del viewer.layers["expert: distance"]
+    open_tile(opened, settled, "tile_5", engine)
+    assert mine in viewer.layers
+    assert len(viewer.layers) == 7
+    opened.bench.close_project()
+    settled(opened)
+    assert list(viewer.layers) == [mine]
+
+
+def test_foreign_layer_of_the_same_name_is_not_mistaken_for_ours(
+    opened, viewer, settled, engine
+):
+    del viewer.layers["image"]
+    theirs = viewer.add_image(np.zeros((5, 5)), name="image")
+    open_tile(opened, settled, "tile_5", engine)
+    assert theirs.data.shape == (5, 5)
+
+
+def test_tile_that_the_person_left_is_not_shown_late(opened, settled):
+    first, last = tile_named(opened, "tile_3"), tile_named(opened, "tile_5")
+    shown = []
+    opened.bench.desk.tile_shown.connect(lambda view: shown.append(view.tile.id))
+    opened.bench.desk.select(first.id)
+    opened.bench.desk.select(last.id)
+    settled(opened)
+    assert set(shown) == {last.id}
+
+
+# -- predictions --------------------------------------------------------------------------------
+
+
+def predict_again(panel, engine, settled, shift):
+    """Let the model in charge change, so that the tile is predicted anew."""
+    panel.bench.session.set_predict_settings(
+        panel.bench.session.predict_settings.changed(threshold=0.5 + shift / 100)
+    )
+    for job in engine.of_kind("predict"):
+        engine.start(job)
+        engine.predict(job, shift=shift)
+    settled(panel)
+
+
+def test_new_prediction_replaces_a_suggestion_that_nobody_touched(
+    opened, viewer, engine, settled
+):
+    before = viewer.layers["pseudo-label"].data.copy()
+    predict_again(opened, engine, settled, shift=3)
+    after = viewer.layers["pseudo-label"].data
+    assert (before != after).any()
+    np.testing.assert_array_equal(after, opened.bench.desk.view.prediction.instances)
+    assert not opened.bench.desk.has_strokes
+
+
+def test_new_prediction_never_paints_over_strokes(opened, viewer, engine, settled):
+    paint(opened, 9)
+    painted = viewer.layers["pseudo-label"].data.copy()
+    predict_again(opened, engine, settled, shift=3)
+    np.testing.assert_array_equal(viewer.layers["pseudo-label"].data, painted)
+    assert "Your strokes are kept" in opened.messages.text
+    shown = viewer.layers["expert: segmentation"].data > 0
+    np.testing.assert_array_equal(shown, opened.bench.desk.view.prediction.instances > 0)
+
+
+def test_start_over_takes_the_suggestion_and_can_be_undone(opened, viewer):
+    layer = viewer.layers["pseudo-label"]
+    paint(opened, 9)
+    painted = layer.data.copy()
+    opened.refine_page.start_over.click()
+    np.testing.assert_array_equal(layer.data, opened.bench.desk.view.prediction.instances)
+    layer.undo()
+    np.testing.assert_array_equal(layer.data, painted)
+
+
+# -- drafts -------------------------------------------------------------------------------------
+
+
+def test_unaccepted_strokes_wait_while_the_person_is_elsewhere(opened, viewer, settled, engine):
+    first = opened.bench.desk.view.tile
+    paint(opened, 9)
+    painted = viewer.layers["pseudo-label"].data.copy()
+    open_tile(opened, settled, "tile_5", engine)
+    assert drafted_tiles(opened.bench.session.project.path) == {first.id}
+    open_tile(opened, settled, first.name)
+    np.testing.assert_array_equal(viewer.layers["pseudo-label"].data, painted)
+    assert opened.bench.desk.changed_px == 36
+    assert "strokes" in opened.messages.text
+
+
+def test_strokes_survive_closing_the_project(opened, viewer, settled):
+    paint(opened, 9)
+    tile, path = opened.bench.desk.view.tile, opened.bench.session.project.path
+    painted = viewer.layers["pseudo-label"].data.copy()
+    opened.bench.close_project()
+    settled(opened)
+    assert len(viewer.layers) == 0
+    opened.bench.open_project(path)
+    settled(opened)
+    assert opened.bench.desk.view.tile.id == tile.id
+    np.testing.assert_array_equal(viewer.layers["pseudo-label"].data, painted)
+
+
+def test_strokes_are_stored_soon_after_the_last_one(opened, qtbot):
+    paint(opened, 9)
+    path = opened.bench.session.project.path
+    qtbot.waitUntil(lambda: bool(drafted_tiles(path)), timeout=5000)
+
+
+def test_undone_strokes_leave_no_draft(opened, viewer, settled, engine):
+    paint(opened, 9)
+    opened.bench.desk.keep_draft()
+    settled(opened)
+    assert drafted_tiles(opened.bench.session.project.path)
+    viewer.layers["pseudo-label"].undo()
+    open_tile(opened, settled, "tile_5", engine)
+    assert not drafted_tiles(opened.bench.session.project.path)
+
+
+def test_damaged_draft_does_not_keep_a_person_from_the_tile(opened, settled, engine):
+    tile = opened.bench.desk.view.tile
+    folder = opened.bench.session.project.path / "drafts"
+    open_tile(opened, settled, "tile_5", engine)
+    folder.mkdir(exist_ok=True)
+    (folder / f"{tile.id}.npz").write_bytes(b"PK\x03\x04 not a draft")
+    open_tile(opened, settled, tile.name)
+    assert opened.bench.desk.view.tile.id == tile.id
+    assert opened.bench.desk.view.origin == "prediction"
+
+
+# -- accepting ----------------------------------------------------------------------------------
+
+
+def test_accept_stores_what_is_under_the_brush_and_opens_the_next_tile(
+    opened, viewer, settled, engine
+):
+    tile = opened.bench.desk.view.tile
+    paint(opened, 9)
+    painted = viewer.layers["pseudo-label"].data.copy()
+    press(viewer, Qt.Key.Key_A)
+    settled(opened)
+    project = opened.bench.session.project
+    np.testing.assert_array_equal(project.read_labels(tile.id), painted)
+    record = project.annotations(tile.id)[-1]
+    assert (record.origin, record.changed_px, record.author) == ("corrected", 36, "Dr Test")
+    assert record.model.startswith("starter")
+    assert project.tile(tile.id).pool in (Pool.CURATED, Pool.VALIDATION)
+    assert opened.bench.desk.view.tile.id != tile.id
+    assert not drafted_tiles(project.path)
+
+
+def test_untouched_suggestion_is_accepted_as_it_is(opened, settled):
+    tile = opened.bench.desk.view.tile
+    opened.refine_page.accept.click()
+    settled(opened)
+    record = opened.bench.session.project.annotations(tile.id)[-1]
+    assert (record.origin, record.changed_px) == ("accepted as is", 0)
+
+
+def test_time_spent_on_the_tile_is_stored(opened, settled):
+    now = [100.0]
+    desk = opened.bench.desk
+    tile = desk.view.tile
+    desk.clock.__init__(lambda: now[0])
+    desk.clock.start()
+    now[0] = 112.0
+    desk.accept()
+    settled(opened)
+    assert opened.bench.session.project.tile(tile.id).seconds_of_effort == 12.0
+
+
+def test_tile_without_prediction_and_strokes_is_not_accepted(opened, settled):
+    open_tile(opened, settled, "tile_6")
+    desk = opened.bench.desk
+    assert desk.view.origin == "nothing"
+    desk.accept()
+    settled(opened)
+    assert "nothing to accept yet" in opened.messages.text
+    assert opened.messages.is_error
+    assert not opened.bench.session.project.annotations(desk.tile_id)
+
+
+def test_accept_without_the_mask_layer_first_shows_it_again(opened, viewer, settled):
+    tile = opened.bench.desk.view.tile
+    paint(opened, 9)
+    painted = viewer.layers["pseudo-label"].data.copy()
+    del viewer.layers["pseudo-label"]
+    opened.bench.desk.accept()
+    settled(opened)
+    assert not opened.bench.session.project.annotations(tile.id)
+    np.testing.assert_array_equal(viewer.layers["pseudo-label"].data, painted)
+    opened.bench.desk.accept()
+    settled(opened)
+    np.testing.assert_array_equal(opened.bench.session.project.read_labels(tile.id), painted)
+
+
+def test_full_disk_while_accepting_is_told_and_loses_nothing(
+    opened, viewer, settled, monkeypatch
+):
+    tile = opened.bench.desk.view.tile
+    paint(opened, 9)
+    painted = viewer.layers["pseudo-label"].data.copy()
+
+    def full(*args, **kwargs):
+        raise StorageError("The mask could not be stored: the disk is full. Free some space.")
+
+    monkeypatch.setattr(opened.bench.session, "accept", full)
+    opened.bench.desk.accept()
+    settled(opened)
+    assert opened.messages.text == (
+        "The mask could not be stored: the disk is full. Free some space."
+    )
+    assert opened.bench.desk.view.tile.id == tile.id
+    np.testing.assert_array_equal(viewer.layers["pseudo-label"].data, painted)
+    monkeypatch.undo()
+    opened.bench.desk.accept()
+    settled(opened)
+    np.testing.assert_array_equal(opened.bench.session.project.read_labels(tile.id), painted)
+
+
+def test_pressing_accept_twice_stores_one_version(opened, settled):
+    tile = opened.bench.desk.view.tile
+    opened.bench.desk.accept()
+    opened.bench.desk.accept()
+    settled(opened)
+    assert len(opened.bench.session.project.annotations(tile.id)) == 1
+
+
+def test_accepted_tile_opens_with_its_mask_and_says_whose_it_is(opened, settled):
+    open_tile(opened, settled, "tile_1")
+    assert opened.bench.desk.view.origin == "annotation"
+    assert "version 1" in opened.refine_page.state.text()
+
+
+def test_excluded_tile_is_out_and_the_next_one_opens(opened, settled):
+    tile = opened.bench.desk.view.tile
+    opened.refine_page.exclude.click()
+    settled(opened)
+    assert opened.bench.session.project.tile(tile.id).pool is Pool.EXCLUDED
+    assert opened.bench.desk.view.tile.id != tile.id
+
+
+def test_next_and_previous_go_through_the_queue(opened, viewer, settled, engine):
+    first = opened.bench.desk.tile_id
+    press(viewer, Qt.Key.Key_Period)
+    settled(opened)
+    second = opened.bench.desk.tile_id
+    assert second != first
+    press(viewer, Qt.Key.Key_Comma)
+    settled(opened)
+    assert opened.bench.desk.tile_id == first
+
+
+def test_last_tile_of_the_queue_says_that_all_is_reviewed(opened, settled, engine):
+    for _ in range(4):
+        engine.predict_everything()
+        settled(opened)
+        opened.bench.desk.accept()
+        settled(opened)
+    assert "Every tile of the queue is reviewed" in opened.messages.text
+    assert opened.bench.desk.view.origin == "annotation"
