@@ -25,6 +25,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", *TIFF_SUFFIXES)
 #: Larger images are cut into regions before they are added: one is held in memory as a whole.
 MAX_PIXELS = 150_000_000
 
+_WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
+
 #: What decoders are known to raise on files that are cut off or damaged.
 DECODER_ERRORS = (
     OSError,
@@ -130,10 +132,9 @@ def too_large(path: Path) -> ImageReadError:
 
 def cut_off(path: Path, error: Exception) -> ImageReadError:
     """Return the sentence for a file whose beginning is an image and whose rest is not."""
-    return ImageReadError(
-        f"{path.name} is cut off or damaged ({error or type(error).__name__}). "
-        "Copy or export it again."
-    )
+    said = isinstance(error, (OSError, SyntaxError, ValueError)) and str(error)
+    why = f" ({error})" if said else ""
+    return ImageReadError(f"{path.name} is cut off or damaged{why}. Copy or export it again.")
 
 
 def _refuse_stacks_and_giants(image: Image.Image, path: Path) -> None:
@@ -159,7 +160,7 @@ def pillow_to_rgb(image: Image.Image, path: Path) -> tuple[NDArray[np.uint8], st
     note = None
     if image.mode == "CMYK":
         note = f"{path.name}: CMYK colours were converted to RGB without a colour profile."
-    if "A" in image.getbands() or "transparency" in image.info:
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         image = Image.alpha_composite(white, rgba)
@@ -180,6 +181,8 @@ def to_8_bit(values: NDArray[Any], path: Path) -> tuple[NDArray[np.uint8], str |
     if low < 0 or high > 65535:
         raise not_8_or_16_bit(path, f"values from {low} to {high}")
     bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 2**bits)
+    if bits == 8:
+        return as_rgb(values.astype(np.uint8)), None
     scaled = np.rint(values * (255.0 / (2**bits - 1))).astype(np.uint8)
     return as_rgb(scaled), f"{path.name}: {bits}-bit values were scaled to 8 bits."
 

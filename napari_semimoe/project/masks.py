@@ -105,9 +105,9 @@ def read_values(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
 
 def _stored(path: Path) -> NDArray[Any]:
     if path.suffix.lower() in TIFF_SUFFIXES:
-        from napari_semimoe.project.tiff import load
+        from napari_semimoe.project.tiff import read_stored
 
-        values = load(path)[0]
+        values = read_stored(path).values
         if values is not None:
             return _whole_numbers(values, path)
     with opened(path) as image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from napari_semimoe.project.images import (
     DECODER_ERRORS,
     MAX_PIXELS,
     ImageFile,
-    as_rgb,
     cut_off,
     not_8_or_16_bit,
     not_an_image,
@@ -37,6 +37,28 @@ if TYPE_CHECKING:
 _LAYOUTS = ("YX", "YXS", "SYX")
 
 
+@dataclass(frozen=True, slots=True)
+class StoredTiff:
+    """A TIFF's first image as it is stored.
+
+    Attributes
+    ----------
+    values
+        ``(H, W)`` or ``(H, W, S)``, upright; None when only Pillow can decode them.
+    um_per_px
+        Microns per pixel where the file says it plausibly.
+    zero_is_white
+        Whether the file says that 0 is white.
+    has_alpha
+        Whether the last sample is transparency.
+    """
+
+    values: NDArray[Any] | None
+    um_per_px: float | None
+    zero_is_white: bool = False
+    has_alpha: bool = False
+
+
 def read_tiff(path: Path) -> ImageFile:
     """Read the full-resolution image of a TIFF or SVS file as 8-bit RGB.
 
@@ -45,33 +67,24 @@ def read_tiff(path: Path) -> ImageFile:
     ImageReadError
         If it is not a TIFF, is cut off, or is a stack or a set of channels.
     """
-    values, axes, um_per_px, plain = load(path)
+    stored = read_stored(path)
+    values = stored.values
     if values is None:
         with opened(path) as image:
             pixels, note = pillow_to_rgb(image, path)
-        return ImageFile(pixels, um_per_px, note)
+        return ImageFile(pixels, stored.um_per_px, note)
     if values.dtype.kind == "b":
         values = values.astype(np.uint8) * 255
     if values.dtype.kind not in "ui":
         raise not_8_or_16_bit(path, f"{values.dtype} numbers")
-    if plain == "inverted":
+    if stored.zero_is_white:
         values = np.iinfo(values.dtype).max - values
-    if axes == "YX":
-        pixels, note = to_8_bit(values, path)
-        return ImageFile(pixels, um_per_px, note)
-    pixels, note = _colour(values, path)
-    return ImageFile(pixels, um_per_px, note)
+    pixels, note = _to_rgb(values, stored.has_alpha, path)
+    return ImageFile(pixels, stored.um_per_px, note)
 
 
-def load(path: Path) -> tuple[NDArray[Any] | None, str, float | None, str]:
-    """Read a TIFF's first image as it is stored.
-
-    Returns
-    -------
-    tuple
-        Values ``(H, W)`` or ``(H, W, S)``, or None when only Pillow can decode them; their
-        axes; microns per pixel; and "inverted" when 0 means white.
-    """
+def read_stored(path: Path) -> StoredTiff:
+    """Read a TIFF's first image without changing its values."""
     import tifffile
 
     try:
@@ -81,10 +94,10 @@ def load(path: Path) -> tuple[NDArray[Any] | None, str, float | None, str]:
             page = series.keyframe
             um_per_px = _um_per_px(file, page)
             if _needs_pillow(page):
-                return None, axes, um_per_px, ""
-            values = _upright(series.asarray(), axes, page)
-            inverted = "inverted" if page.photometric == 0 and page.bitspersample > 1 else ""
-            return values, axes.replace("SYX", "YXS"), um_per_px, inverted
+                return StoredTiff(None, um_per_px)
+            values = _upright(series.asarray(), series.axes, axes, page)
+            alpha = any(int(kind) in (1, 2) for kind in page.extrasamples)
+            return StoredTiff(values, um_per_px, int(page.photometric) == 0, alpha)
     except ImageReadError:
         raise
     except tifffile.TiffFileError as error:
@@ -115,8 +128,11 @@ def _needs_pillow(page: tifffile.TiffPage) -> bool:
     return int(page.compression) not in plain or int(page.photometric) in (3, 5, 6, 8)
 
 
-def _upright(values: NDArray[Any], axes: str, page: tifffile.TiffPage) -> NDArray[Any]:
-    values = np.squeeze(values) if values.ndim > len(axes) else values
+def _upright(
+    values: NDArray[Any], stored_axes: str, axes: str, page: tifffile.TiffPage
+) -> NDArray[Any]:
+    dropped = tuple(at for at, axis in enumerate(stored_axes) if axis not in axes)
+    values = np.squeeze(values, axis=dropped)
     if axes == "SYX":
         values = np.moveaxis(values, 0, -1)
     tag = page.tags.get("Orientation")
@@ -133,21 +149,23 @@ def _upright(values: NDArray[Any], axes: str, page: tifffile.TiffPage) -> NDArra
     return turn(values) if turn else values
 
 
-def _colour(values: NDArray[Any], path: Path) -> tuple[NDArray[np.uint8], str | None]:
-    samples = values.shape[2]
-    if samples not in (1, 2, 3, 4):
+def _to_rgb(
+    values: NDArray[Any], has_alpha: bool, path: Path
+) -> tuple[NDArray[np.uint8], str | None]:
+    if values.ndim == 2:
+        return to_8_bit(values, path)
+    colours = values[..., :-1] if has_alpha else values
+    if colours.shape[2] not in (1, 3):
         raise ImageReadError(
-            f"{path.name} must be grey or RGB, got {samples} channels. Export it as 8-bit RGB."
+            f"{path.name} must be grey or RGB, got {colours.shape[2]} channels. "
+            "Export it as 8-bit RGB."
         )
-    if samples in (1, 3):
-        return to_8_bit(values[..., 0] if samples == 1 else values, path)
-    colours, note = to_8_bit(values[..., :-1] if samples == 4 else values[..., 0], path)
-    full = np.iinfo(values.dtype).max
-    alpha = (values[..., -1:] / full).astype(np.float32)
-    if alpha.min() == 1:
-        return colours, note
-    over_white = np.rint(colours * alpha + 255 * (1 - alpha)).astype(np.uint8)
-    return as_rgb(over_white), f"{path.name}: transparency was laid over white."
+    pixels, note = to_8_bit(colours[..., 0] if colours.shape[2] == 1 else colours, path)
+    if not has_alpha or values[..., -1].min() == np.iinfo(values.dtype).max:
+        return pixels, note
+    alpha = values[..., -1:] / np.iinfo(values.dtype).max
+    over_white = np.rint(pixels * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    return over_white, f"{path.name}: transparency was laid over white."
 
 
 def _um_per_px(file: tifffile.TiffFile, page: tifffile.TiffPage) -> float | None:
