@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections import deque
@@ -12,6 +13,8 @@ from typing import Any
 from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs.protocol import JobKind, JobReport, JobStatus
+
+logger = logging.getLogger(__name__)
 
 #: Snapshots of ended jobs that are kept for `JobBook.status`.
 KEPT_STATUSES = 500
@@ -110,8 +113,12 @@ class JobBook:
 
     def _wake(self, woke: bool) -> None:
         # Outside the lock: the receiver may poll from this very call.
-        if woke and self.on_wake is not None:
+        if not woke or self.on_wake is None:
+            return
+        try:
             self.on_wake()
+        except Exception:  # a broken listener must not end the thread that hears the worker
+            logger.exception("Waking the listener of background work failed")
 
     def _forget_oldest(self) -> None:
         ended = [key for key, status in self._statuses.items() if status.state.is_final]

@@ -20,8 +20,8 @@ from napari_semimoe.session.models import NO_MODEL, Model
 
 #: Priorities: the tile on the screen, the tiles that come next, all the others.
 URGENT, AHEAD, SWEEP = 10, 0, -10
-#: Project setting: predictions older than this were made with other settings.
-_SINCE = "predictions_since"
+#: Project settings: how predictions were made last, and since when.
+_MADE_WITH, _SINCE = "predictions_made_with", "predictions_since"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class PredictionDesk:
         self._generation = 0
         self._requests: dict[str, _Request] = {}
         self._coming: dict[int, str] = {}  # tile -> its job of this generation
+        self._failed: set[int] = set()  # tried in this generation; again only when urgent
 
     @property
     def is_idle(self) -> bool:
@@ -64,16 +65,16 @@ class PredictionDesk:
             self._generation += 1
             self._project, self._model = project, model
             self._coming.clear()
+            self._failed.clear()
+            if project is not None:
+                _outdate_if_changed(project, self.settings)
             for job_id in list(self._requests):
                 self._engine.cancel(job_id)
 
     def use_settings(self, settings: PredictSettings) -> None:
-        """Begin a generation with other settings: stored predictions are outdated."""
+        """Begin a generation with other settings."""
         with self._lock:
             self.settings = settings
-            if self._project is not None:
-                since = datetime.now(UTC).isoformat(timespec="milliseconds")
-                self._project.set_setting(_SINCE, since)
             self.use(self._project, self._model)
 
     def is_fresh(self, tile_id: int) -> bool:
@@ -103,7 +104,7 @@ class PredictionDesk:
     def request(self, tile_id: int, priority: int) -> None:
         """Ask for one prediction; an urgent one always ends in ready or failed."""
         with self._lock:
-            if self._project is None:
+            if self._project is None or (priority < URGENT and tile_id in self._failed):
                 return
             missing = self._model is None
             fresh = not missing and self.is_fresh(tile_id)
@@ -127,7 +128,7 @@ class PredictionDesk:
         if not current or data["state"] is not JobState.DONE:
             shutil.rmtree(request.out, ignore_errors=True)
             if current and data["state"] is not JobState.CANCELLED:
-                self._events.prediction_failed.emit(request.tile_id, str(data["error"]))
+                self._fail(request.tile_id, str(data["error"]))
             return True
         assert project is not None
         self._store(project, request, data["result"])
@@ -147,9 +148,14 @@ class PredictionDesk:
             )
         except SemiMoEError as error:
             shutil.rmtree(request.out, ignore_errors=True)
-            self._events.prediction_failed.emit(request.tile_id, str(error))
+            self._fail(request.tile_id, str(error))
         else:
             self._events.prediction_ready.emit(request.tile_id)
+
+    def _fail(self, tile_id: int, sentence: str) -> None:
+        with self._lock:
+            self._failed.add(tile_id)
+        self._events.prediction_failed.emit(tile_id, sentence)
 
     def _is_coming(self, tile_id: int, priority: int) -> bool:
         """Whether the tile is asked for already; a waiting lesser wish makes way."""
@@ -182,3 +188,14 @@ class PredictionDesk:
             tile_id, self._generation, self._model.name, out, priority
         )
         self._coming[tile_id] = job_id
+
+
+def _outdate_if_changed(project: Project, settings: PredictSettings) -> None:
+    """Let predictions that were made with other settings count as outdated."""
+    made_with = settings.model_dump(mode="json", exclude={"device"})
+    before = project.setting(_MADE_WITH)
+    if before == made_with:
+        return
+    if before is not None:
+        project.set_setting(_SINCE, datetime.now(UTC).isoformat(timespec="milliseconds"))
+    project.set_setting(_MADE_WITH, made_with)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from psygnal import EmitLoopError
 
 from napari_semimoe.core.errors import ProjectError, SemiMoEError
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
@@ -154,7 +155,7 @@ class Session(SessionEvents):
         self._since = self._clock()
         project.set_setting("active_tile", tile_id)
         self.tile_selected.emit(tile_id)
-        self._predictions.want(tile_id, self._upcoming(AHEAD_COUNT))
+        self._want(tile_id)
 
     def next_tile(self) -> int | None:
         """Return the next tile without a mask, in queue order; None when all are done."""
@@ -307,12 +308,17 @@ class Session(SessionEvents):
 
     def process(self) -> None:
         """Take what background work reported, store it and tell the listeners; never blocks."""
+        broken: EmitLoopError | None = None
         with self._pump:
             for report in self.engine.poll():
                 try:
                     self._hear(report)
                 except SemiMoEError as error:
                     self.failed.emit(str(error))
+                except EmitLoopError as error:  # a listener's fault must not lose the others
+                    broken = broken or error
+        if broken is not None:
+            raise broken
 
     def wait_idle(self, timeout: float) -> bool:
         """Pump until no work is under way; False when ``timeout`` seconds passed first."""
@@ -341,6 +347,13 @@ class Session(SessionEvents):
     # -- helpers -------------------------------------------------------------------------------
 
     def _begin(self, project: Project) -> Project:
+        try:
+            return self._restore(project)
+        except BaseException:
+            self.close()
+            raise
+
+    def _restore(self, project: Project) -> Project:
         self.project = project
         self.engine.failure_dir = Path(project.path) / "logs"
         self._visited = Visited()
@@ -361,9 +374,12 @@ class Session(SessionEvents):
     def _predict_again(self) -> None:
         if self._model is None or self.current_tile is None:
             return
-        self._predictions.want(self.current_tile, self._upcoming(AHEAD_COUNT))
-        if self._order == "disagreement":
-            self.predict_all()
+        self._want(self.current_tile)
+
+    def _want(self, tile_id: int) -> None:
+        self._predictions.want(tile_id, self._upcoming(AHEAD_COUNT))
+        if self._order == "disagreement" and self._model is not None:
+            self.predict_all()  # the order knows only tiles that are predicted
 
     def _upcoming(self, count: int) -> list[int]:
         return upcoming(self.tiles(), self.current_tile, count)

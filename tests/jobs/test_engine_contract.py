@@ -145,6 +145,15 @@ class TestEngineContract:
         finish_of(engine, engine.submit("train", {"do": "echo"}))
         assert len(calls) >= 2
 
+    def test_broken_listener_does_not_stop_the_work(self, engine, caplog):
+        def broken():
+            raise RuntimeError("the window is gone")
+
+        engine.on_wake = broken
+        job = engine.submit("train", {"do": "count", "to": 3})
+        assert finish_of(engine, job)["state"] is JobState.DONE
+        assert "the window is gone" in caplog.text
+
     def test_payload_that_cannot_travel_is_refused_at_once(self, engine):
         with pytest.raises(TypeError, match="plain values"):
             engine.submit("predict", {"do": object()})

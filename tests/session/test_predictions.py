@@ -153,6 +153,67 @@ def test_other_settings_make_stored_predictions_outdated(starter, filled, engine
     assert engine.jobs[0].payload["settings"]["threshold"] == 0.8
 
 
+def test_settings_changed_between_two_openings_outdate_the_stored_predictions(
+    starter, filled, engine
+):
+    session = filled
+    select(session, "tile_3")
+    engine.predict_everything()
+    session.process()
+    path = session.project.path
+    session.close()
+    session.open(path)
+    select(session, "tile_3")
+    assert engine.tiles_asked == []
+    session.close()
+    session.set_predict_settings(PredictSettings(threshold=0.8))
+    session.open(path)
+    select(session, "tile_3")
+    assert engine.tiles_asked[0] == "tile_3"
+
+
+def test_device_does_not_outdate_predictions(starter, filled, engine):
+    select(filled, "tile_3")
+    engine.predict_everything()
+    filled.process()
+    filled.set_predict_settings(PredictSettings(device="cpu"))
+    assert engine.tiles_asked == []
+
+
+def test_tile_that_failed_is_tried_again_only_when_a_person_wants_it(starter, filled, engine):
+    select(filled, "tile_3")
+    (job,) = [job for job in engine.jobs if job.payload["image"]["name"] == "tile_4"]
+    engine.finish(job, JobState.FAILED, error="Its pixels are gone.")
+    filled.process()
+    filled.predict_all()
+    assert "tile_4" not in engine.tiles_asked
+    select(filled, "tile_4")
+    assert engine.tiles_asked[0] == "tile_4"
+
+
+def test_disagreement_order_predicts_the_rest_in_the_background(starter, filled, engine):
+    filled.queue_order = "disagreement"
+    select(filled, "tile_3")
+    assert engine.tiles_asked[0] == "tile_3"
+    assert len(engine.tiles_asked) == 8
+
+
+def test_broken_listener_is_heard_of_but_loses_no_answer(starter, filled, engine):
+    from psygnal import EmitLoopError
+
+    def broken(tile_id):
+        raise RuntimeError("a listener's fault")
+
+    filled.prediction_ready.connect(broken)
+    select(filled, "tile_3")
+    engine.predict_everything()
+    with pytest.raises(EmitLoopError):
+        filled.process()
+    filled.prediction_ready.disconnect(broken)
+    assert filled.wait_idle(0.0)
+    assert sum(tile.prediction_id is not None for tile in filled.tiles()) == 4
+
+
 def test_curated_mask_is_never_overwritten_by_a_prediction(starter, filled, engine):
     session = filled
     select(session, "tile_3")
