@@ -71,14 +71,19 @@ class Brush(QObject):
         return "" if self.layer is None else str(self.layer.mode)
 
     @property
+    def label(self) -> int:
+        """The label under the brush, 0 without a layer."""
+        return 0 if self.layer is None else int(self.layer.selected_label)
+
+    @property
     def is_removing(self) -> bool:
         """Whether a click takes a whole gland away."""
-        return self.mode == "fill" and self.layer is not None and self.layer.selected_label == 0
+        return self.mode == "fill" and self.label == 0
 
     @property
     def is_ignoring(self) -> bool:
         """Whether the brush paints 'do not learn here'."""
-        return self.layer is not None and self.layer.selected_label == IGNORE
+        return self.label == IGNORE
 
     def use(self, mode: str) -> None:
         """Take a tool."""
@@ -91,6 +96,7 @@ class Brush(QObject):
     def new_gland(self) -> None:
         """Paint with an id that no gland has yet, wherever the next stroke starts."""
         self._take("paint", self._desk.free_label())
+        self._chosen = True
 
     def remove(self) -> None:
         """Take whole glands away, one at each click."""
@@ -105,6 +111,7 @@ class Brush(QObject):
             self._desk.layers.make_active()
             self.layer.selected_label = label
             self.layer.mode = mode
+            self._chosen = False
 
     def set_size(self, size: int) -> None:
         """Set the brush's diameter in pixels."""
@@ -147,9 +154,12 @@ class Brush(QObject):
         under it. Without this, every stroke would go to the id that happens to be selected,
         and a correction in one gland would become part of another.
         """
-        if layer.mode != "paint" or layer.selected_label == IGNORE or event.button != 1:
+        if event.button != 1 or self.is_ignoring or layer.mode not in ("paint", "pick"):
             return
-        if not self._chosen:
+        if layer.mode == "pick":
+            self._chosen = True
+            return
+        if not self._chosen or self.label == 0:
             under = self._label_under(layer, layer.world_to_data(event.position))
             self._following = True
             try:

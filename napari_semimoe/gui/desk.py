@@ -310,7 +310,8 @@ class Desk(QObject):
         self._on_edited()
 
     def _watch(self, layer: Labels) -> None:
-        layer.events.set_data.connect(self._on_edited)
+        layer.events.paint.connect(self._on_edited)  # strokes, fills
+        layer.events.set_data.connect(self._on_edited)  # undo and redo say only this
 
     def _on_edited(self, event: Any = None) -> None:
         if self.view is None or self.layers.filling:

@@ -201,14 +201,14 @@ class RefinePage(QWidget):
             self.outlines.setChecked(layer.contour > 0)
         with signals_blocked(self.protect):
             self.protect.setChecked(bool(layer.preserve_labels))
-        selected = int(layer.selected_label)
+        selected = self.brush.label
         self.gland_class.setEnabled(0 < selected < IGNORE)
         self.gland_class.setCurrentIndex(self._desk.class_of(selected) - 1)
 
     @Slot(int)
     def _on_class_chosen(self, index: int) -> None:
         if self.brush.layer is not None:
-            self._desk.set_class(int(self.brush.layer.selected_label), index + 1)
+            self._desk.set_class(self.brush.label, index + 1)
 
     @Slot()
     def _show_progress(self) -> None:

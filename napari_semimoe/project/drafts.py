@@ -7,6 +7,7 @@ annotation: it has no version, it never teaches, and it is gone once the tile is
 from __future__ import annotations
 
 import json
+import logging
 import os
 import zipfile
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_semimoe.core.errors import StorageError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +79,15 @@ def read_draft(project: Path, tile_id: int, shape: tuple[int, ...]) -> Draft | N
     """Return the draft of a tile, or ``None`` when there is none that fits the tile's shape."""
     path = draft_path(project, tile_id)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             labels, baseline = stored["labels"], stored["baseline"]
             note = json.loads(str(stored["note"]))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None  # a damaged draft must not keep a person from their tile
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        # A damaged draft must not keep a person from their tile.
+        logger.warning("The draft %s cannot be read and is left aside", path, exc_info=True)
+        return None
     if labels.shape != tuple(shape) or baseline.shape != tuple(shape):
         return None
     classes = {int(key): int(value) for key, value in note["classes"].items()}

@@ -15,7 +15,8 @@ def canvas_of(viewer):
 def canvas_point(viewer, layer, y, x):
     """Return where a pixel of a layer lies on the canvas widget."""
     world = layer.data_to_world((y, x))
-    center, zoom = viewer.camera.center[-2:], viewer.camera.zoom
+    camera = viewer.scene.camera
+    center, zoom = camera.center[-2:], camera.zoom
     native = canvas_of(viewer)
     return QPoint(
         round((world[-1] - center[1]) * zoom + native.width() / 2),

@@ -78,12 +78,18 @@ def settled(qtbot):
 
 
 @pytest.fixture
-def opened(panel, engine, starter, images, tmp_path, settled):
-    """The panel with a project of six tiles, the tile on the desk predicted."""
+def unpredicted(panel, engine, starter, images, tmp_path, settled):
+    """The panel with a project of six tiles whose predictions have not come yet."""
     panel.bench.new_project(tmp_path / "project", ("background", "gland"))
     settled(panel)
     panel.bench.add_images([images], um_per_px=0.5)
     settled(panel)
-    engine.predict_everything()
-    settled(panel)
     return panel
+
+
+@pytest.fixture
+def opened(unpredicted, engine, settled):
+    """The panel with a project of six tiles, the tile on the desk predicted."""
+    engine.predict_everything()
+    settled(unpredicted)
+    return unpredicted

@@ -100,7 +100,8 @@ def test_deleted_layer_comes_back_with_the_next_tile(opened, viewer, settled, en
 
 
 def test_layers_of_other_origin_are_left_alone(opened, viewer, settled, engine):
-    mine = viewer.add_points(np.zeros((1, 2)), name="my notes")
+    triangle = np.array([[0, 0], [5, 5], [5, 0]])
+    mine = viewer.add_shapes([triangle], shape_type="polygon", name="my notes")
     open_tile(opened, settled, "tile_4", engine)
     del viewer.layers["expert: distance"]
     open_tile(opened, settled, "tile_5", engine)
@@ -111,9 +112,7 @@ def test_layers_of_other_origin_are_left_alone(opened, viewer, settled, engine):
     assert list(viewer.layers) == [mine]
 
 
-def test_foreign_layer_of_the_same_name_is_not_mistaken_for_ours(
-    opened, viewer, settled, engine
-):
+def test_foreign_layer_of_the_same_name_is_not_mistaken_for_ours(opened, viewer, settled, engine):
     del viewer.layers["image"]
     theirs = viewer.add_image(np.zeros((5, 5)), name="image")
     open_tile(opened, settled, "tile_5", engine)
@@ -144,9 +143,7 @@ def predict_again(panel, engine, settled, shift):
     settled(panel)
 
 
-def test_new_prediction_replaces_a_suggestion_that_nobody_touched(
-    opened, viewer, engine, settled
-):
+def test_new_prediction_replaces_a_suggestion_that_nobody_touched(opened, viewer, engine, settled):
     before = viewer.layers["pseudo-label"].data.copy()
     predict_again(opened, engine, settled, shift=3)
     after = viewer.layers["pseudo-label"].data
@@ -271,15 +268,23 @@ def test_time_spent_on_the_tile_is_stored(opened, settled):
     assert opened.bench.session.project.tile(tile.id).seconds_of_effort == 12.0
 
 
-def test_tile_without_prediction_and_strokes_is_not_accepted(opened, settled):
-    open_tile(opened, settled, "tile_6")
-    desk = opened.bench.desk
+def test_tile_without_prediction_and_strokes_is_not_accepted(unpredicted, settled):
+    desk = unpredicted.bench.desk
     assert desk.view.origin == "nothing"
     desk.accept()
-    settled(opened)
-    assert "nothing to accept yet" in opened.messages.text
-    assert opened.messages.is_error
-    assert not opened.bench.session.project.annotations(desk.tile_id)
+    settled(unpredicted)
+    assert "nothing to accept yet" in unpredicted.messages.text
+    assert unpredicted.messages.is_error
+    assert not unpredicted.bench.session.project.annotations(desk.tile_id)
+
+
+def test_tile_painted_from_nothing_is_accepted(unpredicted, settled):
+    desk = unpredicted.bench.desk
+    tile = desk.view.tile
+    paint(unpredicted, 1)
+    desk.accept()
+    settled(unpredicted)
+    assert unpredicted.bench.session.project.annotations(tile.id)[-1].changed_px == 36
 
 
 def test_accept_without_the_mask_layer_first_shows_it_again(opened, viewer, settled):
@@ -296,9 +301,7 @@ def test_accept_without_the_mask_layer_first_shows_it_again(opened, viewer, sett
     np.testing.assert_array_equal(opened.bench.session.project.read_labels(tile.id), painted)
 
 
-def test_full_disk_while_accepting_is_told_and_loses_nothing(
-    opened, viewer, settled, monkeypatch
-):
+def test_full_disk_while_accepting_is_told_and_loses_nothing(opened, viewer, settled, monkeypatch):
     tile = opened.bench.desk.view.tile
     paint(opened, 9)
     painted = viewer.layers["pseudo-label"].data.copy()

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Image, Labels
+from qtpy.QtCore import Qt
+
+from napari_semimoe.core.values import IGNORE
+from napari_semimoe.gui import keys
+
+from .acting import press, stroke
+
+LEFT, RIGHT = (20, 8), (20, 45)  # inside gland 1 and gland 2 of a tile of 60 x 80
+OUTSIDE = (50, 70)
+
+
+@pytest.fixture
+def layer(opened, viewer, qtbot):
+    """The mask of the tile on the desk, with a small brush in hand."""
+    layer = viewer.layers["pseudo-label"]
+    layer.brush_size = 3
+    layer.mode = "paint"
+    qtbot.wait(100)  # until the canvas has its size
+    viewer.reset_view()
+    return layer
+
+
+def test_stroke_that_starts_in_a_gland_extends_that_gland(layer, viewer):
+    before = layer.data.copy()
+    stroke(viewer, layer, LEFT, (35, 8))
+    assert layer.data[35, 8] == 1
+    stroke(viewer, layer, RIGHT, (35, 45))
+    assert layer.data[35, 45] == 2
+    assert set(np.unique(layer.data[layer.data != before])) == {1, 2}
+
+
+def test_stroke_that_starts_outside_all_glands_is_a_new_gland(layer, viewer):
+    stroke(viewer, layer, OUTSIDE, (50, 60))
+    assert layer.data[OUTSIDE] == layer.data[50, 60] == 3
+    stroke(viewer, layer, (5, 70), (5, 60))
+    assert layer.data[5, 70] == 4
+
+
+def test_stroke_that_starts_beside_a_gland_extends_it_when_the_brush_touches_it(layer, viewer):
+    layer.brush_size = 9
+    stroke(viewer, layer, (32, 8))  # gland 1 ends at row 30
+    assert layer.data[33, 8] == 1
+
+
+def test_new_gland_key_splits_a_gland(layer, viewer):
+    press(viewer, Qt.Key.Key_N)
+    stroke(viewer, layer, (18, 3), (18, 18))
+    assert layer.data[18, 10] == 3
+    assert layer.data[25, 10] == 1
+
+
+def test_new_gland_holds_for_one_stroke_only(layer, viewer):
+    press(viewer, Qt.Key.Key_N)
+    stroke(viewer, layer, LEFT)
+    stroke(viewer, layer, RIGHT, (35, 45))
+    assert layer.data[35, 45] == 2
+
+
+def test_picked_gland_takes_a_region_that_lies_apart(layer, viewer):
+    press(viewer, Qt.Key.Key_L)
+    stroke(viewer, layer, LEFT)
+    press(viewer, Qt.Key.Key_P)
+    stroke(viewer, layer, OUTSIDE)
+    assert layer.data[OUTSIDE] == 1
+
+
+def test_two_glands_are_merged_by_pick_and_fill(layer, viewer):
+    press(viewer, Qt.Key.Key_L)
+    stroke(viewer, layer, LEFT)
+    press(viewer, Qt.Key.Key_F)
+    stroke(viewer, layer, RIGHT)
+    assert set(np.unique(layer.data)) == {0, 1}
+
+
+def test_remove_takes_a_whole_gland_away_at_a_click(layer, viewer):
+    press(viewer, Qt.Key.Key_D)
+    stroke(viewer, layer, LEFT)
+    assert set(np.unique(layer.data)) == {0, 2}
+
+
+def test_brush_paints_again_after_remove(layer, viewer):
+    press(viewer, Qt.Key.Key_D)
+    stroke(viewer, layer, LEFT)
+    press(viewer, Qt.Key.Key_P)
+    stroke(viewer, layer, OUTSIDE)
+    assert layer.data[OUTSIDE] not in (0, 2)
+
+
+def test_unsure_pixels_are_painted_grey_also_inside_glands(layer, viewer):
+    press(viewer, Qt.Key.Key_I)
+    stroke(viewer, layer, LEFT, OUTSIDE)
+    assert layer.data[LEFT] == layer.data[OUTSIDE] == IGNORE
+
+
+def test_unsure_key_pressed_again_goes_back_to_glands(layer, viewer, opened):
+    press(viewer, Qt.Key.Key_I)
+    assert opened.refine_page.ignore.isChecked()
+    press(viewer, Qt.Key.Key_I)
+    assert not opened.refine_page.ignore.isChecked()
+    stroke(viewer, layer, RIGHT, (35, 45))
+    assert layer.data[35, 45] == 2
+
+
+@pytest.mark.parametrize("key", [Qt.Key.Key_M, Qt.Key.Key_N])
+def test_new_gland_never_counts_grey_as_a_gland(layer, viewer, key):
+    layer.data_setitem((np.array([0]), np.array([0])), np.uint16(IGNORE))
+    press(viewer, key)
+    assert layer.selected_label == 3
+
+
+def test_erase_makes_background(layer, viewer):
+    press(viewer, Qt.Key.Key_E)
+    stroke(viewer, layer, LEFT)
+    assert layer.data[LEFT] == 0
+
+
+def test_protected_neighbours_keep_their_pixels(layer, viewer, opened):
+    opened.refine_page.protect.click()
+    stroke(viewer, layer, LEFT, (20, 50))
+    assert layer.data[20, 45] == 2
+    assert layer.data[20, 30] == 1
+
+
+def test_undo_takes_back_one_stroke(layer, viewer, opened):
+    before = layer.data.copy()
+    stroke(viewer, layer, OUTSIDE, (50, 60))
+    press(viewer, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    np.testing.assert_array_equal(layer.data, before)
+    assert opened.bench.desk.changed_px == 0
+
+
+def test_panel_follows_tools_that_are_taken_on_the_canvas(layer, viewer, opened):
+    page = opened.refine_page
+    for key, tool in ((Qt.Key.Key_E, "erase"), (Qt.Key.Key_F, "fill"), (Qt.Key.Key_P, "paint")):
+        press(viewer, key)
+        assert [mode for mode, each in page.tools.items() if each.isChecked()] == [tool]
+    layer.brush_size = 31
+    assert page.size.value() == 31
+
+
+def test_tools_are_taken_with_the_buttons(layer, opened):
+    for mode, each in opened.refine_page.tools.items():
+        each.click()
+        assert layer.mode == mode
+
+
+def test_outlines_let_the_tissue_be_seen(layer, opened):
+    opened.refine_page.outlines.click()
+    assert layer.contour > 0
+    opened.refine_page.outlines.click()
+    assert layer.contour == 0
+
+
+def test_our_keys_are_free_in_naparis_image_and_labels_layers():
+    ours = {
+        keys.ACCEPT,
+        keys.NEXT,
+        keys.PREVIOUS,
+        keys.NEW_GLAND,
+        keys.REMOVE,
+        keys.IGNORE_BRUSH,
+        keys.NEXT_MAP,
+        keys.HIDE_MASK,
+    }
+    taken = {str(key) for kind in (Labels, Image) for key in kind.class_keymap}
+    assert taken  # napari has bound its own
+    assert not ours & taken
+
+
+def test_accept_key_belongs_to_points_while_a_points_layer_is_active(opened, viewer, settled):
+    tile = opened.bench.desk.view.tile
+    points = viewer.add_points(np.array([[1.0, 1.0]]))
+    points.mode = "select"
+    viewer.layers.selection.active = points
+    press(viewer, Qt.Key.Key_A)
+    settled(opened)
+    assert not opened.bench.session.project.annotations(tile.id)
+
+
+def test_letters_typed_over_the_table_reach_the_canvas(opened, settled, qtbot):
+    tile = opened.bench.desk.view.tile
+    opened.predict_page.table.setFocus()
+    qtbot.keyClick(opened.predict_page.table, Qt.Key.Key_A)
+    settled(opened)
+    assert opened.bench.session.project.annotations(tile.id)
+
+
+def test_keys_do_nothing_without_a_tile(panel, viewer, settled):
+    for key in (Qt.Key.Key_A, Qt.Key.Key_Period, Qt.Key.Key_N, Qt.Key.Key_I, Qt.Key.Key_W):
+        press(viewer, key)
+    settled(panel)
+    assert not panel.messages.is_error
+
+
+def test_map_key_goes_through_the_maps_and_back(opened, viewer):
+    seen = []
+    for _ in range(5):
+        press(viewer, Qt.Key.Key_W)
+        seen.append(opened.bench.desk.layers.visible_map())
+    assert seen == [
+        "expert: segmentation",
+        "expert: distance",
+        "expert: boundary",
+        "disagreement",
+        None,
+    ]
+
+
+def test_mask_is_hidden_and_shown_by_a_key(opened, viewer):
+    press(viewer, Qt.Key.Key_H)
+    assert not viewer.layers["pseudo-label"].visible
+    press(viewer, Qt.Key.Key_H)
+    assert viewer.layers["pseudo-label"].visible
