@@ -1,7 +1,135 @@
-"""``semimoe demo``."""
+"""``semimoe demo``: the loop on tissue that is at hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from napari_semimoe.cli.demo_headless import walk
+from napari_semimoe.cli.output import progress, remark
+from napari_semimoe.cli.train import follow_round
+from napari_semimoe.cli.virtual_screen import has_screen, screen
+from napari_semimoe.cli.work import INTERRUPTED, engine
+from napari_semimoe.core.errors import JobError, ProjectError, SettingsError
+from napari_semimoe.core.starter import starter_weights
+from napari_semimoe.core.states import RoundState
+from napari_semimoe.project.project import Project
+from napari_semimoe.session.demo import NAME, first_round, make_demo_project
+from napari_semimoe.session.demo_report import FILE_NAME
+from napari_semimoe.session.session import Session
 
-def demo() -> None:
-    raise typer.Exit(1)
+QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the project, pictures and report.")
+    ] = Path("demo-output"),
+    headless: Annotated[
+        bool, typer.Option("--headless", help="No window at all, also no virtual screen.")
+    ] = False,
+    automatic: Annotated[
+        bool,
+        typer.Option("--automatic", help="Walk through the loop by itself, as without a screen."),
+    ] = False,
+    minutes: Annotated[
+        float, typer.Option("--minutes", min=0.01, max=60, help="Time for a training round.")
+    ] = 0.8,
+) -> None:
+    """Try the whole loop: predict, correct, accept, retrain, predict better, export.
+
+    With a screen, napari opens with a small project of real and drawn colon tissue; it is yours
+    to use, and the next call opens it again. Without a screen the same loop runs by itself in a
+    window on a virtual screen (Xvfb), and leaves pictures and report.md in the folder.
+
+    Set SEMIMOE_DATA to a folder with the GlaS images (train/train_1.png, train_1_anno.png ...)
+    to have the demo on GlaS.
+    """
+    by_itself = automatic or headless or not has_screen()
+    if not headless:
+        _require_qt()
+    project = _prepare(out, minutes, again=not by_itself)
+    if headless:
+        walk(project, out, minutes)
+    else:
+        _open_window(project, out, minutes if by_itself else None)
+    if by_itself:
+        typer.echo(f"Report: {out / FILE_NAME}")
+
+
+def _require_qt() -> None:
+    if not any(importlib.util.find_spec(name) for name in QT_BINDINGS):
+        raise SettingsError(
+            "The window needs a Qt binding, and none is installed. Install one, "
+            "pip install 'napari-semimoe[all]', or run: semimoe demo --headless"
+        )
+
+
+def _prepare(out: Path, minutes: float, *, again: bool) -> Path:
+    """Make the demo project, with a first model where none is shipped; return its folder."""
+    folder = out / "project"
+    if folder.exists() and not (again and _is_ready(folder)):
+        _remove(folder)
+    if folder.exists():
+        return folder
+    remark(f"Making a demo project in {folder}")
+    with engine() as running, progress() as bar:
+        task = bar.add_task("Adding tissue", total=None)
+        session = Session(running)
+        try:
+            make_demo_project(
+                session,
+                folder,
+                lambda done, total, _: bar.update(task, completed=done, total=total),
+            )
+            bar.stop()
+            if session.weights is None:
+                _train_first(session, minutes)
+        finally:
+            session.close()
+    return folder
+
+
+def _train_first(session: Session, minutes: float) -> None:
+    settings = first_round(minutes=1.5 * minutes, threads=os.cpu_count() or 1)
+    remark(session.round_plan(settings).sentence)
+    record, interrupted = follow_round(session, lambda: session.start_round(settings))
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if record.state is not RoundState.PROMOTED:
+        raise JobError(record.note or f"The first round ended as {record.state}.")
+
+
+def _is_ready(folder: Path) -> bool:
+    """Whether an earlier demo left a project that has a model."""
+    with Project.open(folder, read_only=True) as project:
+        return project.name == NAME and bool(project.current_weights() or starter_weights())
+
+
+def _remove(folder: Path) -> None:
+    """Remove an earlier demo's project, and nothing else."""
+    with Project.open(folder, read_only=True) as project:
+        if project.name != NAME:
+            raise ProjectError(
+                f"{folder} holds the project '{project.name}', which is not a demo. Name another "
+                "folder with --out."
+            )
+    shutil.rmtree(folder)
+
+
+def _open_window(project: Path, out: Path, minutes: float | None) -> None:
+    """Run the window in a process of its own: this one knows no Qt."""
+    command = [sys.executable, "-m", "napari_semimoe.gui.demo_driver", str(project)]
+    if minutes is not None:
+        command += ["--automatic", str(out), "--minutes", str(minutes)]
+    with screen() as environment:
+        code = subprocess.run(command, env=environment, check=False).returncode
+    if code:
+        raise JobError(f"The window ended with an error (code {code}); its own lines are above.")

@@ -85,11 +85,13 @@ def train(
     with session(project) as opened:
         model = _network(opened, network or []) if scratch or network else None
         if resume is not None:
-            record, interrupted = _follow(opened, lambda: opened.resume_round(resume))
+            record, interrupted = follow_round(opened, lambda: opened.resume_round(resume))
         else:
             if model is None:
                 remark(opened.round_plan(settings).sentence)
-            record, interrupted = _follow(opened, lambda: opened.start_round(settings, model=model))
+            record, interrupted = follow_round(
+                opened, lambda: opened.start_round(settings, model=model)
+            )
     _report(record, interrupted, as_json)
 
 
@@ -114,7 +116,7 @@ def _parsed(option: str, pairs: list[str]) -> dict[str, Any]:
     return values
 
 
-def _follow(opened: Session, start: Callable[[], object]) -> tuple[RoundRecord, bool]:
+def follow_round(opened: Session, start: Callable[[], object]) -> tuple[RoundRecord, bool]:
     """Run the round with a progress bar; Ctrl+C asks it to stop and waits for that."""
     ended: list[RoundRecord] = []
     interrupted = False

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import Pool
+from napari_semimoe.core.values import Prediction
 from napari_semimoe.data.synthetic import DIAMINOBENZIDINE, EOSIN, write_tiles
 from napari_semimoe.project.discovery import find_files
 from napari_semimoe.session.session import Session
@@ -118,3 +123,26 @@ def _add_glas(session: Session, folder: Path, progress: Progress | None) -> None
     session.add_files([*first, *masks], **known)
     rest = found.images[GLAS_LABELLED : GLAS_LABELLED + GLAS_UNLABELLED]
     session.add_files(rest, pool=Pool.UNLABELLED, **known)
+
+
+@dataclass(frozen=True, slots=True)
+class Stroke:
+    """One stroke of the brush through pixels ``(y, x)``; it adds a gland or erases."""
+
+    path: list[tuple[float, float]]
+    adds: bool
+
+
+def correction(prediction: Prediction) -> Stroke:
+    """Return a short stroke over the place where the experts disagree most.
+
+    It turns the label around there: tissue that was left out becomes a gland, and the other way
+    round. A stand-in for a person, who knows better.
+    """
+    doubt = gaussian_filter(prediction.disagreement, 6, mode="constant")
+    y, x = np.unravel_index(int(doubt.argmax()), doubt.shape)
+    height, width = doubt.shape
+    reach = max(1, min(24, width // 8, height // 8))
+    xs = np.clip(np.linspace(x - reach, x + reach, 12), 0, width - 1)
+    adds = bool(prediction.instances[y, x] == 0)
+    return Stroke([(float(y), float(each)) for each in xs], adds)
