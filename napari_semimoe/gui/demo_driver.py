@@ -79,9 +79,9 @@ class WindowDriver:
         layer = self.panel.bench.desk.layers.labels_layer
         assert layer is not None, "a tile is on the desk"
         world = np.asarray(layer.data_to_world((y, x)))
-        centre = np.asarray(self.viewer.camera.center)[-2:]
+        centre = np.asarray(self.viewer.scene.camera.center)[-2:]
         middle = np.array([self.canvas.height(), self.canvas.width()]) / 2
-        down, right = (world - centre) * self.viewer.camera.zoom + middle
+        down, right = (world - centre) * self.viewer.scene.camera.zoom + middle
         return QPoint(round(right), round(down))
 
     @property

@@ -8,7 +8,6 @@ from weakref import WeakKeyDictionary
 from qtpy.QtWidgets import QApplication, QDockWidget
 
 from napari_semimoe.gui.panel import Panel
-from napari_semimoe.gui.preferences import preferred_author
 from napari_semimoe.gui.steps import Step
 from napari_semimoe.gui.workbench import Workbench
 from napari_semimoe.jobs import ProcessEngine
@@ -61,8 +60,9 @@ def open_panel(viewer: napari.Viewer, step: Step, bench: Workbench | None = None
 def make_bench(viewer: napari.Viewer) -> Workbench:
     """Return a workbench whose predictions and rounds run in child processes."""
     engine = ProcessEngine()
-    bench = Workbench(viewer, Session(engine, author=preferred_author()), on_close=engine.close)
+    bench = Workbench(viewer, Session(engine), on_close=engine.close)
     engine.on_wake = bench.relay.engine_woke.emit
+    bench.heed_preferences()
     return bench
 
 

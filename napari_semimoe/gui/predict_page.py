@@ -76,11 +76,11 @@ class PredictPage(QWidget):
         moves.addWidget(self.predict)
         moves.addWidget(self.next)
         maps = QGridLayout()
-        maps.setSpacing(4)
+        maps.setSpacing(2)
         for number, each in enumerate(self.maps.buttons()):
             maps.addWidget(each, 0, number)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 8, 8, 8)
+        layout.setContentsMargins(6, 8, 6, 8)
         layout.addWidget(self.summary)
         layout.addWidget(self.table, 1)
         layout.addLayout(moves)
@@ -93,6 +93,7 @@ class PredictPage(QWidget):
 
     def _connect(self) -> None:
         bench, desk = self._bench, self._bench.desk
+        bench.project_changed.connect(self._on_project_changed)
         bench.tiles_listed.connect(self._on_tiles_listed)
         desk.tile_shown.connect(self._on_tile_shown)
         self.table.tile_chosen.connect(self._on_tile_chosen)
@@ -111,6 +112,11 @@ class PredictPage(QWidget):
         """Follow the theme."""
         self.gates.set_palette(palette)
         self.table.tiles.set_faint(palette.faint)
+
+    @Slot()
+    def _on_project_changed(self) -> None:
+        if self._bench.has_project:
+            self.table.show_order(self._bench.session.queue_order)
 
     @Slot(object)
     def _on_tiles_listed(self, tiles: list[TileRecord]) -> None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from qtpy.QtCore import QObject, QTimer
+
+from napari_semimoe.core.settings import PredictSettings
+
 PLUGIN = "napari-semimoe"
+_PREDICT_KEYS = ("device", "threshold", "min_object_um2", "split_touching", "flips")
 
 
 def preference(group: str, key: str, default: Any) -> Any:
-    """Return one preference, or ``default`` where napari knows no plugin settings.
-
-    napari before 0.9, or a plugin manager that has not indexed this package, has none.
-    """
-    try:
-        from napari.settings import get_plugin_settings
-
-        settings = get_plugin_settings(PLUGIN)
-    except (ImportError, KeyError):
-        return default
-    return getattr(getattr(settings, group, None), key, default)
+    """Return one preference, or ``default`` where napari does not know our settings."""
+    return getattr(_group(group), key, default)
 
 
 def preferred_round_values() -> dict[str, Any]:
@@ -30,6 +27,64 @@ def preferred_round_values() -> dict[str, Any]:
     }
 
 
+def preferred_prediction() -> PredictSettings:
+    """Return how the person wants tiles to be predicted."""
+    usual = PredictSettings()
+    return usual.changed(
+        **{key: preference("prediction", key, getattr(usual, key)) for key in _PREDICT_KEYS}
+    )
+
+
 def preferred_author() -> str | None:
-    """Return the name that annotations carry, ``None`` to use the login name."""
+    """Return the name that annotations carry, ``None`` to use the project's."""
     return str(preference("annotation", "author", "")).strip() or None
+
+
+def preferred_order() -> str:
+    """Return the order of the queue in new projects."""
+    return str(preference("annotation", "order", "disagreement"))
+
+
+class PreferenceWatch(QObject):
+    """Calls back a moment after the last change, so that a slider costs one call.
+
+    Parameters
+    ----------
+    on_change
+        Called in the window's thread.
+    """
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        super().__init__()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(500)
+        self._timer.timeout.connect(on_change)
+        self._groups = [
+            group for group in map(_group, ("prediction", "annotation")) if group is not None
+        ]
+        for group in self._groups:
+            group.events.connect(self._on_event)
+
+    def _on_event(self, event: object) -> None:
+        self._timer.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._timer.stop()
+        for group in self._groups:
+            group.events.disconnect(self._on_event)
+
+
+def _group(name: str) -> Any:
+    """Return a group of preferences.
+
+    ``None`` when the plugin manager has not indexed this package, which happens when it is
+    used from a checkout that was never installed.
+    """
+    from napari.settings import get_plugin_settings
+
+    try:
+        return getattr(get_plugin_settings(PLUGIN), name, None)
+    except KeyError:
+        return None

@@ -87,6 +87,7 @@ class RetrainPage(QWidget):
         self.rounds = RoundsTable()
         self._folded = QCollapsible("More settings")
         self._folded.addWidget(self.more.container.native)
+        self._folded.toggleButton().setToolTip("Settings that are good as they are, mostly")
         self._plan_timer = _single_shot(self, 200, self._read_plan)
         self._draw_timer = _single_shot(self, 200, self._draw)
         self._lay_out()

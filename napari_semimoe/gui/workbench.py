@@ -13,6 +13,12 @@ from qtpy.QtCore import QObject, Qt, Signal, Slot
 from napari_semimoe.core.states import Pool
 from napari_semimoe.gui.bridge import Background
 from napari_semimoe.gui.desk import Desk
+from napari_semimoe.gui.preferences import (
+    PreferenceWatch,
+    preferred_author,
+    preferred_order,
+    preferred_prediction,
+)
 from napari_semimoe.gui.relay import SessionRelay
 from napari_semimoe.gui.tile_layers import TileLayers
 from napari_semimoe.session.demo import make_demo_project
@@ -77,6 +83,7 @@ class Workbench(QObject):
         self.relay = SessionRelay(session, self)
         self.desk = Desk(session, self.background, TileLayers(viewer), self)
         self._on_close = on_close
+        self._preferences: PreferenceWatch | None = None
         self._open = True
         self._listing = False
         self._processing = False
@@ -95,6 +102,15 @@ class Workbench(QObject):
         relay.prediction_ready.connect(self.list_tiles)
         relay.prediction_failed.connect(self._on_prediction_failed)
 
+    def heed_preferences(self) -> None:
+        """Follow napari's Preferences from now on."""
+        if self._preferences is None:
+            self._preferences = PreferenceWatch(self.heed_preferences)
+        self.session.author = preferred_author()
+        wanted = preferred_prediction()
+        if wanted != self.session.predict_settings:
+            self.background.run(lambda: self.session.set_predict_settings(wanted))
+
     # -- the project --------------------------------------------------------------------------
 
     @property
@@ -110,9 +126,13 @@ class Workbench(QObject):
 
     def new_project(self, path: Path, classes: Sequence[str]) -> None:
         """Create a project in an empty folder and open it."""
-        self._change_project(
-            lambda: self.session.new(path, classes=tuple(classes)), f"Creating {path.name}"
-        )
+        order = preferred_order()
+
+        def work() -> None:
+            self.session.new(path, classes=tuple(classes))
+            self.session.queue_order = order
+
+        self._change_project(work, f"Creating {path.name}")
 
     def open_project(self, path: Path) -> None:
         """Open a project folder and put its last tile on the desk."""
@@ -138,6 +158,7 @@ class Workbench(QObject):
         self.desk.clear()
 
         def change() -> None:
+            self.session.engine.warm_up()  # its process starts while the project is read
             if self.session.project is not None:
                 self.session.close()
             work()
@@ -260,6 +281,8 @@ class Workbench(QObject):
         if not self._open:
             return
         self._open = False
+        if self._preferences is not None:
+            self._preferences.close()
         self.desk.close()
         self.long_work.close()
         self.background.close()

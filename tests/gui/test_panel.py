@@ -1,0 +1,443 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QAbstractButton, QLabel, QPushButton, QWidget
+
+from napari_semimoe.core.settings import RoundSettings
+from napari_semimoe.core.states import JobState, Pool, RoundState
+from napari_semimoe.gui.header import model_line
+from napari_semimoe.gui.message_bar import MessageBar
+from napari_semimoe.gui.new_project_dialog import NewProjectDialog
+from napari_semimoe.gui.retrain_page import time_left
+from napari_semimoe.gui.steps import Step
+from napari_semimoe.gui.theme import palette_of
+
+STEP_REPORT = {
+    "step": 5,
+    "steps": 20,
+    "stage": 0,
+    "total": 1.5,
+    "losses": {"labelled/segmentation": 0.5, "labelled/distance": 0.2},
+    "weights": {},
+    "gates": {},
+    "learning_rate": 1e-3,
+    "seconds_left": 42.0,
+    "images_per_second": 3.0,
+}
+
+
+def start_round(panel, settled, engine):
+    panel.show_step(Step.RETRAIN)
+    panel.retrain_page.start.click()
+    settled(panel)
+    job = engine.of_kind("train")[0]
+    engine.start(job)
+    return job
+
+
+# -- the whole ----------------------------------------------------------------------------------
+
+
+def test_panel_fits_into_360_px(opened, qtbot):
+    for step in Step:
+        opened.show_step(step)
+        qtbot.wait(20)
+        assert opened.minimumSizeHint().width() <= 360
+        page = opened._pages.currentWidget().widget()
+        assert page.minimumSizeHint().width() <= 360 - 16, step
+
+
+def test_every_control_has_a_tooltip(opened):
+    silent = [
+        each.text()
+        for each in opened.findChildren(QAbstractButton)
+        if each.text() and not each.toolTip() and each.isEnabledTo(opened)
+    ]
+    assert [text for text in silent if text not in ("", "▲", "▼")] == []
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_text_stands_out_in_both_themes(opened, viewer, theme):
+    viewer.theme = theme
+    palette = palette_of(theme)
+    assert contrast(palette.text, palette.background) >= 7
+    assert contrast(palette.faint, palette.background) >= 4.5
+    assert contrast(palette.accent_text, palette.accent) >= 4
+    assert palette.accent in opened.styleSheet()
+
+
+def contrast(one, other):
+    """Return the contrast ratio of the accessibility guidelines (WCAG 2, 1.4.3)."""
+
+    def luminance(color):
+        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        red, green, blue = (
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        )
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_header_says_project_model_and_device(opened):
+    assert opened.header.name.text() == "project"
+    assert opened.header.model.text() == "Starter model · running on CPU"
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "line"),
+    [
+        (None, "", "No model yet: accept a few tiles, then retrain"),
+        ("starter 0.1.0", "", "Starter model"),
+        ("round 3", "GPU", "Model of round 3 · running on GPU"),
+    ],
+)
+def test_model_line_names_the_model(name, device, line):
+    assert model_line(name, device) == line
+
+
+# -- messages -----------------------------------------------------------------------------------
+
+
+def test_complaint_stays_until_something_succeeds(qtbot):
+    bar = MessageBar()
+    qtbot.addWidget(bar)
+    bar.complain("The disk is full.")
+    assert (bar.text, bar.is_error) == ("The disk is full.", True)
+    bar.say("3 tiles added.")
+    assert (bar.text, bar.is_error) == ("3 tiles added.", False)
+    bar.dismiss()
+    assert bar.text == ""
+
+
+def test_project_that_cannot_be_opened_is_told_in_the_panel(panel, tmp_path, settled):
+    (tmp_path / "holidays").mkdir()
+    panel.bench.open_project(tmp_path / "holidays")
+    settled(panel)
+    assert panel.messages.is_error
+    assert "holidays" in panel.messages.text
+    assert panel.start_page.new.isVisible()
+
+
+def test_images_that_are_none_are_refused_by_name(opened, tmp_path, settled):
+    bad = tmp_path / "letter.png"
+    bad.write_text("Dear colleague")
+    opened.bench.add_images([bad], um_per_px=0.5)
+    settled(opened)
+    assert opened.messages.is_error
+    assert "letter.png" in opened.messages.text
+
+
+# -- the project --------------------------------------------------------------------------------
+
+
+def test_scale_is_asked_once_for_images_that_do_not_carry_it(
+    panel, starter, images, tmp_path, settled, monkeypatch
+):
+    asked = []
+
+    def answer(*args, **kwargs):
+        asked.append(args)
+        return 0.25, True
+
+    monkeypatch.setattr("napari_semimoe.gui.project_actions.QInputDialog.getDouble", answer)
+    panel.bench.new_project(tmp_path / "project", ("background", "gland"))
+    settled(panel)
+    panel.project_actions.add_paths([images])
+    settled(panel)
+    tiles = panel.bench.session.tiles()
+    assert len(asked) == 1
+    assert len(tiles) == 6
+    assert {tile.um_per_px for tile in tiles} == {0.25}
+
+
+def test_giving_no_scale_adds_nothing(panel, images, tmp_path, settled, monkeypatch):
+    monkeypatch.setattr(
+        "napari_semimoe.gui.project_actions.QInputDialog.getDouble", lambda *_: (0.5, False)
+    )
+    panel.bench.new_project(tmp_path / "project", ("background", "gland"))
+    settled(panel)
+    panel.project_actions.add_paths([images])
+    settled(panel)
+    assert panel.bench.session.tiles() == []
+    assert panel.messages.is_error
+
+
+def test_dropped_project_folder_is_opened(opened, settled, qtbot):
+    path = opened.bench.session.project.path
+    opened.bench.close_project()
+    settled(opened)
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path))])
+    event = QDropEvent(
+        QPointF(QPoint(5, 5)),
+        Qt.DropAction.CopyAction,
+        mime,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    opened.dropEvent(event)
+    settled(opened)
+    assert opened.bench.has_project
+    assert opened.header.name.text() == "project"
+
+
+def test_images_dropped_without_a_project_are_refused_in_words(panel, images):
+    panel.project_actions.add_paths([images])
+    assert "Open or make a project first" in panel.messages.text
+
+
+def test_new_project_dialog_waits_until_all_is_sound(qtbot, tmp_path):
+    dialog = NewProjectDialog()
+    qtbot.addWidget(dialog)
+    ok = dialog._buttons.button(dialog._buttons.StandardButton.Ok)
+    dialog.place.setText(str(tmp_path))
+    assert ok.isEnabled()
+    assert dialog.path == tmp_path / "my glands"
+    for field, wrong in (
+        (dialog.name, "a/b"),
+        (dialog.name, ""),
+        (dialog.place, "/nowhere/at/all"),
+        (dialog.classes, " , "),
+        (dialog.classes, "gland, gland"),
+    ):
+        right = field.text()
+        field.setText(wrong)
+        assert not ok.isEnabled(), wrong
+        assert dialog.problem.text()
+        field.setText(right)
+    dialog.classes.setText("benign, malignant")
+    assert dialog.class_names == ("background", "benign", "malignant")
+    assert ok.isEnabled()
+
+
+# -- predict ------------------------------------------------------------------------------------
+
+
+def test_table_lists_tiles_with_the_doubtful_open_ones_first(opened):
+    model = opened.predict_page.table.model()
+    rows = [
+        [model.index(row, column).data() for column in range(3)] for row in range(model.rowCount())
+    ]
+    assert len(rows) == 6
+    pools = [row[1] for row in rows]
+    assert pools == ["to review"] * 4 + ["labelled"] * 2 or "validation" in pools
+    assert rows[0][2] == "0.25"
+
+
+def test_sorting_by_name_lets_the_queue_follow_and_counts_like_people(opened, settled):
+    opened.predict_page.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+    settled(opened)
+    assert opened.bench.session.queue_order == "name"
+    opened.predict_page.table.sortByColumn(2, Qt.SortOrder.DescendingOrder)
+    settled(opened)
+    assert opened.bench.session.queue_order == "disagreement"
+
+
+def test_click_on_a_row_opens_the_tile(opened, settled, qtbot):
+    table = opened.predict_page.table
+    index = table.model().index(3, 0)
+    name = index.data()
+    qtbot.mouseClick(
+        table.viewport(), Qt.MouseButton.LeftButton, pos=table.visualRect(index).center()
+    )
+    settled(opened)
+    assert opened.bench.desk.view.tile.name == name
+
+
+def test_person_moves_tiles_to_another_pool(opened, settled):
+    tile = opened.bench.desk.view.tile
+    opened.predict_page.table.pool_chosen.emit([tile.id], Pool.EXCLUDED)
+    settled(opened)
+    assert opened.bench.session.project.tile(tile.id).pool is Pool.EXCLUDED
+    assert "1 excluded" in opened.predict_page.summary.text()
+
+
+def test_gates_are_shown_as_shares_of_each_answer(opened):
+    gates = opened.predict_page.gates
+    texts = [[gates.item(row, column).text() for column in range(3)] for row in range(3)]
+    assert texts == [["50 %", "30 %", "20 %"], ["20 %", "70 %", "10 %"], ["10 %", "10 %", "80 %"]]
+
+
+def test_map_button_shows_one_map_over_the_tissue(opened, viewer):
+    opened.predict_page.maps.button(2).click()
+    assert viewer.layers["expert: distance"].visible
+    opened.predict_page.maps.button(4).click()
+    assert not viewer.layers["expert: distance"].visible
+    assert viewer.layers["disagreement"].visible
+
+
+def test_chosen_map_stays_on_the_next_tile(opened, viewer, settled, engine):
+    opened.predict_page.maps.button(1).click()
+    opened.predict_page.next.click()
+    settled(opened)
+    assert viewer.layers["expert: segmentation"].visible
+
+
+def test_failed_prediction_is_told(opened, engine, settled):
+    opened.bench.session.set_predict_settings(
+        opened.bench.session.predict_settings.changed(threshold=0.4)
+    )
+    for job in engine.of_kind("predict"):
+        engine.start(job)
+        engine.finish(job, JobState.FAILED, error="The weights file is damaged. Take another.")
+    settled(opened)
+    assert opened.messages.text == "The weights file is damaged. Take another."
+
+
+# -- retrain ------------------------------------------------------------------------------------
+
+
+def test_form_starts_with_the_settings_of_a_round(panel):
+    assert panel.retrain_page.settings == RoundSettings()
+
+
+def test_form_speaks_the_words_of_the_settings(panel):
+    widget = panel.retrain_page.common.container["budget_minutes"]
+    assert widget.tooltip == RoundSettings.model_fields["budget_minutes"].description
+    assert widget.max == 7 * 24 * 60
+
+
+def test_plan_is_said_above_the_button_and_follows_the_form(opened, settled, qtbot):
+    page = opened.retrain_page
+    page.common.container["budget_minutes"].value = 7.5
+    qtbot.waitUntil(lambda: "8 min" in page.plan.text(), timeout=5000)
+    assert page.plan.text().startswith("Round 1: from starter")
+    assert page.start.isEnabled()
+
+
+def test_round_shows_progress_losses_and_an_honest_end(opened, settled, engine, qtbot):
+    page = opened.retrain_page
+    job = start_round(opened, settled, engine)
+    assert page.cancel.isVisible()
+    assert not page.start.isVisible()
+    engine.say(job, "stage", {"stage": 1, "stages": 2, "text": "Making pseudo-labels"})
+    engine.say(job, "step", STEP_REPORT)
+    engine.say(job, "validation", {"step": 5, "tiles": 2, "dice": 0.8713, "jaccard": 0.7})
+    qtbot.waitUntil(lambda: page.bar.value() == 5, timeout=5000)
+    assert page.bar.maximum() == 20
+    assert page.left.text() == "Step 5 of 20 · about 40 seconds left"
+    assert page.stage.text() == "Making pseudo-labels"
+    assert "0.871 on 2 tiles" in page.score.text()
+    assert list(page.plot._curves["total"].getData()[1]) == [1.5]
+    assert list(page.plot._curves["labelled"].getData()[1]) == [0.7]
+
+
+def test_promoted_round_takes_over(opened, settled, engine):
+    engine.train(start_round(opened, settled, engine), new=0.9, old=0.8)
+    settled(opened)
+    assert "its model predicts from now on" in opened.messages.text
+    assert opened.header.model.text().startswith("Model of round 1")
+    assert opened.retrain_page.start.isVisible()
+    table = opened.retrain_page.rounds
+    assert [table.item(0, column).text() for column in (0, 1, 3)] == ["1", "0.900", "promoted"]
+
+
+def test_worse_round_is_kept_beside_and_can_still_be_chosen(opened, settled, engine):
+    engine.train(start_round(opened, settled, engine), new=0.7, old=0.8)
+    settled(opened)
+    assert "does better on the validation tiles" in opened.messages.text
+    assert opened.header.model.text().startswith("Starter model")
+    opened.retrain_page.rounds.cellDoubleClicked.emit(0, 0)
+    settled(opened)
+    assert opened.header.model.text().startswith("Model of round 1")
+
+
+def test_cancelled_round_leaves_the_model_as_it_was(opened, settled, engine):
+    start_round(opened, settled, engine)
+    opened.retrain_page.cancel.click()
+    settled(opened)
+    assert opened.bench.session.project.rounds()[-1].state is RoundState.CANCELLED
+    assert "was cancelled" in opened.messages.text
+    assert opened.retrain_page.start.isVisible()
+
+
+def test_failed_round_says_why(opened, settled, engine):
+    job = start_round(opened, settled, engine)
+    engine.finish(job, JobState.FAILED, error="The graphics card has no memory left.")
+    settled(opened)
+    assert opened.messages.is_error
+    assert "no memory left" in opened.messages.text
+
+
+def test_round_without_any_mask_is_refused_in_words(
+    panel, starter, images, tmp_path, settled, engine
+):
+    for mask in images.glob("*_anno.png"):
+        mask.unlink()
+    panel.bench.new_project(tmp_path / "project", ("background", "gland"))
+    settled(panel)
+    panel.bench.add_images([images], um_per_px=0.5)
+    settled(panel)
+    panel.retrain_page.start.click()
+    settled(panel)
+    assert "needs at least one tile with a mask" in panel.messages.text
+    assert engine.of_kind("train") == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (3, "a few seconds left"),
+        (42, "about 40 seconds left"),
+        (150, "about 2 minutes left"),
+        (7200, "about 2.0 hours left"),
+    ],
+)
+def test_time_left_is_no_more_exact_than_honest(seconds, words):
+    assert time_left(seconds) == words
+
+
+# -- export -------------------------------------------------------------------------------------
+
+
+def test_export_writes_the_accepted_masks(opened, settled, tmp_path):
+    page = opened.export_page
+    page.kind.setCurrentIndex(page.kind.findData("png"))
+    page.folder.setText(str(tmp_path / "masks"))
+    page.export.click()
+    settled(opened)
+    assert len(list((tmp_path / "masks").glob("*.png"))) == 2
+    assert "2 curated masks" in page.result.text()
+    assert page.show_folder.isEnabled()
+
+
+def test_export_of_a_tile_without_mask_is_refused_in_words(opened, settled, tmp_path):
+    page = opened.export_page
+    page.which.setCurrentIndex(page.which.findData("open"))
+    page.folder.setText(str(tmp_path / "masks"))
+    page.export.click()
+    settled(opened)
+    assert opened.messages.is_error
+    assert page.export.isEnabled()
+
+
+def test_export_folder_is_remembered(opened, settled, tmp_path):
+    page = opened.export_page
+    page.folder.setText(str(tmp_path / "masks"))
+    page.export.click()
+    settled(opened)
+    path = opened.bench.session.project.path
+    opened.bench.close_project()
+    settled(opened)
+    opened.bench.open_project(Path(path))
+    settled(opened)
+    assert page.folder.text() == str(tmp_path / "masks")
+
+
+def test_words_of_the_panel_are_not_cut(opened, qtbot):
+    """Buttons and labels get at least the width that their text asks for."""
+    for step in Step:
+        opened.show_step(step)
+        qtbot.wait(50)
+        for each in opened.findChildren(QWidget):
+            if not each.isVisible() or not isinstance(each, QPushButton | QLabel):
+                continue
+            if isinstance(each, QLabel) and (each.wordWrap() or not each.text()):
+                continue
+            assert each.width() + 1 >= each.minimumSizeHint().width(), each.text()
