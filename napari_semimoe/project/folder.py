@@ -20,7 +20,7 @@ from napari_semimoe.core.errors import (
     StorageError,
 )
 from napari_semimoe.core.settings import Settings
-from napari_semimoe.project.disk import TEMPORARY, discard, storing, write_text
+from napari_semimoe.project.disk import TEMPORARY, discard, storage_error, write_text
 from napari_semimoe.project.schema import ARRAY_FOLDERS, FORMAT
 
 DESCRIPTION = "project.json"
@@ -118,13 +118,14 @@ def take_lock(path: Path) -> FileLock:
     """
     lock = FileLock(path / "lock", timeout=0, thread_local=False)
     try:
-        with storing(f"The lock of project {path.name}"):
-            lock.acquire()
+        lock.acquire()
     except Timeout as error:
         raise ProjectLockedError(
             f"The project {path.name} is already open for writing{_holder(path)}. "
             "Close it there first, or open it here for reading only."
         ) from error
+    except OSError as error:
+        raise storage_error(f"The lock of project {path.name}", error) from error
     try:
         holder = f"{login_name()} on {platform.node()}, process {os.getpid()}"
         write_text(path / "lock-holder", holder)

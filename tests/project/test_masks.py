@@ -1,0 +1,186 @@
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_semimoe.core.errors import ImageReadError
+from napari_semimoe.core.values import IGNORE
+from napari_semimoe.project.masks import read_class_mask, read_mask
+from tests.project.making import mask, pixels, save
+
+SHAPE = (40, 56)
+
+
+def two_squares(value=255, dtype=np.uint8):
+    binary = np.zeros(SHAPE, dtype)
+    binary[2:8, 2:8] = value
+    binary[20:30, 30:50] = value
+    return binary
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "tif"])
+def test_numbered_masks_keep_their_ids(tmp_path, ending):
+    labels = mask(1).astype(np.uint8)
+    read = read_mask(save(tmp_path / f"m.{ending}", labels), SHAPE)
+    assert read.dtype == np.uint16
+    np.testing.assert_array_equal(read, labels)
+
+
+def test_16_bit_ids_are_kept_and_65535_still_means_ignore(tmp_path):
+    labels = mask(1) * np.uint16(900)
+    labels[0, :5] = IGNORE
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "m.png", labels), SHAPE), labels)
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_a_binary_mask_becomes_its_connected_parts(tmp_path, value):
+    read = read_mask(save(tmp_path / "m.png", two_squares(value)), SHAPE)
+    assert sorted(np.unique(read)) == [0, 1, 2]
+    assert read[2, 2] != read[20, 30]
+
+
+def test_a_16_bit_binary_mask_becomes_its_connected_parts(tmp_path):
+    read = read_mask(save(tmp_path / "m.png", two_squares(65535, np.uint16)), SHAPE)
+    assert sorted(np.unique(read)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "tif"])
+def test_a_one_bit_mask_becomes_its_connected_parts(tmp_path, ending):
+    Image.fromarray(two_squares() > 0).save(tmp_path / f"m.{ending}")
+    read = read_mask(tmp_path / f"m.{ending}", SHAPE)
+    np.testing.assert_array_equal(read > 0, two_squares() > 0)
+    assert read.max() == 2
+
+
+def test_an_empty_and_a_full_mask_are_ordinary(tmp_path):
+    empty = save(tmp_path / "empty.png", np.zeros(SHAPE, np.uint8))
+    full = save(tmp_path / "full.png", np.full(SHAPE, 255, np.uint8))
+    assert (read_mask(empty, SHAPE) == 0).all()
+    assert (read_mask(full, SHAPE) == 1).all()
+
+
+def test_a_one_pixel_mask_is_ordinary(tmp_path):
+    assert read_mask(save(tmp_path / "m.png", np.array([[3]], np.uint8)), (1, 1)) == [[1]]
+
+
+def test_a_palette_mask_is_read_by_its_indices(tmp_path):
+    image = Image.fromarray(mask(2).astype(np.uint8)).convert("P")
+    image.putpalette([value for index in range(256) for value in (index * 7 % 256, 0, 255 - index)])
+    image.save(tmp_path / "m.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", SHAPE), mask(2))
+
+
+def test_each_colour_is_an_object_and_black_is_background(tmp_path):
+    colours = np.zeros((*SHAPE, 3), np.uint8)
+    colours[2:8, 2:8] = (255, 0, 0)
+    colours[2:8, 8:14] = (0, 255, 0)  # touches the red one
+    read = read_mask(save(tmp_path / "m.png", colours), SHAPE)
+    assert read[0, 0] == 0
+    assert len({int(read[3, 3]), int(read[3, 9]), 0}) == 3
+    assert (read > 0).sum() == 72
+
+
+def test_white_is_background_where_there_is_no_black(tmp_path):
+    colours = np.full((*SHAPE, 3), 255, np.uint8)
+    colours[2:8, 2:8] = (255, 0, 0)
+    colours[2:8, 8:14] = (0, 255, 0)
+    read = read_mask(save(tmp_path / "m.png", colours), SHAPE)
+    assert read[0, 0] == 0
+    assert (read > 0).sum() == 72
+
+
+def test_what_is_transparent_is_background(tmp_path):
+    colours = np.zeros((*SHAPE, 4), np.uint8)
+    colours[..., :3] = (9, 9, 200)
+    colours[2:8, 2:8, 3] = 255
+    read = read_mask(save(tmp_path / "m.png", colours), SHAPE)
+    np.testing.assert_array_equal(read > 0, colours[..., 3] > 0)
+
+
+def test_a_grey_mask_saved_as_rgb_keeps_its_ids(tmp_path):
+    grey = np.repeat(mask(1).astype(np.uint8)[..., None], 3, axis=2)
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "m.png", grey), SHAPE), mask(1))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.float32, np.uint8])
+def test_tiff_masks_of_any_whole_numbers_are_read(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "m.tif", mask(1).astype(dtype))
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.tif", SHAPE), mask(1))
+
+
+def test_ids_beyond_16_bits_are_renumbered(tmp_path):
+    tifffile.imwrite(tmp_path / "m.tif", mask(1).astype(np.uint32) * 100_000)
+    read = read_mask(tmp_path / "m.tif", SHAPE)
+    assert read.max() == len(np.unique(mask(1))) - 1
+    for number in np.unique(mask(1)):
+        assert len(np.unique(read[mask(1) == number])) == 1
+
+
+def test_more_objects_than_ids_are_refused_in_words(tmp_path):
+    many = np.arange(1, 300 * 300 + 1, dtype=np.uint32).reshape(300, 300)
+    tifffile.imwrite(tmp_path / "m.tif", many)
+    with pytest.raises(ImageReadError, match="at most 65534 objects, got 90000"):
+        read_mask(tmp_path / "m.tif", (300, 300))
+
+
+def test_more_parts_than_ids_are_refused_in_words(tmp_path):
+    specks = np.zeros((600, 600), np.uint8)
+    specks[::2, ::2] = 255
+    with pytest.raises(ImageReadError, match="at most 65534 objects, got 90000"):
+        read_mask(save(tmp_path / "m.png", specks), (600, 600))
+
+
+def test_a_mask_of_another_size_is_refused_in_words(tmp_path):
+    file = save(tmp_path / "m.png", mask(1)[:-1])
+    with pytest.raises(ImageReadError, match=r"its image's size 56 x 40 px, got 56 x 39.*Export"):
+        read_mask(file, SHAPE)
+
+
+def test_a_photograph_is_no_mask(tmp_path):
+    with pytest.raises(ImageReadError, match="looks like a photograph"):
+        read_mask(save(tmp_path / "m.png", pixels(0, (90, 90))), (90, 90))
+
+
+def test_a_jpeg_is_no_mask(tmp_path):
+    with pytest.raises(ImageReadError, match="lossless"):
+        read_mask(save(tmp_path / "m.jpg", two_squares()), SHAPE)
+
+
+def test_fractions_and_negative_ids_are_no_mask(tmp_path):
+    tifffile.imwrite(tmp_path / "f.tif", np.full(SHAPE, 0.5, np.float32))
+    with pytest.raises(ImageReadError, match="whole numbers, got fractions"):
+        read_mask(tmp_path / "f.tif", SHAPE)
+    tifffile.imwrite(tmp_path / "n.tif", np.full(SHAPE, -1, np.int16))
+    with pytest.raises(ImageReadError, match="ids of 0 or more, got -1"):
+        read_mask(tmp_path / "n.tif", SHAPE)
+
+
+def test_a_truncated_mask_is_refused_in_words(tmp_path):
+    whole = save(tmp_path / "whole.png", pixels(0)[..., 0]).read_bytes()
+    (tmp_path / "m.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ImageReadError, match="cut off or damaged"):
+        read_mask(tmp_path / "m.png", SHAPE)
+
+
+def test_a_class_mask_becomes_objects_with_classes(tmp_path):
+    classes = np.zeros(SHAPE, np.uint8)
+    classes[2:8, 2:8] = 1
+    classes[2:8, 8:14] = 2  # touches the one before
+    classes[20:30, 30:50] = 1
+    classes[-1] = 255
+    labels, of = read_class_mask(save(tmp_path / "m.png", classes), SHAPE, 3)
+    assert {of[int(labels[3, 3])], of[int(labels[25, 40])]} == {1}
+    assert of[int(labels[3, 9])] == 2
+    assert len(of) == 3
+    assert (labels[-1] == IGNORE).all()
+
+
+def test_a_binary_class_mask_is_class_one(tmp_path):
+    labels, of = read_class_mask(save(tmp_path / "m.png", two_squares()), SHAPE, 2)
+    assert of == {1: 1, 2: 1}
+    np.testing.assert_array_equal(labels > 0, two_squares() > 0)
+
+
+def test_a_class_that_the_project_lacks_is_refused_in_words(tmp_path):
+    with pytest.raises(ImageReadError, match="class indices from 0 to 1, got 2"):
+        read_class_mask(save(tmp_path / "m.png", mask(0)), SHAPE, 2)

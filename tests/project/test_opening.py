@@ -1,0 +1,241 @@
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from napari_semimoe.core.errors import (
+    ProjectError,
+    ProjectFormatError,
+    ProjectLockedError,
+    SettingsError,
+    StorageError,
+)
+from napari_semimoe.core.states import Pool, RoundState
+from napari_semimoe.project.project import Project
+from napari_semimoe.project.schema import FORMAT
+from tests.project.making import add_images, mask
+
+HOLD = """
+import sys
+from napari_semimoe.project.project import Project
+project = Project.open(sys.argv[1])
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder():
+    """Start real processes that hold a project open until they are told or killed."""
+    started = []
+
+    def hold(path):
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout.readline() == "open\n"
+        return process
+
+    yield hold
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_new_project_keeps_name_classes_and_author(tmp_path):
+    Project.create(
+        tmp_path / "p", name="Colon", classes=("background", "benign", "malignant"), author="Ada"
+    ).close()
+    with Project.open(tmp_path / "p") as project:
+        assert project.name == "Colon"
+        assert project.classes == ("background", "benign", "malignant")
+        assert project.author == "Ada"
+        assert project.path == tmp_path / "p"
+        assert project.tiles() == []
+
+
+def test_an_empty_folder_becomes_a_project(tmp_path):
+    (tmp_path / "p").mkdir()
+    with Project.create(tmp_path / "p") as project:
+        assert project.name == "p"
+
+
+def test_a_folder_with_files_is_not_made_a_project(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ProjectError, match=r"needs a new or empty folder.*holds files"):
+        Project.create(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_project_needs_two_classes(tmp_path):
+    with pytest.raises(SettingsError, match="classes"):
+        Project.create(tmp_path / "p", classes=("background",))
+    assert not (tmp_path / "p").exists()
+
+
+def test_the_project_file_itself_opens_the_project(project):
+    project.close()
+    with Project.open(project.path / "project.json") as again:
+        assert again.path == project.path
+
+
+def test_a_folder_that_is_no_project_is_refused_in_words(tmp_path):
+    with pytest.raises(ProjectFormatError, match=r"is not a Semi-MoE project.*project\.json"):
+        Project.open(tmp_path)
+
+
+def test_a_newer_format_is_refused_in_words_and_left_alone(project):
+    project.close()
+    file = project.path / "project.json"
+    newer = json.loads(file.read_text()) | {"format": FORMAT + 1, "brushes": ["unknown key"]}
+    file.write_text(json.dumps(newer))
+    before = (project.path / "index.sqlite").read_bytes()
+    for read_only in (False, True):
+        with pytest.raises(ProjectFormatError, match=r"newer version.*format 2.*Update"):
+            Project.open(project.path, read_only=read_only)
+    assert (project.path / "index.sqlite").read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "one"}', '{"format": 1}', "\0"])
+def test_a_damaged_project_file_is_refused_in_words(project, text):
+    project.close()
+    (project.path / "project.json").write_text(text)
+    with pytest.raises(ProjectFormatError, match=r"project\.json.*backup"):
+        Project.open(project.path)
+
+
+@pytest.mark.parametrize("damage", ["missing", "garbage", "empty"])
+def test_a_damaged_index_is_refused_in_words_and_frees_the_lock(project, damage):
+    project.close()
+    index = project.path / "index.sqlite"
+    good = index.read_bytes()
+    index.unlink()
+    if damage != "missing":
+        index.write_bytes(b"not a database " * 1000 if damage == "garbage" else b"")
+    with pytest.raises(ProjectFormatError, match=r"index.*missing or damaged.*backup"):
+        Project.open(project.path)
+    index.write_bytes(good)
+    Project.open(project.path).close()
+
+
+def test_a_second_process_is_told_who_has_the_project_open(project, holder):
+    project.close()
+    process = holder(project.path)
+    with pytest.raises(ProjectLockedError, match=f"already open for writing.*{process.pid}"):
+        Project.open(project.path)
+
+
+def test_a_second_opening_in_the_same_process_is_refused(project):
+    with pytest.raises(ProjectLockedError, match="reading only"):
+        Project.open(project.path)
+
+
+def test_reading_beside_a_writer_is_allowed_and_sees_what_is_committed(project, tmp_path):
+    added = add_images(project, tmp_path / "images", 2)
+    with Project.open(project.path, read_only=True) as reader:
+        assert [tile.id for tile in reader.tiles()] == list(added.added)
+        project.accept(added.added[0], mask())
+        assert (reader.read_labels(added.added[0]) == mask()).all()
+
+
+def test_a_reader_stores_nothing(project, tile_id, tmp_path):
+    with Project.open(project.path, read_only=True) as reader:
+        assert reader.read_only
+        for attempt in (
+            lambda: reader.accept(tile_id, mask()),
+            lambda: reader.set_pool(tile_id, Pool.EXCLUDED),
+            lambda: reader.set_setting("key", 1),
+            lambda: reader.start_round({}, None),
+            lambda: add_images(reader, tmp_path / "more", 1, first=50),
+        ):
+            with pytest.raises(ProjectError, match="opened for reading only"):
+                attempt()
+    assert project.annotations(tile_id) == []
+    assert len(list((project.path / "annotations").iterdir())) == 0
+
+
+def test_a_dead_process_frees_the_project(project, holder):
+    project.close()
+    process = holder(project.path)
+    process.kill()
+    process.wait()
+    Project.open(project.path).close()
+
+
+def test_closing_twice_is_harmless_and_frees_the_project(project):
+    project.close()
+    project.close()
+    Project.open(project.path).close()
+
+
+def test_left_over_files_are_swept_and_nothing_else(project, tile_id):
+    record = project.accept(tile_id, mask())
+    project.close()
+    kept = {path for path in project.path.rglob("*") if "lock" not in path.name}
+    for folder in ("annotations", "predictions", "images", "rounds"):
+        (project.path / folder / "left-over.zarr").mkdir()
+        (project.path / folder / "left-over.zarr" / "c").write_bytes(b"1")
+    (project.path / ".project.json.tmp-1234").write_text("half")
+    with Project.open(project.path) as again:
+        assert len(again.swept) == 5
+        assert (again.read_annotation(record.id) == mask()).all()
+    assert {path for path in project.path.rglob("*") if "lock" not in path.name} == kept
+
+
+def test_a_reader_sweeps_nothing(project):
+    left_over = project.path / "annotations" / "being-written.zarr"
+    left_over.mkdir()
+    Project.open(project.path, read_only=True).close()
+    assert left_over.exists()
+
+
+def test_a_round_left_running_is_interrupted_at_opening(project):
+    project.start_round({"seed": 1}, None)
+    project.close()
+    with Project.open(project.path, read_only=True) as reader:
+        assert reader.round(1).state is RoundState.RUNNING
+    with Project.open(project.path) as again:
+        assert again.round(1).state is RoundState.INTERRUPTED
+        assert again.round(1).ended is not None
+        assert again.round_folder(1).is_dir()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights of folders are another matter on Windows")
+def test_a_project_that_cannot_be_written_says_so(public_folder, unprivileged):
+    Project.create(public_folder / "study").close()
+    (public_folder / "study" / "lock").chmod(0o444)
+    with unprivileged(), pytest.raises(StorageError, match="writing is not permitted"):
+        Project.open(public_folder / "study")
+
+
+def test_the_index_is_flushed_at_every_commit(project):
+    connection = project._store.connection
+    assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
+    assert connection.execute("PRAGMA synchronous").fetchone()[0] == 3  # EXTRA, above FULL
+    assert connection.execute("PRAGMA foreign_keys").fetchone()[0] == 1
+
+
+def test_nothing_in_the_project_knows_its_own_place(project, tile_id):
+    project.accept(tile_id, mask())
+    project.start_round({}, str(project.path / "models" / "base.safetensors"))
+    rows = sqlite3.connect(project.path / "index.sqlite")
+    dump = "\n".join(line for line in rows.iterdump() if "INSERT INTO" in line)
+    rows.close()
+    assert str(project.path) not in dump
+
+
+def test_the_project_module_stays_light():
+    code = (
+        "import sys, napari_semimoe.project.project;"
+        "print([name for name in ('zarr','ome_zarr','tifffile','PIL','skimage','scipy','torch',"
+        "'napari','qtpy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
