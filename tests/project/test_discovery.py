@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+
+from napari_semimoe.core.errors import ImageReadError, StorageError
+from napari_semimoe.project.discovery import find_files, pair_files
+from tests.project.making import image_folder, mask, pixels, save
+
+
+def glas_folder(folder, ending="bmp", count=3):
+    rows = ["name,patient ID, grade (GlaS), grade (Sirinukunwattana et al. 2015)"]
+    for seed in range(count):
+        save(folder / f"train_{seed}.{ending}", pixels(seed))
+        save(folder / f"train_{seed}_anno.{ending}", mask(seed).astype(np.uint8))
+        rows.append(f"train_{seed},{seed // 2}, benign, adenomatous")
+    (folder / "Grade.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("ending", ["bmp", "png"])
+def test_the_glas_layout_brings_masks_patients_and_scale(tmp_path, ending):
+    found = find_files(glas_folder(tmp_path / "glas", ending))
+    assert found.layout == "GlaS"
+    assert found.um_per_px == found.known_um_per_px() == 0.62
+    assert [path.stem for path in found.images] == ["train_0", "train_1", "train_2"]
+    assert [found.masks[path].stem for path in found.images] == [
+        f"train_{seed}_anno" for seed in range(3)
+    ]
+    assert [found.patients[path] for path in found.images] == ["0", "0", "1"]
+
+
+def test_images_are_listed_as_people_count(tmp_path):
+    image_folder(tmp_path, 11)
+    names = [path.stem for path in find_files(tmp_path).images]
+    assert names == [f"image_{number}" for number in range(11)]
+
+
+@pytest.mark.parametrize("ending", ["_mask", "_label", "_anno", "_labels", "-mask"])
+def test_masks_beside_images_are_known_by_their_names(tmp_path, ending):
+    save(tmp_path / "a.png", pixels(0))
+    save(tmp_path / f"a{ending}.png", mask(0))
+    found = find_files(tmp_path)
+    assert [path.name for path in found.images] == ["a.png"]
+    assert found.masks[tmp_path / "a.png"].name == f"a{ending}.png"
+
+
+def test_an_image_that_is_only_named_like_a_mask_stays_an_image(tmp_path):
+    save(tmp_path / "face_mask.png", pixels(0))
+    assert [path.name for path in find_files(tmp_path).images] == ["face_mask.png"]
+
+
+@pytest.mark.parametrize("name", ["masks", "labels", "annotations"])
+@pytest.mark.parametrize("ending", ["", "_mask"])
+def test_a_folder_of_masks_is_found(tmp_path, name, ending):
+    save(tmp_path / "a.jpg", pixels(0))
+    save(tmp_path / name / f"a{ending}.png", mask(0))
+    assert find_files(tmp_path).masks == {tmp_path / "a.jpg": tmp_path / name / f"a{ending}.png"}
+
+
+def test_images_in_a_folder_of_that_name_are_found_with_their_masks(tmp_path):
+    save(tmp_path / "images" / "a.png", pixels(0))
+    save(tmp_path / "masks" / "a.png", mask(0))
+    found = find_files(tmp_path)
+    assert found.masks == {tmp_path / "images" / "a.png": tmp_path / "masks" / "a.png"}
+
+
+def test_a_given_folder_of_masks_wins_and_left_over_masks_are_told(tmp_path):
+    image_folder(tmp_path / "in", 1, masks=True)
+    save(tmp_path / "better" / "image_0.png", mask(4))
+    save(tmp_path / "better" / "unknown.png", mask(4))
+    found = find_files(tmp_path / "in", tmp_path / "better")
+    assert [path.name for path in found.images] == ["image_0.png"]
+    assert list(found.masks.values()) == [tmp_path / "better" / "image_0.png"]
+    assert found.notes == (
+        "1 masks match no image by name and were left out (first: unknown.png).",
+    )
+
+
+def test_single_files_find_their_masks_among_each_other(tmp_path):
+    image_folder(tmp_path, 2, masks=True)
+    found = pair_files([tmp_path / "image_1.png", tmp_path / "image_1_mask.png"])
+    assert found.masks == {tmp_path / "image_1.png": tmp_path / "image_1_mask.png"}
+
+
+def test_hidden_and_other_files_are_left_out(tmp_path):
+    image_folder(tmp_path, 1)
+    (tmp_path / "._image_0.png").write_bytes(b"left by a Mac")
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "folder.png").mkdir()
+    assert [path.name for path in find_files(tmp_path).images] == ["image_0.png"]
+
+
+def test_an_empty_folder_is_refused_in_words(tmp_path):
+    with pytest.raises(ImageReadError, match=r"holds no image \(png, jpg, bmp, tif or svs\)"):
+        find_files(tmp_path)
+
+
+def test_a_folder_of_folders_says_where_it_did_not_look(tmp_path):
+    image_folder(tmp_path / "case 1", 1)
+    image_folder(tmp_path / "case 2", 1)
+    with pytest.raises(ImageReadError, match="2 sub-folders are not searched; choose one"):
+        find_files(tmp_path)
+
+
+def test_a_missing_folder_is_refused_in_words(tmp_path):
+    with pytest.raises(StorageError, match="does not exist"):
+        find_files(tmp_path / "gone")
+
+
+def test_a_file_is_no_folder(tmp_path):
+    with pytest.raises(StorageError, match="is a file, not a folder"):
+        find_files(save(tmp_path / "a.png", pixels(0)))
+
+
+def test_an_unreadable_folder_is_refused_in_words(public_folder, unprivileged):
+    folder = image_folder(public_folder / "secret", 1)
+    folder.chmod(0)
+    try:
+        with unprivileged(), pytest.raises(StorageError, match=r"cannot be read.*your rights"):
+            find_files(folder)
+    finally:
+        folder.chmod(0o755)
+
+
+def test_a_table_that_is_no_table_is_refused_in_words(tmp_path):
+    image_folder(tmp_path, 1)
+    (tmp_path / "Grade.csv").write_bytes(b"\xff\xfe\x00binary")
+    with pytest.raises(ImageReadError, match=r"Grade\.csv cannot be read as a table"):
+        find_files(tmp_path)
+
+
+def test_another_table_of_that_name_changes_nothing(tmp_path):
+    image_folder(tmp_path, 1)
+    (tmp_path / "Grade.csv").write_text("student,grade\nAda,1\n")
+    found = find_files(tmp_path)
+    assert (found.layout, found.um_per_px) == ("folder", None)
+
+
+def test_an_unknown_scale_is_known_to_be_unknown(tmp_path):
+    image_folder(tmp_path, 1)
+    assert find_files(tmp_path).known_um_per_px() is None

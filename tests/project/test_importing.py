@@ -1,0 +1,236 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_semimoe.core.errors import ImageReadError, SettingsError, StorageError
+from napari_semimoe.core.states import Pool
+from napari_semimoe.core.values import Box
+from napari_semimoe.project.importing import tile_boxes
+from napari_semimoe.project.project import Project
+from tests.project.making import UM, image_folder, mask, pixels, save, snapshot
+from tests.project.test_discovery import glas_folder
+
+
+def arrays_in(project):
+    return sorted(path.name for path in project.path.glob("*/*.zarr"))
+
+
+def test_images_are_copied_in(project, tmp_path):
+    folder = image_folder(tmp_path / "in", 2)
+    report = project.add_folder(folder, um_per_px=UM)
+    for file in folder.iterdir():
+        file.unlink()
+    assert len(report.added) == 2
+    for seed, tile_id in enumerate(report.added):
+        np.testing.assert_array_equal(project.read_image(tile_id), pixels(seed))
+        tile = project.tile(tile_id)
+        assert (tile.name, tile.pool, tile.um_per_px) == (f"image_{seed}", Pool.UNLABELLED, UM)
+        assert tile.box == Box(0, 0, 40, 56)
+        assert project.read_labels(tile_id) is None
+    assert report.sentence == "2 tiles added (0 with a mask)."
+
+
+def test_masks_come_as_first_versions(project, tmp_path):
+    report = project.add_folder(image_folder(tmp_path / "in", 2, masks=True), um_per_px=UM)
+    assert report.labelled == 2
+    for seed, tile_id in enumerate(report.added):
+        np.testing.assert_array_equal(project.read_labels(tile_id), mask(seed))
+        (record,) = project.annotations(tile_id)
+        assert (record.version, record.origin, record.author) == (1, "imported", "Ada")
+        assert record.changed_px == 0
+        assert project.tile(tile_id).pool is Pool.LABELLED
+
+
+def test_the_glas_layout_is_added_with_patients_and_scale(project, tmp_path):
+    report = project.add_folder(glas_folder(tmp_path / "glas"))
+    assert [project.tile(tile_id).patient for tile_id in report.added] == ["0", "0", "1"]
+    assert {project.tile(tile_id).um_per_px for tile_id in report.added} == {0.62}
+
+
+def test_patients_can_be_told(project, tmp_path):
+    folder = image_folder(tmp_path / "in", 2)
+    project.add_folder(folder, um_per_px=UM, patient_of={"image_0": "A"})
+    more = image_folder(tmp_path / "more", 1, first=7)
+    project.add_folder(more, um_per_px=UM, patient_of=lambda path: path.parent.name)
+    assert [tile.patient for tile in project.tiles()] == ["A", None, "more"]
+
+
+def test_a_scale_given_wins_over_the_file_s_with_a_note(project, tmp_path):
+    Image.fromarray(pixels(0)).save(tmp_path / "a.png", dpi=(25400, 25400))
+    report = project.add_files([tmp_path / "a.png"], um_per_px=0.25)
+    assert project.tiles()[0].um_per_px == 0.25
+    assert report.notes == ("a.png says 1 um per pixel; the given 0.25 was used.",)
+
+
+def test_the_file_s_scale_is_used_where_none_is_given(project, tmp_path):
+    Image.fromarray(pixels(0)).save(tmp_path / "a.png", dpi=(50800, 50800))
+    project.add_files([tmp_path / "a.png"])
+    assert project.tiles()[0].um_per_px == pytest.approx(0.5)
+
+
+def test_an_unknown_scale_is_asked_for(project, tmp_path):
+    report = project.add_files([save(tmp_path / "a.png", pixels(0))])
+    ((name, sentence),) = report.refused
+    assert name == "a.png"
+    assert "does not say how many microns a pixel is" in sentence
+
+
+@pytest.mark.parametrize("wrong", [0, -1, float("nan"), 1e6])
+def test_an_impossible_scale_is_refused(project, tmp_path, wrong):
+    with pytest.raises(SettingsError, match="um_per_px must be above 0"):
+        project.add_files([save(tmp_path / "a.png", pixels(0))], um_per_px=wrong)
+
+
+def test_the_same_pixels_are_added_once_whatever_the_file(project, tmp_path):
+    files = [save(tmp_path / name, pixels(0)) for name in ("a.png", "b.bmp", "c.tif")]
+    report = project.add_files(files, um_per_px=UM)
+    assert len(report.added) == 1
+    assert report.skipped_duplicates == ("b.bmp", "c.tif")
+    again = project.add_files(files, um_per_px=UM)
+    assert (again.added, len(again.skipped_duplicates)) == ((), 3)
+    assert len(arrays_in(project)) == 1
+
+
+def test_a_mask_that_comes_later_reaches_the_image_that_is_there(project, tmp_path):
+    project.add_folder(image_folder(tmp_path / "in", 1), um_per_px=UM)
+    image_folder(tmp_path / "in", 1, masks=True)
+    report = project.add_folder(tmp_path / "in", um_per_px=UM)
+    (tile,) = project.tiles()
+    assert report.labelled == 1
+    assert tile.pool is Pool.LABELLED
+    np.testing.assert_array_equal(project.read_labels(tile.id), mask(0))
+
+
+def test_a_mask_that_comes_later_never_covers_a_person_s(project, tmp_path):
+    (tile_id,) = project.add_folder(image_folder(tmp_path / "in", 1), um_per_px=UM).added
+    project.accept(tile_id, mask(5))
+    image_folder(tmp_path / "in", 1, masks=True)
+    project.add_folder(tmp_path / "in", um_per_px=UM)
+    np.testing.assert_array_equal(project.read_labels(tile_id), mask(5))
+    assert len(project.annotations(tile_id)) == 1
+
+
+def test_equal_names_from_two_folders_are_told_apart(project, tmp_path):
+    project.add_files([save(tmp_path / "1" / "a.png", pixels(1))], um_per_px=UM)
+    project.add_files([save(tmp_path / "2" / "A.png", pixels(2))], um_per_px=UM)
+    assert [tile.name for tile in project.tiles()] == ["a", "A (2)"]
+
+
+def test_a_large_image_is_split_into_tiles_that_cover_it(project, tmp_path):
+    big = pixels(0, (130, 301))
+    file = save(tmp_path / "big.png", big)
+    save(tmp_path / "big_mask.png", mask(0, (130, 301)))
+    report = project.add_files([file, tmp_path / "big_mask.png"], um_per_px=UM, tile_px=100)
+    tiles = [project.tile(tile_id) for tile_id in report.added]
+    assert len(tiles) == 2 * 4
+    assert tiles[0].name == "big_r1c1"
+    whole, labels = np.zeros_like(big), np.zeros(big.shape[:2], np.uint16)
+    covered = np.zeros(big.shape[:2], int)
+    for tile in tiles:
+        assert max(tile.box.shape) <= 100
+        whole[tile.box.slices] = project.read_image(tile.id)
+        labels[tile.box.slices] = project.read_labels(tile.id)
+        covered[tile.box.slices] += 1
+    assert (covered == 1).all()
+    np.testing.assert_array_equal(whole, big)
+    np.testing.assert_array_equal(labels, mask(0, (130, 301)))
+
+
+def test_a_large_image_can_stay_whole(project, tmp_path):
+    file = save(tmp_path / "big.png", pixels(0, (130, 301)))
+    report = project.add_files([file], um_per_px=UM, tile_px=None)
+    assert [project.tile(tile_id).name for tile_id in report.added] == ["big"]
+
+
+def test_equal_tiles_of_a_large_image_are_kept_once(project, tmp_path):
+    blank = np.full((100, 300, 3), 255, np.uint8)
+    blank[0, 0] = 0
+    report = project.add_files([save(tmp_path / "a.png", blank)], um_per_px=UM, tile_px=100)
+    assert [project.tile(tile_id).name for tile_id in report.added] == ["a_r1c1", "a_r1c2"]
+    assert report.skipped_duplicates == ("a.png_r1c3",)
+
+
+@pytest.mark.parametrize(
+    ("shape", "tile_px", "count"),
+    [((1, 1), 64, 1), ((64, 64), 64, 1), ((65, 64), 64, 2), ((2049, 4097), 2048, 6)],
+)
+def test_tiles_are_as_few_and_as_equal_as_can_be(shape, tile_px, count):
+    boxes = [box for _, box in tile_boxes(shape, tile_px)]
+    assert len(boxes) == count
+    assert max(max(box.shape) for box in boxes) <= tile_px
+    heights = {box.shape[0] for box in boxes}
+    assert max(heights) - min(heights) <= 1
+
+
+def test_a_refused_file_leaves_the_project_as_it_was_and_the_others_are_added(project, tmp_path):
+    folder = image_folder(tmp_path / "in", 2, masks=True)
+    (folder / "text.png").write_text("not an image")
+    whole = (folder / "image_0.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    save(folder / "image_1_mask.png", mask(1)[:, :-1])
+    report = project.add_folder(folder, um_per_px=UM)
+    assert [project.tile(tile_id).name for tile_id in report.added] == ["image_0"]
+    sentences = dict(report.refused)
+    assert set(sentences) == {"text.png", "cut.png", "image_1.png"}
+    assert "not an image" in sentences["text.png"]
+    assert "cut off or damaged" in sentences["cut.png"]
+    assert "must have its image's size" in sentences["image_1.png"]
+    assert len(arrays_in(project)) == 2  # one image, one mask
+    assert "3 refused" in report.sentence
+
+
+def test_a_full_disk_while_adding_keeps_what_was_added(project, tmp_path, monkeypatch):
+    project.add_folder(image_folder(tmp_path / "in", 1, masks=True), um_per_px=UM)
+    before, files = snapshot(project), arrays_in(project)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_semimoe.project.disk.os.fsync", full)
+    more = image_folder(tmp_path / "more", 1, masks=True, first=5)
+    with pytest.raises(StorageError, match=r"image_5\.png could not be stored: the disk is full"):
+        project.add_folder(more, um_per_px=UM)
+    monkeypatch.undo()
+    assert snapshot(project) == before
+    assert arrays_in(project) == files
+    assert len(project.add_folder(more, um_per_px=UM).added) == 1
+
+
+def test_a_mask_that_cannot_be_stored_takes_its_image_with_it(project, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_semimoe.project.annotations.write_array", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        project.add_folder(image_folder(tmp_path / "in", 1, masks=True), um_per_px=UM)
+    assert project.images() == []
+    assert project.tiles() == []
+    assert arrays_in(project) == []
+
+
+def test_progress_is_told_for_every_file(project, tmp_path):
+    heard = []
+    folder = image_folder(tmp_path / "in", 3)
+    project.add_folder(folder, um_per_px=UM, progress=lambda *step: heard.append(step))
+    assert heard == [(n, 3, f"image_{n}.png") for n in range(3)] + [(3, 3, "")]
+
+
+def test_an_empty_folder_adds_nothing(project, tmp_path):
+    with pytest.raises(ImageReadError, match="holds no image"):
+        project.add_folder(tmp_path / "study" / "images")
+    assert project.tiles() == []
+
+
+def test_class_masks_bring_their_classes(tmp_path):
+    classes = np.zeros((40, 56), np.uint8)
+    classes[2:8, 2:8], classes[20:30, 20:30] = 1, 2
+    save(tmp_path / "a.png", pixels(0))
+    save(tmp_path / "a_mask.png", classes)
+    with Project.create(tmp_path / "p", classes=("background", "benign", "malignant")) as project:
+        project.add_files(
+            [tmp_path / "a.png", tmp_path / "a_mask.png"], um_per_px=UM, mask_kind="classes"
+        )
+        (tile,) = project.tiles()
+        labels = project.read_labels(tile.id)
+        (record,) = project.annotations(tile.id)
+    assert record.classes == {int(labels[3, 3]): 1, int(labels[25, 25]): 2}
