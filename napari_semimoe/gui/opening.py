@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -79,14 +80,17 @@ def _bring_to_front(viewer: napari.Viewer, panel: Panel) -> None:
 def _end_with_window(viewer: napari.Viewer, panel: Panel) -> None:
     """End the work with the window or the program, whichever goes first.
 
-    A docked widget hears nothing when its window closes, so its close event is no use.
+    A docked widget hears nothing when its window closes, so its close event is no use. A script
+    that runs past its end never quits the application, so Python's own exit counts as well.
     """
     application, window = QApplication.instance(), panel.window()
 
     def end() -> None:
         if _PANELS.pop(viewer, None) is not None:
             application.aboutToQuit.disconnect(end)
+            atexit.unregister(end)
             panel.close_bench()
 
     application.aboutToQuit.connect(end)
     window.destroyed.connect(end)
+    atexit.register(end)

@@ -1,0 +1,187 @@
+"""How long a person waits: for the dock, the first prediction, the next tile, and for a click.
+
+    python benchmarks/start_time.py [--out FILE.json] [--round-minutes 0.5]
+
+Needs a display (``xvfb-run`` will do). Drawn tissue of 775 x 522 px is predicted by a network of
+the default size; untrained weights cost the same time as trained ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+IMPORT = (
+    "import time; t = time.perf_counter(); import napari_semimoe; print(time.perf_counter() - t)"
+)
+#: What is promised, in seconds.
+LIMITS = {
+    "import napari_semimoe": 0.2,
+    "dock after napari's window": 2.0,
+    "first prediction after opening a project": 10.0,
+    "next tile": 1.0,
+}
+
+
+def main() -> int:
+    """Measure everything and print one line for each figure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, help="write the figures as JSON, too")
+    parser.add_argument("--round-minutes", type=float, default=0.5)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(measure_window(options.child, options.round_minutes)))
+        return 0
+    figures = {"import napari_semimoe": min(seconds_to_import() for _ in range(5))}
+    with tempfile.TemporaryDirectory() as folder:
+        project = make_project(Path(folder))
+        figures |= measure_in_child(project, options.round_minutes)
+    return tell(figures, options.out)
+
+
+def seconds_to_import() -> float:
+    """Import the package in a fresh interpreter."""
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+def make_project(folder: Path) -> Path:
+    """Return a project of six tiles with a model and without any prediction."""
+    from napari_semimoe.data.synthetic import write_tiles
+
+    tissue, project = folder / "tissue", folder / "project"
+    write_tiles(tissue, 8, seed=1)
+    for number in range(3, 9):
+        next(tissue.glob(f"*_{number}_anno.png")).unlink()
+    semimoe = [sys.executable, "-m", "napari_semimoe.cli"]
+    for command in (
+        ["new", str(project)],
+        ["add", str(project), str(tissue), "--um-per-px", "0.62"],
+        ["train", str(project), "--steps", "2"],
+    ):
+        subprocess.run([*semimoe, *command], check=True, capture_output=True)
+    return project
+
+
+def measure_in_child(project: Path, minutes: float) -> dict[str, float]:
+    """Measure the window in a fresh interpreter, with preferences of its own."""
+    command = [sys.executable, __file__, "--child", str(project), "--round-minutes", str(minutes)]
+    environment = os.environ | {"NAPARI_CONFIG": str(project.parent / "napari.yaml")}
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=900
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure_window(project: Path, minutes: float) -> dict[str, float]:
+    """Work in a real window as a person does, with a clock."""
+    import napari
+    from qtpy.QtTest import QTest
+
+    def wait(until: Callable[[], object], what: str, seconds: float = 120) -> float:
+        start = time.perf_counter()
+        while not until():
+            QTest.qWait(5)
+            if time.perf_counter() - start > seconds:
+                raise TimeoutError(what)
+        return time.perf_counter() - start
+
+    viewer = napari.Viewer()
+    QTest.qWait(1000)  # napari's own window is there and idle
+    figures: dict[str, float] = {}
+    start = time.perf_counter()
+    viewer.window.add_plugin_dock_widget("napari-semimoe", "Predict")
+    from napari_semimoe.gui.opening import panel_of  # not before: importing is part of it
+
+    panel = panel_of(viewer)
+    assert panel is not None, "the dock was opened"
+    wait(panel.isVisible, "the dock")
+    QTest.qWait(0)
+    figures["dock after napari's window"] = time.perf_counter() - start
+
+    bench, desk = panel.bench, panel.bench.desk
+    start = time.perf_counter()
+    bench.open_project(project)
+    wait(lambda: desk.view is not None and desk.view.prediction is not None, "a prediction")
+    figures["first prediction after opening a project"] = time.perf_counter() - start
+
+    tiles = []
+    for _ in range(3):
+        QTest.qWait(4000)  # a person looks at the tile; meanwhile the next ones are predicted
+        before, start = desk.tile_id, time.perf_counter()
+        desk.take_next()
+        wait(lambda before=before: desk.tile_id != before, "the next tile")
+        wait(lambda: desk.view.prediction is not None, "its prediction")
+        tiles.append(time.perf_counter() - start)
+    figures["next tile"] = max(tiles)
+
+    gaps = measure_gaps(panel, minutes, wait)
+    figures |= {f"longest freeze {name}": gap for name, gap in gaps.items()}
+    viewer.close()
+    QTest.qWait(100)
+    return figures
+
+
+def measure_gaps(panel: object, minutes: float, wait: Callable[..., float]) -> dict[str, float]:
+    """Return the longest time without a 10 ms timer, at rest and during a round."""
+    from qtpy.QtCore import Qt, QTimer
+    from qtpy.QtTest import QTest
+
+    ticks: list[float] = []
+    timer = QTimer()
+    timer.setTimerType(Qt.TimerType.PreciseTimer)
+    timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
+    timer.start(10)
+
+    def worst() -> float:
+        longest = max(after - before for before, after in pairwise(ticks))
+        ticks.clear()
+        return longest
+
+    QTest.qWait(3000)
+    gaps = {"at rest": worst()}
+    bench = panel.bench
+    panel.retrain_page.common.set_values({"budget_minutes": minutes})
+    panel.retrain_page.start.click()
+    wait(lambda: bench.session.running_round is not None, "the round")
+    wait(lambda: bench.session.running_round is None, "the end of the round", 600)
+    gaps["during a round"] = worst()
+    timer.stop()
+    return gaps
+
+
+def tell(figures: dict[str, float], out: Path | None) -> int:
+    """Print the figures; the exit code says whether all promises are kept."""
+    missed = False
+    for name, seconds in figures.items():
+        limit = LIMITS.get(name)
+        late = limit is not None and seconds > limit
+        missed = missed or late
+        promise = f"   (promised {limit:g} s{', MISSED' if late else ''})" if limit else ""
+        print(f"{name:42s} {seconds:7.3f} s{promise}")
+    if out is not None:
+        machine = {
+            "python": platform.python_version(),
+            "system": platform.platform(),
+            "cores": os.cpu_count(),
+        }
+        rounded = {name: round(seconds, 4) for name, seconds in figures.items()}
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps({"machine": machine, "seconds": rounded}, indent=2) + "\n")
+    return int(missed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
