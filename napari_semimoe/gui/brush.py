@@ -120,9 +120,7 @@ class Brush(QObject):
 
     def set_outlines(self, on: bool) -> None:
         """Draw glands as outlines, so that the tissue under them can be judged."""
-        if self.layer is not None:
-            self.layer.contour = 2 if on else 0
-            self.layer.opacity = 0.9 if on else 0.45
+        self._desk.layers.set_outlines(on)
 
     def set_protect(self, on: bool) -> None:
         """Paint over background only, so that neighbours keep their pixels."""
@@ -134,7 +132,7 @@ class Brush(QObject):
         layer = self.layer
         if layer is not None and layer is not self._watched:
             self._watched = layer
-            for event in ("mode", "selected_label", "brush_size", "preserve_labels", "contour"):
+            for event in ("mode", "selected_label", "brush_size", "preserve_labels"):
                 getattr(layer.events, event).connect(self._on_layer_event)
             layer.mouse_drag_callbacks.insert(0, self._on_press)  # before napari's own brush
         if layer is not None and layer.selected_label != IGNORE:

@@ -28,6 +28,9 @@ class GateTable(QTableWidget):
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.verticalHeader().setDefaultSectionSize(24)
         self.verticalHeader().setSectionsClickable(False)
+        self.verticalHeader().setDefaultAlignment(
+            Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        )
         self.setToolTip(
             "How much each answer of the network (row) listens to each expert (column) on this "
             "tile. Equal shares of 33 % mean that no expert is preferred."
@@ -76,7 +79,10 @@ class GateTable(QTableWidget):
                     color = QColor(self._palette.accent)
                     color.setAlphaF(min(0.9, 0.9 * float(share)))
                     item.setBackground(color)
-                    item.setForeground(QColor(self._palette.text))
+                    strong = float(share) > 0.5
+                    item.setForeground(
+                        QColor(self._palette.accent_text if strong else self._palette.text)
+                    )
 
     def _fit(self) -> None:
         height = self.horizontalHeader().sizeHint().height() + 24 * self.rowCount() + 4

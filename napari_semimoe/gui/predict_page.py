@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _MAPS = (
     ("None", None, "Show the tissue and the mask only"),
     ("Probability", tile_layers.SEGMENTATION, "Segmentation expert: how likely a pixel is gland"),
-    ("Distance", tile_layers.DISTANCE, "Distance expert: green inside glands, pink outside"),
+    ("Distance", tile_layers.DISTANCE, "Distance expert: teal inside glands, brown outside"),
     ("Boundary", tile_layers.BOUNDARY, "Boundary expert: the outer ring of each gland"),
     ("Doubt", tile_layers.DISAGREEMENT, "Where the experts disagree"),
 )

@@ -196,10 +196,8 @@ class RefinePage(QWidget):
             each.setChecked(mode == self.brush.mode and not special)
         self.remove.setChecked(self.brush.is_removing)
         self.ignore.setChecked(self.brush.is_ignoring and self.brush.mode == "paint")
-        with signals_blocked(self.size), signals_blocked(self.outlines):
+        with signals_blocked(self.size), signals_blocked(self.protect):
             self.size.setValue(int(layer.brush_size))
-            self.outlines.setChecked(layer.contour > 0)
-        with signals_blocked(self.protect):
             self.protect.setChecked(bool(layer.preserve_labels))
         selected = self.brush.label
         self.gland_class.setEnabled(0 < selected < IGNORE)

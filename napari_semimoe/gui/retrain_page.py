@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QTimer, Slot
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -85,7 +86,7 @@ class RetrainPage(QWidget):
         )
         self.plot = LossPlot()
         self.rounds = RoundsTable()
-        self._folded = QCollapsible("More settings")
+        self._folded = QCollapsible("More settings", expandedIcon="▾", collapsedIcon="▸")
         self._folded.addWidget(self.more.container.native)
         self._folded.toggleButton().setToolTip("Settings that are good as they are, mostly")
         self._plan_timer = _single_shot(self, 200, self._read_plan)
@@ -130,6 +131,12 @@ class RetrainPage(QWidget):
         self.start.clicked.connect(self._on_start_clicked)
         self.cancel.clicked.connect(self._on_cancel_clicked)
         self.rounds.round_chosen.connect(self._on_round_chosen)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Lay out the forms once the window's font is known."""
+        super().showEvent(event)
+        for form in (self.common, self.more):
+            form.align()
 
     # -- the plan -----------------------------------------------------------------------------
 

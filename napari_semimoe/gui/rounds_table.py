@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from napari_semimoe.project.records import RoundRecord
 
 _COLUMNS = ("Round", "Dice", "Tiles", "Outcome")
+_TOOLTIPS = (
+    "Number of the round",
+    "Overlap with the masks of the validation tiles, 1 is perfect; none without such tiles",
+    "Tiles with a mask that it learned from",
+    "Whether its model took over",
+)
 
 
 class RoundsTable(QTableWidget):
@@ -33,6 +39,8 @@ class RoundsTable(QTableWidget):
         super().__init__(0, len(_COLUMNS))
         self._rounds: list[RoundRecord] = []
         self.setHorizontalHeaderLabels(_COLUMNS)
+        for column, tip in enumerate(_TOOLTIPS):
+            self.horizontalHeaderItem(column).setToolTip(tip)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)

@@ -8,6 +8,7 @@ from typing import Any
 from magicgui.widgets import Container, create_widget
 from magicgui.widgets.bases import ValueWidget
 from pydantic.fields import FieldInfo
+from qtpy.QtWidgets import QLabel
 
 from napari_semimoe.core.settings import Settings
 
@@ -48,6 +49,16 @@ class SettingsForm:
         )
         self.container.margins = (0, 0, 0, 0)
         self.container.changed.connect(lambda _: on_change())
+
+    def align(self) -> None:
+        """Make all labels as wide as the widest is in the font of the window it is shown in.
+
+        magicgui measures them in the application's font, which napari's style replaces.
+        """
+        labels = [each for each in self.container.native.findChildren(QLabel) if each.text()]
+        width = max((each.sizeHint().width() for each in labels), default=0)
+        for each in labels:
+            each.setFixedWidth(width)
 
     @property
     def values(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
 from napari_semimoe.core.values import Prediction
@@ -26,9 +27,20 @@ LABELS = "pseudo-label"
 NAMES = (IMAGE, SEGMENTATION, DISTANCE, BOUNDARY, DISAGREEMENT, LABELS)
 MAPS = (SEGMENTATION, DISTANCE, BOUNDARY, DISAGREEMENT)
 
+#: Diverging, in two colours that H&E does not have: brown outside glands, teal inside.
+DISTANCE_COLORS = Colormap(
+    [
+        [0.50, 0.28, 0.02, 1],
+        [0.87, 0.72, 0.45, 1],
+        [1, 1, 1, 1],
+        [0.45, 0.80, 0.76, 1],
+        [0, 0.40, 0.37, 1],
+    ],
+    name="brown to teal",
+)
 _LOOKS: dict[str, dict[str, Any]] = {
     SEGMENTATION: {"colormap": "viridis", "contrast_limits": (0, 1)},
-    DISTANCE: {"colormap": "PiYG", "contrast_limits": (-1, 1)},
+    DISTANCE: {"colormap": DISTANCE_COLORS, "contrast_limits": (-1, 1)},
     BOUNDARY: {"colormap": "inferno", "contrast_limits": (0, 1)},
     DISAGREEMENT: {"colormap": "magma", "contrast_limits": (0, 1)},
 }
@@ -53,6 +65,7 @@ class TileLayers:
         self.on_new_labels_layer: Callable[[Labels], None] = lambda layer: None
         #: Whether the layers are being filled, so that their events are not the person's.
         self.filling = False
+        self._outlines = False
 
     @property
     def labels_layer(self) -> Labels | None:
@@ -122,6 +135,20 @@ class TileLayers:
             layer = self._layers.get(each)
             if layer is not None:
                 layer.visible = each == name
+        self._style_mask()
+
+    def set_outlines(self, on: bool) -> None:
+        """Draw glands as outlines always, not only over a map."""
+        self._outlines = on
+        self._style_mask()
+
+    def _style_mask(self) -> None:
+        """Draw outlines where a filled mask would hide what is under it."""
+        layer = self.labels_layer
+        if layer is not None:
+            outlined = self._outlines or self.visible_map() is not None
+            layer.contour = 2 if outlined else 0
+            layer.opacity = 0.9 if outlined else 0.45
 
     def visible_map(self) -> str | None:
         """Return the topmost map that is visible."""
