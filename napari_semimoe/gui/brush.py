@@ -58,6 +58,7 @@ class Brush(QObject):
         self._watched: Labels | None = None
         self._chosen = False  # the person chose the label of the next stroke
         self._following = False  # the brush itself is choosing it
+        self._class_of_new = 1
         desk.tile_shown.connect(self._on_tile_shown)
 
     @property
@@ -113,6 +114,21 @@ class Brush(QObject):
             self.layer.mode = mode
             self._chosen = False
 
+    @property
+    def gland_class(self) -> int:
+        """Class of the gland under the brush, or of the next new one."""
+        return self._desk.class_of(self.label) if self._is_painted() else self._class_of_new
+
+    def set_class(self, class_index: int) -> None:
+        """Give the gland under the brush a class; new glands get it too from now on."""
+        self._class_of_new = class_index
+        if self._is_painted():
+            self._desk.set_class(self.label, class_index)
+
+    def _is_painted(self) -> bool:
+        """Whether the label under the brush is a gland that has pixels."""
+        return self.layer is not None and 0 < self.label < IGNORE and self.label in self.layer.data
+
     def set_size(self, size: int) -> None:
         """Set the brush's diameter in pixels."""
         if self.layer is not None:
@@ -165,6 +181,8 @@ class Brush(QObject):
             finally:
                 self._following = False
         self._chosen = False
+        if not self._is_painted():
+            self._desk.set_class(self.label, self._class_of_new)
 
     @staticmethod
     def _label_under(layer: Labels, position: Sequence[float]) -> int:

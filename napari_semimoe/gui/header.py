@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Slot
 from qtpy.QtWidgets import QHBoxLayout, QMenu, QVBoxLayout, QWidget
@@ -43,20 +44,43 @@ class Header(QWidget):
         bench.project_changed.connect(self.refresh)
         bench.relay.weights_changed.connect(self.refresh)
         bench.relay.prediction_ready.connect(self.refresh)  # the device is known by then
+        bench.relay.round_started.connect(self._on_round_started)
+        bench.relay.round_progress.connect(self._on_round_progress)
+        bench.relay.round_finished.connect(self._on_round_finished)
+        self._round = ""
+        self.refresh()
+
+    @Slot(int)
+    def _on_round_started(self, number: int) -> None:
+        self._round = f"round {number} starts"
+        self.refresh()
+
+    @Slot(object)
+    def _on_round_progress(self, report: Mapping[str, Any]) -> None:
+        percent = 100 * int(report["step"]) // max(int(report["steps"]), 1)
+        text = f"round {self._bench.session.running_round} at {percent} %"
+        if text != self._round and self._bench.session.running_round is not None:
+            self._round = text
+            self.refresh()
+
+    @Slot(object)
+    def _on_round_finished(self, _: object) -> None:
+        self._round = ""
         self.refresh()
 
     @Slot()
     def refresh(self, _: int = 0) -> None:
         """Say what is open and what predicts."""
+        if not self._bench.has_project:
+            self._round = ""
         self.name.setText(self._bench.project_name or "No project is open")
         self.name.setToolTip(
             str(self._bench.session.project.path) if self._bench.session.project else ""
         )
         self.model.setVisible(self._bench.has_project)
         if self._bench.has_project:
-            self.model.setText(
-                model_line(self._bench.session.model_name, self._bench.session.device_text)
-            )
+            line = model_line(self._bench.session.model_name, self._bench.session.device_text)
+            self.model.setText(f"{line} · {self._round}" if self._round else line)
 
 
 def model_line(name: str | None, device: str) -> str:

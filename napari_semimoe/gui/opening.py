@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtWidgets import QApplication, QDockWidget
 
+from napari_semimoe.gui.log_file import LogFile
 from napari_semimoe.gui.panel import Panel
 from napari_semimoe.gui.steps import Step
 from napari_semimoe.gui.workbench import Workbench
@@ -61,7 +62,13 @@ def open_panel(viewer: napari.Viewer, step: Step, bench: Workbench | None = None
 def make_bench(viewer: napari.Viewer) -> Workbench:
     """Return a workbench whose predictions and rounds run in child processes."""
     engine = ProcessEngine()
-    bench = Workbench(viewer, Session(engine), on_close=engine.close)
+    log = LogFile(engine.log_dir)
+
+    def close() -> None:
+        engine.close()
+        log.close()
+
+    bench = Workbench(viewer, Session(engine), on_close=close, log=log.path)
     engine.on_wake = bench.relay.engine_woke.emit
     bench.heed_preferences()
     return bench

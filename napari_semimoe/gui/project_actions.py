@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, Slot
-from qtpy.QtGui import QAction
+from qtpy.QtCore import QObject, QUrl, Slot
+from qtpy.QtGui import QAction, QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from napari_semimoe.gui.new_project_dialog import NewProjectDialog
@@ -40,6 +40,9 @@ class ProjectActions(QObject):
         self.close = self._action(
             "Close project", "Close the project; everything is stored", bench.close_project
         )
+        self.show_log = self._action(
+            "Show the log", "Open the folder with the log of this program", self._on_show_log
+        )
         bench.project_changed.connect(self.refresh)
         bench.scale_missing.connect(self._on_scale_missing)
         self.refresh()
@@ -47,7 +50,11 @@ class ProjectActions(QObject):
     @property
     def all(self) -> list[QAction]:
         """All actions in the order of the menu."""
-        return [self.new, self.open, self.add_folder, self.add_images, self.demo, self.close]
+        return [
+            *(self.new, self.open, self.demo),
+            *(self.add_folder, self.add_images),
+            *(self.close, self.show_log),
+        ]
 
     def _action(self, text: str, tip: str, slot: object) -> QAction:
         action = QAction(text, self)
@@ -83,6 +90,10 @@ class ProjectActions(QObject):
         )
         if chosen:
             self.add_paths([Path(each) for each in chosen])
+
+    def _on_show_log(self) -> None:
+        if self._bench.log is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._bench.log.parent)))
 
     def add_paths(self, paths: list[Path]) -> None:
         """Add files and folders, or open the folder when it is a project itself."""

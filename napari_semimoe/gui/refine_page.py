@@ -18,7 +18,6 @@ from superqt import QElidingLabel, QLabeledSlider
 from superqt.utils import signals_blocked
 
 from napari_semimoe.core.states import Pool
-from napari_semimoe.core.values import IGNORE
 from napari_semimoe.gui.brush import TOOLS, Brush
 from napari_semimoe.gui.tile_table import POOL_TEXT
 from napari_semimoe.gui.widgets import button, heading, hint, tool
@@ -69,9 +68,9 @@ class RefinePage(QWidget):
         self.outlines.setToolTip("Draw glands as outlines, to judge the tissue under them")
         self.protect = QCheckBox("Protect neighbours")
         self.protect.setToolTip("Paint over background only; other glands keep their pixels  (B)")
-        self.class_label = heading("Class of the selected gland")
+        self.class_label = heading("Class")
         self.gland_class = QComboBox()
-        self.gland_class.setToolTip("Pick a gland (L), then say what it is")
+        self.gland_class.setToolTip("What the picked gland (L) is, and what new glands are")
         self.progress = hint("")
         self.accept = button(
             "Accept and next   A",
@@ -199,14 +198,12 @@ class RefinePage(QWidget):
         with signals_blocked(self.size), signals_blocked(self.protect):
             self.size.setValue(int(layer.brush_size))
             self.protect.setChecked(bool(layer.preserve_labels))
-        selected = self.brush.label
-        self.gland_class.setEnabled(0 < selected < IGNORE)
-        self.gland_class.setCurrentIndex(self._desk.class_of(selected) - 1)
+        self.gland_class.setEnabled(not self.brush.is_ignoring)
+        self.gland_class.setCurrentIndex(self.brush.gland_class - 1)
 
     @Slot(int)
     def _on_class_chosen(self, index: int) -> None:
-        if self.brush.layer is not None:
-            self._desk.set_class(self.brush.label, index + 1)
+        self.brush.set_class(index + 1)
 
     @Slot()
     def _show_progress(self) -> None:

@@ -131,6 +131,7 @@ class RetrainPage(QWidget):
         self.start.clicked.connect(self._on_start_clicked)
         self.cancel.clicked.connect(self._on_cancel_clicked)
         self.rounds.round_chosen.connect(self._on_round_chosen)
+        self.rounds.resume_chosen.connect(self._on_resume_chosen)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Lay out the forms once the window's font is known."""
@@ -285,6 +286,12 @@ class RetrainPage(QWidget):
             lambda: self._bench.session.promote(number),
             lambda _: self._bench.said.emit(f"The model of round {number} predicts from now on."),
             title=f"Changing to the model of round {number}",
+        )
+
+    @Slot(int)
+    def _on_resume_chosen(self, number: int) -> None:
+        self._bench.background.run(
+            lambda: self._bench.session.resume_round(number), title=f"Going on with round {number}"
         )
 
     def set_palette(self, palette: Palette) -> None:

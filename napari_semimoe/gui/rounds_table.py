@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from napari_semimoe.project.records import RoundRecord
 
+_UNFINISHED = (RoundState.INTERRUPTED, RoundState.CANCELLED, RoundState.FAILED)
 _COLUMNS = ("Round", "Dice", "Tiles", "Outcome")
 _TOOLTIPS = (
     "Number of the round",
@@ -31,9 +32,12 @@ class RoundsTable(QTableWidget):
     ----------
     round_chosen
         The person wants the model of this round to predict.
+    resume_chosen
+        The person wants this round, which did not come to its end, to go on.
     """
 
     round_chosen = Signal(int)
+    resume_chosen = Signal(int)
 
     def __init__(self) -> None:
         super().__init__(0, len(_COLUMNS))
@@ -52,7 +56,7 @@ class RoundsTable(QTableWidget):
         for column in range(3):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(3, QHeaderView.ResizeMode.Stretch)
-        self.setToolTip("Right-click or double-click a round to use its model")
+        self.setToolTip("Right-click a round to use its model, or to go on with it")
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._offer)
         self.cellDoubleClicked.connect(lambda row, _: self._choose(row))
@@ -81,12 +85,20 @@ class RoundsTable(QTableWidget):
         if record.weights is not None and record.state != RoundState.RUNNING:
             self.round_chosen.emit(record.number)
 
+    def menu_of(self, row: int) -> QMenu:
+        """Return what can be done with a round."""
+        record, menu = self._rounds[row], QMenu(self)
+        if record.weights is not None:
+            use = menu.addAction(f"Use the model of round {record.number}")
+            use.triggered.connect(lambda: self.round_chosen.emit(record.number))
+        elif record.state in _UNFINISHED:
+            go_on = menu.addAction(f"Go on with round {record.number}")
+            go_on.triggered.connect(lambda: self.resume_chosen.emit(record.number))
+        return menu
+
     def _offer(self, where: QPoint) -> None:
         row = self.rowAt(where.y())
-        if row < 0 or self._rounds[row].weights is None:
-            return
-        menu = QMenu(self)
-        use = menu.addAction(f"Use the model of round {self._rounds[row].number}")
-        if menu.exec(self.viewport().mapToGlobal(where)) is use:
-            self._choose(row)
-        menu.deleteLater()
+        if row >= 0:
+            menu = self.menu_of(row)
+            menu.exec(self.viewport().mapToGlobal(where))
+            menu.deleteLater()

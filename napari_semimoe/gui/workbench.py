@@ -46,6 +46,8 @@ class Workbench(QObject):
         What a person can do.
     on_close
         Called last at the end, to close what the session stands on.
+    log
+        File with the whole story behind what the panel says.
 
     Attributes
     ----------
@@ -73,6 +75,7 @@ class Workbench(QObject):
         session: Session,
         *,
         on_close: Callable[[], None] = lambda: None,
+        log: Path | None = None,
     ) -> None:
         super().__init__()
         self.viewer = viewer
@@ -83,6 +86,7 @@ class Workbench(QObject):
         self.relay = SessionRelay(session, self)
         self.desk = Desk(session, self.background, TileLayers(viewer), self)
         self._on_close = on_close
+        self.log = log
         self._preferences: PreferenceWatch | None = None
         self._open = True
         self._listing = False

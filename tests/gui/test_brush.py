@@ -216,3 +216,59 @@ def test_mask_is_hidden_and_shown_by_a_key(opened, viewer):
     assert not viewer.layers["pseudo-label"].visible
     press(viewer, Qt.Key.Key_H)
     assert viewer.layers["pseudo-label"].visible
+
+
+@pytest.fixture
+def three_classes(panel, engine, starter, images, tmp_path, settled, viewer, qtbot):
+    """The mask of a tile of a project with two kinds of glands, a brush in hand."""
+    panel.bench.new_project(tmp_path / "project", ("background", "benign", "malignant"))
+    settled(panel)
+    panel.bench.add_images([images], um_per_px=0.5)
+    settled(panel)
+    engine.predict_everything()
+    settled(panel)
+    layer = viewer.layers["pseudo-label"]
+    layer.brush_size = 3
+    layer.mode = "paint"
+    qtbot.wait(100)
+    viewer.reset_view()
+    return layer
+
+
+def test_kinds_of_glands_are_chosen_stored_and_told_apart_by_colour(
+    three_classes, viewer, panel, settled
+):
+    page, desk, tile = panel.refine_page, panel.bench.desk, panel.bench.desk.view.tile
+    assert not page.gland_class.isHidden()
+    press(viewer, Qt.Key.Key_L)
+    stroke(viewer, three_classes, RIGHT)
+    before = three_classes.colormap.map(2).copy()
+    page.gland_class.setCurrentIndex(1)
+    page.gland_class.activated.emit(1)
+    assert (three_classes.colormap.map(2) != before).any()
+    press(viewer, Qt.Key.Key_P)
+    press(viewer, Qt.Key.Key_N)
+    stroke(viewer, three_classes, OUTSIDE)
+    desk.accept()
+    settled(panel)
+    record = panel.bench.session.project.annotations(tile.id)[-1]
+    assert record.classes == {1: 1, 2: 2, 3: 2}
+
+
+def test_kind_alone_is_a_change_worth_keeping(three_classes, viewer, panel, settled):
+    page, desk = panel.refine_page, panel.bench.desk
+    press(viewer, Qt.Key.Key_L)
+    stroke(viewer, three_classes, LEFT)
+    page.gland_class.setCurrentIndex(1)
+    page.gland_class.activated.emit(1)
+    assert desk.has_strokes
+    first = desk.view.tile
+    desk.take_next()
+    settled(panel)
+    desk.select(first.id)
+    settled(panel)
+    assert desk.class_of(1) == 2
+
+
+def test_one_class_asks_for_no_choice(opened):
+    assert opened.refine_page.gland_class.isHidden()

@@ -16,8 +16,9 @@ ENTRIES = {
 
 
 @pytest.fixture
-def quiet_viewer(viewer, engine, monkeypatch):
+def quiet_viewer(viewer, engine, monkeypatch, tmp_path):
     """A viewer whose panel, opened from the menu, starts no child processes."""
+    engine.log_dir = tmp_path / "logs"
     monkeypatch.setattr("napari_semimoe.gui.opening.ProcessEngine", lambda: engine)
     return viewer
 
@@ -92,3 +93,14 @@ def test_without_a_project_the_panel_says_how_to_begin(quiet_viewer, qtbot):
     assert panel.start_page.new.isVisible()
     assert not panel.refine_page.isVisible()
     assert not panel.project_actions.add_images.isEnabled()
+
+
+def test_what_went_wrong_is_in_the_log_file(quiet_viewer, qtbot, tmp_path):
+    plugin_menu(quiet_viewer)["Predict"].trigger()
+    qtbot.wait(20)
+    bench = panel_of(quiet_viewer).bench
+    bench.open_project(tmp_path)
+    qtbot.waitUntil(lambda: not bench.background.pending, timeout=5000)
+    text = bench.log.read_text(encoding="utf-8")
+    assert "Traceback" in text
+    assert "ProjectFormatError" in text

@@ -357,6 +357,32 @@ def test_cancelled_round_leaves_the_model_as_it_was(opened, settled, engine):
     assert opened.retrain_page.start.isVisible()
 
 
+def test_cancelled_round_goes_on_where_it_was(opened, settled, engine):
+    start_round(opened, settled, engine)
+    opened.retrain_page.cancel.click()
+    settled(opened)
+    menu = opened.retrain_page.rounds.menu_of(0)
+    assert [action.text() for action in menu.actions()] == ["Go on with round 1"]
+    menu.actions()[0].trigger()
+    settled(opened)
+    assert opened.bench.session.running_round == 1
+    assert opened.retrain_page.cancel.isEnabled()
+    engine.train(engine.of_kind("train")[0])
+    settled(opened)
+    assert opened.bench.session.project.rounds()[-1].state is RoundState.PROMOTED
+
+
+def test_running_round_is_seen_on_every_page(opened, settled, engine):
+    job = start_round(opened, settled, engine)
+    opened.show_step(Step.REFINE)
+    engine.say(job, "step", STEP_REPORT)
+    settled(opened)
+    assert opened.header.model.text().endswith("round 1 at 25 %")
+    engine.train(job)
+    settled(opened)
+    assert "%" not in opened.header.model.text()
+
+
 def test_failed_round_says_why(opened, settled, engine):
     job = start_round(opened, settled, engine)
     engine.finish(job, JobState.FAILED, error="The graphics card has no memory left.")
