@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -98,7 +97,7 @@ def _prepare(out: Path, minutes: float, *, again: bool) -> Path:
 
 
 def _train_first(session: Session, minutes: float) -> None:
-    settings = first_round(minutes=1.5 * minutes, threads=os.cpu_count() or 1)
+    settings = first_round(minutes=1.5 * minutes)
     remark(session.round_plan(settings).sentence)
     record, interrupted = follow_round(session, lambda: session.start_round(settings))
     if interrupted:

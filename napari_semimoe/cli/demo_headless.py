@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def _correct(opened: Session, tile: int, report: DemoReport) -> NDArray[np.uint1
 
 
 def _retrain(opened: Session, minutes: float, report: DemoReport) -> None:
-    settings = demo_round(minutes=minutes, threads=os.cpu_count() or 1)
+    settings = demo_round(minutes=minutes)
     plan = opened.round_plan(settings).sentence
     record, interrupted = follow_round(opened, lambda: opened.start_round(settings))
     if interrupted:

@@ -46,15 +46,12 @@ def predict(
     flips: Annotated[
         bool, typer.Option("--flips", help="Average over eight flips and turns: 8 x slower.")
     ] = False,
-    again: Annotated[
-        bool, typer.Option("--again", help="Project: also tiles that are predicted already.")
-    ] = False,
     as_json: Json = False,
 ) -> None:
     """Predict and write instance masks.
 
-    Of a project: every tile that the model in charge has not predicted yet; the result is
-    stored in the project.
+    Of a project: every tile that the model in charge has not predicted yet with these settings;
+    the result is stored in the project.
 
     Of images: OUT/NAME.png, a 16-bit mask of the image's own size with one number per object.
     The scale is read from each file where it says so, else --um-per-px is needed.
@@ -66,7 +63,7 @@ def predict(
             raise typer.BadParameter("--weights, --out and --all-outputs are for images.")
         from napari_semimoe.cli.predict_project import predict_project
 
-        data, text = predict_project(inputs[0], settings, again=again)
+        data, text = predict_project(inputs[0], settings)
     else:
         if out is None:
             raise typer.BadParameter("Images need --out, the folder for their masks.")

@@ -14,19 +14,17 @@ from napari_semimoe.core.states import Pool
 from napari_semimoe.session.session import Session
 
 
-def predict_project(
-    project: Path, settings: PredictSettings, *, again: bool
-) -> tuple[dict[str, Any], str]:
+def predict_project(project: Path, settings: PredictSettings) -> tuple[dict[str, Any], str]:
     """Predict every tile that is not excluded, and return the result and its sentence."""
     with session(project) as opened:
         tiles = [tile.id for tile in opened.tiles() if tile.pool is not Pool.EXCLUDED]
-        predicted, refused = predict_tiles(opened, tiles, settings, again=again)
+        predicted, refused = predict_tiles(opened, tiles, settings)
     data = {"predicted": predicted, "refused": refused}
     return data, f"{len(predicted)} tiles predicted, {len(tiles)} in all."
 
 
 def predict_tiles(
-    opened: Session, tiles: Sequence[int], settings: PredictSettings, *, again: bool = False
+    opened: Session, tiles: Sequence[int], settings: PredictSettings
 ) -> tuple[list[int], list[list[Any]]]:
     """Predict tiles with the model in charge; those that it has predicted are left as they are.
 
@@ -39,7 +37,7 @@ def predict_tiles(
         raise ProjectError(
             "This project has no model yet. Add images with masks and train one: semimoe train"
         )
-    if again or settings != opened.predict_settings:
+    if settings != opened.predict_settings:
         opened.set_predict_settings(settings)
     before = {tile: _stored(opened, tile) for tile in tiles}
     heard = _Heard(tiles)

@@ -69,11 +69,10 @@ def make_demo_project(session: Session, path: Path, progress: Progress | None = 
         _add_packaged(session, progress)
 
 
-def first_round(*, minutes: float = 1.2, threads: int = 0) -> RoundSettings:
+def first_round(*, minutes: float = 1.2) -> RoundSettings:
     """Return settings of a short round from nothing, for a demo without shipped weights."""
     return RoundSettings.fine_tune(
         budget_minutes=minutes,
-        threads=threads,
         crop_px=128,
         labelled_batch=4,
         unlabelled_batch=2,
@@ -82,11 +81,9 @@ def first_round(*, minutes: float = 1.2, threads: int = 0) -> RoundSettings:
     )
 
 
-def demo_round(*, minutes: float = 0.8, threads: int = 0) -> RoundSettings:
+def demo_round(*, minutes: float = 0.8) -> RoundSettings:
     """Return settings of a short round that learns from corrections."""
-    return first_round(minutes=minutes, threads=threads).changed(
-        labelled_only=0.0, learning_rate=5e-4
-    )
+    return first_round(minutes=minutes).changed(labelled_only=0.0, learning_rate=5e-4)
 
 
 def _add_packaged(session: Session, progress: Progress | None) -> None:

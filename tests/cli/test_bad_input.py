@@ -1,0 +1,264 @@
+"""Each wrong input ends with its exit code and one sentence on stderr."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import environment
+
+
+def refusal(ended):
+    """Return the sentence, after making sure that it is one line and no traceback."""
+    lines = [line for line in ended.err.splitlines() if line.startswith("semimoe: ")]
+    assert len(lines) == 1, ended.err
+    assert "Traceback" not in ended.err
+    return lines[0]
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["fly"],
+            ["new"],
+            ["train", "p", "--steps", "many"],
+            ["train", "p", "--set", "crop_px"],
+            ["evaluate"],
+            ["evaluate", "--pred", "x"],
+            ["predict", "image.png"],
+            ["export", "p", "out", "--kind", "docx"],
+        ],
+    )
+    def test_wrong_usage_ends_with_two(self, semimoe, arguments):
+        assert "Usage: semimoe" in semimoe(*arguments, code=2).err
+
+
+class TestProjects:
+    def test_folder_that_is_no_project(self, semimoe, tmp_path):
+        assert "project" in refusal(semimoe("info", tmp_path, code=1))
+
+    def test_new_in_a_folder_that_holds_something(self, semimoe, tmp_path):
+        (tmp_path / "notes.txt").write_text("mine")
+        assert "empty" in refusal(semimoe("new", tmp_path, code=1))
+        assert (tmp_path / "notes.txt").read_text() == "mine"
+
+    def test_newer_project_format(self, semimoe, tmp_path):
+        semimoe("new", tmp_path / "p")
+        path = tmp_path / "p" / "project.json"
+        description = json.loads(path.read_text()) | {"format": 999}
+        path.write_text(json.dumps(description))
+        assert "newer" in refusal(semimoe("info", tmp_path / "p", code=1)).lower()
+
+    def test_empty_folder_of_images(self, semimoe, tmp_path):
+        (tmp_path / "none").mkdir()
+        semimoe("new", tmp_path / "p")
+        assert "holds no image" in refusal(
+            semimoe("add", tmp_path / "p", tmp_path / "none", code=1)
+        )
+
+    def test_missing_folder_of_images(self, semimoe, tmp_path):
+        semimoe("new", tmp_path / "p")
+        sentence = refusal(semimoe("add", tmp_path / "p", tmp_path / "gone", code=1))
+        assert "does not exist" in sentence
+
+    def test_bad_files_are_named_and_the_good_ones_added(self, semimoe, tissue, tmp_path):
+        folder = tmp_path / "mixed"
+        folder.mkdir()
+        good = (tissue / "labelled" / "tissue_1.png").read_bytes()
+        (folder / "good.png").write_bytes(good)
+        (folder / "cut.png").write_bytes(good[: len(good) // 2])
+        (folder / "text.png").write_text("not an image")
+        Image.fromarray(np.zeros((5, 5), np.uint8)).save(folder / "small.png", dpi=(40000, 40000))
+        Image.fromarray(np.ones((6, 6), np.uint8)).save(folder / "small_mask.png")
+        semimoe("new", tmp_path / "p")
+        ended = semimoe("add", tmp_path / "p", folder, "--json", code=1)
+        assert len(ended.json["added"]) == 1
+        refused = dict(ended.json["refused"])
+        assert refused.keys() == {"cut.png", "text.png", "small.png"}
+        assert "cut off or damaged" in refused["cut.png"]
+        assert "not an image" in refused["text.png"]
+        assert all(name in ended.err for name in refused)
+
+    def test_unknown_scale_asks_for_it(self, semimoe, tmp_path):
+        Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+        semimoe("new", tmp_path / "p")
+        assert "micron" in semimoe("add", tmp_path / "p", tmp_path, code=1).err
+        semimoe("add", tmp_path / "p", tmp_path, "--um-per-px", "0.5")
+
+    @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads all")
+    def test_unreadable_folder(self, semimoe, tmp_path):
+        (tmp_path / "closed").mkdir(mode=0)
+        semimoe("new", tmp_path / "p")
+        sentence = refusal(semimoe("add", tmp_path / "p", tmp_path / "closed", code=1))
+        assert "cannot be read" in sentence
+
+
+class TestTraining:
+    def test_project_without_masks(self, semimoe, tissue, tmp_path):
+        semimoe("new", tmp_path / "p")
+        semimoe("add", tmp_path / "p", tissue / "unlabelled")
+        assert "at least one tile with a mask" in refusal(semimoe("train", tmp_path / "p", code=1))
+
+    def test_unknown_and_impossible_settings_are_named(self, semimoe, copy):
+        assert "speed" in refusal(semimoe("train", copy, "--set", "speed=9", code=1))
+        assert "crop_px" in refusal(semimoe("train", copy, "--set", "crop_px=33", code=1))
+        assert "width" in refusal(semimoe("train", copy, "--network", "width=1", code=1))
+
+    def test_round_that_does_not_exist(self, semimoe, copy):
+        assert "99" in refusal(semimoe("rounds", "promote", copy, 99, code=1))
+        assert "99" in refusal(semimoe("rounds", "show", copy, 99, code=1))
+
+    def test_prediction_needs_a_model(self, semimoe, tissue, tmp_path):
+        from napari_semimoe.core.starter import starter_weights
+
+        if starter_weights() is not None:
+            pytest.skip("this build ships weights")
+        semimoe("new", tmp_path / "p")
+        semimoe("add", tmp_path / "p", tissue / "labelled")
+        assert "no model yet" in refusal(semimoe("predict", tmp_path / "p", code=1))
+
+    def test_evaluation_needs_validation_tiles(self, semimoe, tissue, tmp_path):
+        semimoe("new", tmp_path / "p")
+        semimoe("add", tmp_path / "p", tissue / "unlabelled")
+        assert "validation tiles" in refusal(semimoe("evaluate", tmp_path / "p", code=1))
+
+
+class TestWeights:
+    @pytest.fixture
+    def image(self, tissue):
+        return tissue / "unlabelled" / "more_1.png"
+
+    def predict(self, semimoe, image, weights, out):
+        return refusal(semimoe("predict", image, "--weights", weights, "--out", out, code=1))
+
+    def test_missing(self, semimoe, image, tmp_path):
+        sentence = self.predict(semimoe, image, tmp_path / "gone.safetensors", tmp_path)
+        assert "does not exist" in sentence
+
+    def test_cut_short(self, semimoe, image, weights, tmp_path):
+        broken = tmp_path / "broken.safetensors"
+        broken.write_bytes(weights.read_bytes()[:-100])
+        assert "damaged or cut short" in self.predict(semimoe, image, broken, tmp_path)
+
+    def test_pickle_is_refused_and_never_opened(self, semimoe, image, tmp_path):
+        trace = tmp_path / "was-run"
+
+        class Trap:
+            def __reduce__(self):
+                return os.mkdir, (str(trace),)
+
+        path = tmp_path / "model.safetensors"
+        path.write_bytes(pickle.dumps(Trap()))
+        assert "pickled" in self.predict(semimoe, image, path, tmp_path)
+        ended = semimoe("import-weights", path, "--out", tmp_path / "w.safetensors", code=1)
+        assert refusal(ended)
+        assert not trace.exists()
+
+    def test_import_does_not_overwrite(self, semimoe, weights, tmp_path):
+        out = tmp_path / "mine.safetensors"
+        out.write_text("mine")
+        assert "exists already" in refusal(semimoe("import-weights", weights, "--out", out, code=1))
+        assert out.read_text() == "mine"
+
+    def test_bad_image_is_refused_and_the_others_are_predicted(
+        self, semimoe, image, weights, tmp_path
+    ):
+        bad = tmp_path / "bad.png"
+        bad.write_text("no image")
+        out = tmp_path / "out"
+        given = ("predict", bad, image, "--weights", weights, "--out", out, "--json")
+        ended = semimoe(*given, code=1)
+        assert [os.path.basename(path) for path in ended.json["written"]] == ["more_1.png"]
+        assert "bad.png" in ended.err
+
+    def test_missing_image(self, semimoe, weights, tmp_path):
+        given = ("predict", tmp_path / "gone.png", "--weights", weights, "--out", tmp_path)
+        assert "does not exist" in refusal(semimoe(*given, code=1))
+
+
+class TestMasks:
+    def write(self, folder, **masks):
+        folder.mkdir()
+        for name, shape in masks.items():
+            labels = np.zeros(shape, np.uint8)
+            labels[:2, :2] = 1
+            Image.fromarray(labels).save(folder / f"{name}.png")
+        return folder
+
+    def test_missing_predictions_are_named_and_may_be_left_out(self, semimoe, tmp_path):
+        truth = self.write(tmp_path / "t", a=(9, 9), b=(9, 9))
+        pred = self.write(tmp_path / "p", a=(9, 9))
+        given = ("evaluate", "--pred", pred, "--truth", truth)
+        assert "missing: b" in refusal(semimoe(*given, code=1))
+        ended = semimoe(*given, "--partial", "--json")
+        assert ended.json["missing"] == ["b"]
+        assert len(ended.json["images"]) == 1
+
+    def test_another_size_is_refused_by_name(self, semimoe, tmp_path):
+        truth = self.write(tmp_path / "t", a=(9, 9))
+        pred = self.write(tmp_path / "p", a=(9, 8))
+        sentence = refusal(semimoe("evaluate", "--pred", pred, "--truth", truth, code=1))
+        assert "a.png" in sentence
+
+    def test_folder_without_masks(self, semimoe, tmp_path):
+        truth = self.write(tmp_path / "t", a=(9, 9))
+        pred = self.write(tmp_path / "p")
+        assert "holds no mask" in refusal(
+            semimoe("evaluate", "--pred", pred, "--truth", truth, code=1)
+        )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C reaches the whole console there")
+class TestInterrupted:
+    def test_ctrl_c_stops_the_round_keeps_it_and_ends_with_130(self, home, semimoe, copy):
+        given = ["train", str(copy), "--minutes", "30", "--steps", "100000", "--device", "cpu"]
+        given += ["--network", "width=4", "--set", "crop_px=32", "--set", "threads=1"]
+        running = subprocess.Popen(
+            [sys.executable, "-m", "napari_semimoe.cli", *given],
+            env=environment(home),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        log = copy / "rounds" / "2" / "log.jsonl"
+        deadline = time.monotonic() + 60
+        while not (log.exists() and '"step"' in log.read_text()):
+            assert running.poll() is None, running.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+        assert running.returncode == 130, err
+        assert "cancelled" in out
+        entry = semimoe("rounds", "list", copy, "--json").json["rounds"][1]
+        assert entry["state"] == "cancelled"
+        assert semimoe("info", copy, "--json").json["weights"] == "rounds/1/model.safetensors"
+
+
+def test_fault_of_our_own_is_one_sentence_with_the_whole_story_in_a_log(home, tmp_path):
+    code = (
+        "import napari_semimoe.cli.main as command, typer\n"
+        "def crash(): raise RuntimeError('unforeseen')\n"
+        "command.app.command('crash')(crash)\n"
+        "raise SystemExit(command.main(['crash']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    log = done.stderr.rsplit(" in ", 1)[1].strip().rstrip(".")
+    assert "RuntimeError: unforeseen" in Path(log).read_text()

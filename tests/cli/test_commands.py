@@ -1,0 +1,216 @@
+"""Every command on a small project, with its result for people and for programs."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_semimoe.cli.main import main
+from napari_semimoe.core.checkpoint_info import read_info
+from tests.cli.conftest import SMALL
+
+
+class TestProjects:
+    def test_new_add_and_info_tell_the_same_numbers(self, semimoe, tissue, tmp_path):
+        project = tmp_path / "p"
+        assert semimoe("new", project, "--class", "benign", "--class", "tumour", "--json").json == {
+            "project": str(project),
+            "classes": ["background", "benign", "tumour"],
+        }
+        added = semimoe("add", project, tissue / "labelled", "--json").json
+        assert (len(added["added"]), added["labelled"], added["validation"]) == (5, 5, 1)
+        again = semimoe("add", project, tissue / "labelled", "--json").json
+        assert (len(again["added"]), len(again["skipped_duplicates"])) == (0, 5)
+        info = semimoe("info", project, "--json").json
+        assert info["pools"] == {
+            **dict.fromkeys(("unlabelled", "curated", "excluded"), 0),
+            "labelled": 4,
+            "validation": 1,
+        }
+        assert [tile["size"] for tile in info["tiles"]] == [[70, 90]] * 5
+        assert all(tile["um_per_px"] == pytest.approx(0.62, rel=0.01) for tile in info["tiles"])
+
+    def test_add_takes_masks_from_another_folder(self, semimoe, tissue, tmp_path):
+        masks = tmp_path / "annotations"
+        masks.mkdir()
+        size = (80, 60)
+        Image.new("L", size, 255).save(masks / "more_1.png")
+        semimoe("new", tmp_path / "p")
+        options = ("--masks", masks, "--pool", "labelled", "--json")
+        semimoe("add", tmp_path / "p", tissue / "unlabelled" / "..", *options, code=1)
+        added = semimoe("add", tmp_path / "p", tissue / "unlabelled", "--masks", masks, "--json")
+        assert added.json["labelled"] == 1
+
+    def test_info_works_while_another_process_has_the_project_open(self, semimoe, copy):
+        from napari_semimoe.project.project import Project
+
+        with Project.open(copy):
+            assert semimoe("info", copy, "--json").json["images"] == 7
+            refused = semimoe("rounds", "promote", copy, 1, code=1)
+        assert "open" in refused.err
+        assert refused.err.count("\n") == 1
+
+
+class TestTrain:
+    def test_round_is_recorded_and_its_model_takes_over(self, semimoe, trained):
+        (entry,) = semimoe("rounds", "list", trained, "--json").json["rounds"]
+        assert (entry["number"], entry["state"]) == (1, "promoted")
+        assert entry["report"]["steps"] == 4
+        assert entry["settings"]["crop_px"] == 32
+        assert read_info(trained / "rounds" / "1" / "model.safetensors").model.width == 4
+        assert semimoe("info", trained, "--json").json["weights"] == "rounds/1/model.safetensors"
+
+    def test_second_round_starts_from_the_first(self, semimoe, copy):
+        options = [value for value in SMALL if value not in ("--network", "width=4")]
+        ended = semimoe("train", copy, *options, "--json")
+        assert "from round 1" in ended.err
+        record = ended.json
+        assert record["number"] == 2
+        assert record["base"] == "rounds/1/model.safetensors"
+        assert read_info(copy / "rounds" / "2" / "model.safetensors").model.width == 4
+        assert record["state"] in ("promoted", "kept beside")
+
+    def test_same_seed_gives_the_same_numbers(self, semimoe, copy):
+        one, two = (semimoe("train", copy, *SMALL, "--json").json["report"] for _ in range(2))
+        assert one["final_losses"] == two["final_losses"]
+
+    def test_older_model_can_be_put_in_charge_again(self, semimoe, copy):
+        semimoe("train", copy, *SMALL)
+        semimoe("rounds", "promote", copy, 2)
+        assert semimoe("info", copy, "--json").json["weights"] == "rounds/2/model.safetensors"
+        semimoe("rounds", "promote", copy, 1)
+        assert semimoe("info", copy, "--json").json["weights"] == "rounds/1/model.safetensors"
+
+    def test_show_tells_state_and_settings(self, semimoe, trained):
+        assert "promoted" in semimoe("rounds", "show", trained, 1).out
+        assert semimoe("rounds", "show", trained, 1, "--json").json["settings"]["seed"] == 0
+
+
+class TestPredict:
+    def test_images_become_native_16_bit_masks_of_the_same_name(
+        self, semimoe, tissue, weights, tmp_path
+    ):
+        out = tmp_path / "masks"
+        given = ("predict", tissue / "labelled", tissue / "unlabelled" / "more_1.png")
+        ended = semimoe(*given, "--weights", weights, "--out", out, "--json")
+        assert len(ended.json["written"]) == 6
+        assert sorted(path.name for path in out.iterdir()) == [
+            "more_1.png",
+            *(f"tissue_{number}.png" for number in range(1, 6)),
+        ]
+        with Image.open(out / "tissue_1.png") as mask:
+            assert mask.size == (90, 70)
+            assert mask.mode == "I;16"
+
+    def test_all_outputs_hold_every_map_at_native_size(self, semimoe, tissue, weights, tmp_path):
+        image = tissue / "unlabelled" / "more_1.png"
+        semimoe("predict", image, "--weights", weights, "--out", tmp_path, "--all-outputs")
+        with np.load(tmp_path / "more_1.npz") as maps:
+            assert {name: maps[name].shape for name in maps} == {
+                **{
+                    f"{kind}_{task}": (60, 80)
+                    for kind in ("expert", "gated")
+                    for task in ("segmentation", "distance", "boundary")
+                },
+                "class_probabilities": (2, 60, 80),
+                "instances": (60, 80),
+                "disagreement": (60, 80),
+                "gates": (3, 3),
+                "expert_names": (3,),
+            }
+            assert maps["gates"].sum(axis=1) == pytest.approx(1, abs=1e-3)
+
+    def test_project_is_predicted_once_and_anew_with_other_settings(self, semimoe, copy):
+        assert len(semimoe("predict", copy, "--json").json["predicted"]) == 7
+        assert semimoe("predict", copy, "--json").json["predicted"] == []
+        other = semimoe("predict", copy, "--threshold", "0.3", "--json").json
+        assert len(other["predicted"]) == 7
+        tiles = semimoe("info", copy, "--json").json["tiles"]
+        assert all(tile["disagreement"] is not None for tile in tiles)
+
+
+class TestEvaluate:
+    def test_perfect_masks_score_one_and_a_missing_gland_costs(self, semimoe, tmp_path):
+        truth, pred = tmp_path / "truth", tmp_path / "pred"
+        labels = np.zeros((40, 60), np.uint16)
+        labels[5:15, 5:15], labels[20:30, 30:50] = 1, 2  # 100 and 200 pixels
+        for folder in (truth, pred):
+            folder.mkdir()
+        Image.fromarray(labels.astype(np.uint8)).save(truth / "a_anno.bmp")
+        Image.fromarray(labels).save(pred / "a.png")
+        given = ("evaluate", "--pred", pred, "--truth", truth, "--json")
+        perfect = semimoe(*given).json
+        assert perfect["pooled"] == {
+            "dice": 1,
+            "jaccard": 1,
+            "object_f1": 1,
+            "object_dice": 1,
+            "object_hausdorff_px": 0,
+        }
+        Image.fromarray(np.where(labels == 2, 2, 0).astype(np.uint16)).save(pred / "a.png")
+        scores = semimoe(*given).json["pooled"]
+        assert scores["dice"] == pytest.approx(400 / 500)
+        assert scores["object_f1"] == pytest.approx(2 / 3)
+        assert scores["object_dice"] == pytest.approx((1 + 2 / 3) / 2)
+
+    def test_masks_beside_their_images_are_the_truth(self, semimoe, tissue, weights, tmp_path):
+        semimoe("predict", tissue / "labelled", "--weights", weights, "--out", tmp_path)
+        ended = semimoe("evaluate", "--pred", tmp_path, "--truth", tissue / "labelled", "--json")
+        assert [image["name"] for image in ended.json["images"]] == [
+            f"tissue_{number}" for number in range(1, 6)
+        ]
+
+    def test_ignored_pixels_of_the_truth_count_nowhere(self, semimoe, tmp_path):
+        (tmp_path / "t").mkdir()
+        (tmp_path / "p").mkdir()
+        truth = np.zeros((20, 20), np.uint16)
+        truth[:5, :5], truth[:5, 6:9], truth[10:] = 1, 2, 65535
+        Image.fromarray(truth).save(tmp_path / "t" / "a.png")
+        Image.fromarray(np.where(truth == 65535, 3, truth)).save(tmp_path / "p" / "a.png")
+        given = ("evaluate", "--pred", tmp_path / "p", "--truth", tmp_path / "t", "--json")
+        assert semimoe(*given).json["pooled"]["object_f1"] == 1
+
+    def test_project_is_scored_on_its_validation_tiles_by_both_protocols(self, semimoe, copy):
+        data = semimoe("evaluate", copy, "--reference", "--json").json
+        assert len(data["images"]) == 1
+        assert data["protocol"] == "honest"
+        assert data["model"] == "round 1"
+        assert data["reference"]["optimistic"] is True
+        assert 0 <= data["reference"]["dice"] <= 1
+        assert "Reference protocol, optimistic" in semimoe("evaluate", copy, "--reference").out
+
+
+class TestOthers:
+    @pytest.mark.parametrize("kind", ["ome-zarr", "png", "geojson"])
+    def test_export_writes_every_mask(self, semimoe, trained, tmp_path, kind):
+        ended = semimoe("export", trained, tmp_path / kind, "--kind", kind, "--json")
+        assert len(ended.json["written"]) == 5
+        assert any((tmp_path / kind).iterdir())
+
+    def test_check_names_what_will_be_used(self, semimoe):
+        facts = semimoe("check", "--json").json
+        assert facts["problems"] == []
+        assert facts["libraries"]["torch"]
+        assert facts["compute"]["device"]
+        assert "All that is needed is there." in semimoe("check").out
+
+    def test_version_and_help(self, semimoe, capsys):
+        assert semimoe("--version").out.startswith("semimoe 0.")
+        commands = "new add info predict train rounds evaluate export demo check import-weights"
+        assert main(["--help"]) == 0
+        text = capsys.readouterr().out
+        assert [name for name in commands.split() if name not in text] == []
+        for name in commands.split():
+            assert main([name, "--help"]) == 0
+            assert "Usage: semimoe " + name in capsys.readouterr().out
+
+    def test_command_line_starts_without_torch_and_napari(self, home):
+        import subprocess
+        import sys
+
+        code = (
+            "import sys; from napari_semimoe.cli.main import main;"
+            "heavy = {'torch', 'napari', 'qtpy', 'ome_zarr'} & sys.modules.keys();"
+            "sys.exit(', '.join(heavy) or 0)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr

@@ -1,0 +1,75 @@
+"""The demo walks through the loop by itself and leaves a report."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from napari_semimoe.core.errors import ImageReadError
+from napari_semimoe.session.demo import find_glas
+from tests.cli.conftest import environment
+
+
+def pictures_of(report):
+    return re.findall(r"!\[.*?\]\((.*?)\)", report.read_text())
+
+
+def test_headless_demo_does_the_whole_loop(semimoe, tmp_path):
+    ended = semimoe("demo", "--headless", "--out", tmp_path / "d", "--minutes", "0.02")
+    report = tmp_path / "d" / "report.md"
+    assert str(report) in ended.out
+    text = report.read_text()
+    for title in ("Predict", "Correct and accept", "Retrain", "Export"):
+        assert f"## {title}" in text
+    assert all((tmp_path / "d" / name).stat().st_size > 1000 for name in pictures_of(report))
+    assert len(pictures_of(report)) == 3
+    assert len(list((tmp_path / "d" / "export").glob("*.zarr"))) == 13
+    info = semimoe("info", tmp_path / "d" / "project", "--json").json
+    assert info["pools"]["curated"] == 1
+    again = semimoe("demo", "--headless", "--out", tmp_path / "d", "--minutes", "0.02")
+    assert again.code == 0  # the earlier demo makes way
+
+
+def test_demo_never_removes_a_project_that_is_not_its_own(semimoe, tmp_path):
+    semimoe("new", tmp_path / "d" / "project")
+    ended = semimoe("demo", "--headless", "--out", tmp_path / "d", code=1)
+    assert "not a demo" in ended.err
+    assert (tmp_path / "d" / "project" / "project.json").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("Xvfb"), reason="needs Xvfb")
+def test_demo_without_a_screen_walks_through_a_real_window(home, tmp_path):
+    command = [sys.executable, "-m", "napari_semimoe.cli", "demo", "--minutes", "0.02"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "d")],
+        env=environment(home) | {"NAPARI_CONFIG": str(tmp_path / "napari.yaml")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = pictures_of(tmp_path / "d" / "report.md")
+    assert [name.partition("-")[2] for name in names] == [
+        *("open.png", "segmentation.png", "distance.png", "boundary.png", "disagreement.png"),
+        *("brush.png", "next.png", "retrain.png", "better.png", "export.png"),
+    ]
+    assert all((tmp_path / "d" / name).stat().st_size > 20_000 for name in names)
+
+
+class TestFindGlas:
+    def test_both_layouts_are_found(self, tmp_path):
+        folder = tmp_path / "glas" / "train"
+        folder.mkdir(parents=True)
+        (folder / "train_1_anno.bmp").touch()
+        assert find_glas({"SEMIMOE_DATA": str(tmp_path)}) == folder
+        assert find_glas({"SEMIMOE_DATA": str(tmp_path / "glas")}) == folder
+
+    def test_unset_means_packaged_tissue(self):
+        assert find_glas({}) is None
+        assert find_glas({"SEMIMOE_DATA": ""}) is None
+
+    def test_folder_without_glas_is_refused_in_words(self, tmp_path):
+        with pytest.raises(ImageReadError, match="SEMIMOE_DATA must name a folder"):
+            find_glas({"SEMIMOE_DATA": str(tmp_path)})
