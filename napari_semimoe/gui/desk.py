@@ -154,12 +154,14 @@ class Desk(QObject):
     def _show(self, view: TileView) -> None:
         if view.tile.id != self._requested:
             return  # the person has moved on meanwhile
+        moved = self.tile_id != view.tile.id
         self.view = view
         self._classes = dict(view.classes)
         self._draft_on_disk = view.origin == "draft"
         self.layers.show(view, n_classes=len(self.class_names))
         self._autosave.stop()
-        self.clock.start(view.seconds)
+        if moved or not self.clock.is_running:
+            self.clock.start(view.seconds)
         self.tile_shown.emit(view)
         if view.origin == "draft":
             self.said.emit("Your unaccepted strokes on this tile are back.")
@@ -245,14 +247,11 @@ class Desk(QObject):
         def stored(next_id: int | None) -> None:
             self._accepting = False
             self._draft_on_disk = False
-            if self.tile_id == tile_id:
+            done = " Every tile of the queue is reviewed." if next_id is None else ""
+            self.said.emit(f"{view.tile.name} accepted.{done}")
+            if self._requested == tile_id:  # else the person has moved on meanwhile
                 self.view = replace(view, baseline=labels, classes=classes, origin="annotation")
-            if next_id is None:
-                self.said.emit("Accepted. Every tile of the queue is reviewed.")
-                self.select(tile_id)
-            else:
-                self.said.emit(f"{view.tile.name} accepted.")
-                self.select(next_id)
+                self.select(tile_id if next_id is None else next_id)
 
         def not_stored(error: BaseException) -> None:
             self._accepting = False

@@ -42,6 +42,11 @@ class EffortClock:
         return self._seconds
 
     @property
+    def is_running(self) -> bool:
+        """Whether a tile is being worked on."""
+        return self._last is not None
+
+    @property
     def seconds(self) -> float:
         """Seconds so far, the running pause included up to its limit."""
         if self._last is None:

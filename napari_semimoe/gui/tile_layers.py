@@ -66,6 +66,7 @@ class TileLayers:
         #: Whether the layers are being filled, so that their events are not the person's.
         self.filling = False
         self._outlines = False
+        self._colored: tuple[Any, ...] = ()
 
     @property
     def labels_layer(self) -> Labels | None:
@@ -116,9 +117,11 @@ class TileLayers:
                 layer.data_setitem(changed, labels[changed])
 
     def show_labels_colors(self, classes: Mapping[int, int], n_classes: int) -> None:
-        """Colour the instances; costs a redraw of the layer."""
+        """Colour the instances; costs a redraw of the layer, so only where colours change."""
         layer = self.labels_layer
-        if layer is not None:
+        shown = (id(layer), n_classes, dict(classes) if n_classes > 2 else {})
+        if layer is not None and shown != self._colored:
+            self._colored = shown
             layer.colormap = instance_colors(classes, n_classes)
 
     def clear(self) -> None:

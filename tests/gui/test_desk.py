@@ -331,6 +331,39 @@ def test_pressing_accept_twice_stores_one_version(opened, settled):
     assert len(opened.bench.session.project.annotations(tile.id)) == 1
 
 
+def test_person_who_moves_on_while_a_mask_is_stored_is_not_called_back(opened, settled):
+    first, wanted = opened.bench.desk.view.tile, tile_named(opened, "tile_2")
+    paint(opened, 9)
+    opened.bench.desk.accept()
+    opened.bench.desk.select(wanted.id)
+    settled(opened)
+    assert opened.bench.session.project.annotations(first.id)[-1].changed_px == 36
+    assert opened.bench.desk.view.tile.id == wanted.id
+    assert not drafted_tiles(opened.bench.session.project.path)
+
+
+def test_strokes_made_while_a_mask_is_stored_are_kept(opened, viewer, settled):
+    first = opened.bench.desk.view.tile
+    opened.bench.desk.accept()
+    paint(opened, 9)
+    settled(opened)
+    assert opened.bench.session.project.annotations(first.id)[-1].changed_px == 0
+    open_tile(opened, settled, first.name)
+    assert opened.bench.desk.changed_px == 36
+
+
+def test_prediction_that_comes_late_does_not_reset_the_time_spent(unpredicted, engine, settled):
+    now = [100.0]
+    desk = unpredicted.bench.desk
+    desk.clock.__init__(lambda: now[0])
+    desk.clock.start()
+    now[0] = 130.0
+    engine.predict_everything()
+    settled(unpredicted)
+    assert desk.view.origin == "prediction"
+    assert desk.clock.seconds == 30.0
+
+
 def test_accepted_tile_opens_with_its_mask_and_says_whose_it_is(opened, settled):
     open_tile(opened, settled, "tile_1")
     assert opened.bench.desk.view.origin == "annotation"
