@@ -124,15 +124,10 @@ class AugmentSettings(Settings):
 
     flip: bool = Field(True, description="Random flips")
     rotate: Literal["none", "quarter", "any"] = Field("any", description="Random rotation")
-    scale: float = Field(0.25, ge=0, lt=1, description="Random zoom, as a fraction")
-    stain: float = Field(0.12, ge=0, le=1, description="Random stain strength in optical density")
-    brightness: float = Field(0.08, ge=0, le=1, description="Random brightness and contrast")
-    blur: float = Field(0.0, ge=0, le=1, description="Chance of a slight blur")
-
-    @classmethod
-    def strong(cls) -> AugmentSettings:
-        """Stronger colour change, for the student's view of an unlabelled tile."""
-        return cls(stain=0.3, brightness=0.2, blur=0.3)
+    scale: float = Field(0.4, ge=0, lt=1, description="Random zoom, as a fraction")
+    stain: float = Field(0.25, ge=0, le=1, description="Random stain strength in optical density")
+    brightness: float = Field(0.15, ge=0, le=1, description="Random brightness and contrast")
+    blur: float = Field(0.2, ge=0, le=1, description="Chance of a slight blur")
 
 
 class RoundSettings(Settings):
@@ -146,8 +141,8 @@ class RoundSettings(Settings):
     threads: int = Field(0, ge=0, description="Processor threads; 0 leaves one core to the window")
     budget_minutes: float = Field(4.0, gt=0, le=7 * 24 * 60, description="Time for the round")
     max_steps: int = Field(0, ge=0, description="Stop after this many steps; 0 for time only")
-    labelled_batch: int = Field(4, ge=1, le=256, description="Labelled crops in a step")
-    unlabelled_batch: int = Field(4, ge=0, le=256, description="Unlabelled crops in a step")
+    labelled_batch: int = Field(6, ge=1, le=256, description="Labelled crops in a step")
+    unlabelled_batch: int = Field(6, ge=0, le=256, description="Unlabelled crops in a step")
     crop_px: int = Field(
         256, ge=32, le=2048, multiple_of=16, description="Side of a training crop (working px)"
     )
@@ -157,7 +152,7 @@ class RoundSettings(Settings):
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     warmup: float = Field(0.05, ge=0, lt=1, description="Share of the round spent warming up")
     unlabelled_weight: float = Field(
-        0.5, ge=0, le=10, description="Weight of what unlabelled tiles teach"
+        0.3, ge=0, le=10, description="Weight of what unlabelled tiles teach"
     )
     pseudo_labels: Literal["stage", "step"] = Field(
         "stage",
@@ -175,7 +170,7 @@ class RoundSettings(Settings):
         True, description="Pseudo-labels teach the gated heads too, not only the experts"
     )
     cross_entropy: float = Field(
-        0.0, ge=0, le=10, description="Weight of a cross-entropy added to the segmentation's Dice"
+        1.0, ge=0, le=10, description="Weight of a cross-entropy added to the segmentation's Dice"
     )
     cutmix: float = Field(
         0.0, ge=0, le=1, description="Chance that unlabelled crops swap a rectangle"
@@ -186,7 +181,7 @@ class RoundSettings(Settings):
     )
     mixed_precision: bool = Field(True, description="bfloat16 where the processor gains from it")
     weak: AugmentSettings = AugmentSettings()
-    strong: AugmentSettings = AugmentSettings.strong()
+    strong: AugmentSettings = AugmentSettings()
     validate_every: int = Field(100, ge=1, description="Steps between looks at validation tiles")
     joint_forward: bool = Field(True, description="One pass over labelled and unlabelled crops")
 
@@ -198,6 +193,13 @@ class RoundSettings(Settings):
     @classmethod
     def paper(cls, **values: Any) -> RoundSettings:
         """Released protocol (method section 5): SGD 0.5, step decay, pseudo-labels per step."""
+        flips_and_turns = {
+            "rotate": "quarter",
+            "scale": 0.0,
+            "stain": 0.0,
+            "brightness": 0.0,
+            "blur": 0.0,
+        }
         released = {
             "labelled_batch": 2,
             "unlabelled_batch": 2,
@@ -210,11 +212,13 @@ class RoundSettings(Settings):
             "stages": 1,
             "confidence": False,
             "teach_gates": False,
+            "cross_entropy": 0.0,
+            "unlabelled_weight": 0.5,
             "ema_decay": 0.0,
             "mixed_precision": False,
             "joint_forward": False,
-            "weak": {"rotate": "quarter", "scale": 0.0, "stain": 0.0, "brightness": 0.0},
-            "strong": {"rotate": "quarter", "scale": 0.0, "stain": 0.0, "brightness": 0.0},
+            "weak": flips_and_turns,
+            "strong": flips_and_turns,
             "budget_minutes": 24 * 60,
         }
         return cls.parse(released | values)
