@@ -25,7 +25,7 @@ COLUMNS = ", ".join(AnnotationRecord.__slots__)
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class NewVersion:
     """A checked mask that is about to become a version."""
 
     labels: NDArray[np.uint16]
@@ -92,7 +92,7 @@ def changed_pixels(labels: NDArray[Any], shown: NDArray[Any] | None) -> NDArray[
     return np.asarray(labels != shown)
 
 
-def store(index: Store, tile: TileRecord, draft: Draft) -> tuple[str, str]:
+def store(index: Store, tile: TileRecord, new: NewVersion) -> tuple[str, str]:
     """Write the mask's array under a new name.
 
     Returns
@@ -103,11 +103,11 @@ def store(index: Store, tile: TileRecord, draft: Draft) -> tuple[str, str]:
     index.refuse_if_read_only()
     path = f"annotations/{uuid.uuid4().hex}.zarr"
     with storing(f"The mask of {tile.name}"):
-        write_array(index.path / path, draft.labels)
-    return path, labels_hash(draft.labels)
+        write_array(index.path / path, new.labels)
+    return path, labels_hash(new.labels)
 
 
-def commit(index: Store, tile: TileRecord, draft: Draft, path: str, sha256: str) -> int:
+def commit(index: Store, tile: TileRecord, new: NewVersion, path: str, sha256: str) -> int:
     """Add the row that makes a stored mask a version; inside a transaction."""
     latest = index.connection.execute(
         "SELECT coalesce(max(version), 0) FROM annotation WHERE tile_id = ?", (tile.id,)
@@ -120,31 +120,31 @@ def commit(index: Store, tile: TileRecord, draft: Draft, path: str, sha256: str)
             tile.id,
             latest + 1,
             path,
-            draft.author,
+            new.author,
             now(),
-            draft.model,
-            draft.round,
-            draft.origin,
-            int(draft.changed.sum()),
-            classes_to_json(draft.classes),
+            new.model,
+            new.round,
+            new.origin,
+            int(new.changed.sum()),
+            classes_to_json(new.classes),
             sha256,
-            float(draft.seconds),
-            pack(draft.changed),
+            float(new.seconds),
+            pack(new.changed),
         ),
     )
     return int(cursor.lastrowid or 0)
 
 
-def accept(index: Store, tile: TileRecord, draft: Draft) -> AnnotationRecord:
+def accept(index: Store, tile: TileRecord, new: NewVersion) -> AnnotationRecord:
     """Store a version and let its tile teach or validate: array first, then one commit."""
-    path, sha256 = store(index, tile, draft)
+    path, sha256 = store(index, tile, new)
     try:
         with index.transaction():
-            annotation_id = commit(index, tile, draft, path, sha256)
+            annotation_id = commit(index, tile, new, path, sha256)
             pool = tiles.find(index, tile.id).pool
             if pool not in (Pool.CURATED, Pool.VALIDATION):
-                pools.move(index, draft.author, tile.id, Pool.CURATED, "its mask was accepted")
-            pools.settle(index, draft.author)
+                pools.move(index, new.author, tile.id, Pool.CURATED, "its mask was accepted")
+            pools.settle(index, new.author)
     except BaseException:
         discard(index.path / path)
         raise

@@ -256,16 +256,16 @@ def _commit_mask(
     tile = tiles.find(index, tile_id)
     labels = np.ascontiguousarray(mask.labels[tile.box.slices])
     classes = annotations.checked_classes(mask.classes, labels, options.classes)
-    draft = annotations.Draft(
+    new = annotations.NewVersion(
         labels,
         np.zeros(labels.shape, bool),
         author=options.author,
         origin="imported",
         classes=classes,
     )
-    path, sha256 = annotations.store(index, tile, draft)
+    path, sha256 = annotations.store(index, tile, new)
     stored.append(path)
-    annotations.commit(index, tile, draft, path, sha256)
+    annotations.commit(index, tile, new, path, sha256)
     target = options.pool or Pool.LABELLED
     if options.pool in pools.WITH_MASK:
         validates = target is Pool.VALIDATION

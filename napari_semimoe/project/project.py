@@ -328,7 +328,7 @@ class Project:
         checked = annotations.checked_labels(labels, tile)
         shown = baseline if baseline is not None else self.read_labels(tile_id)
         changed = annotations.changed_pixels(checked, shown)
-        draft = annotations.Draft(
+        new = annotations.NewVersion(
             labels=checked,
             changed=changed,
             author=author or self.author,
@@ -338,7 +338,7 @@ class Project:
             classes=annotations.checked_classes(classes or {}, checked, self.classes),
             seconds=seconds,
         )
-        return annotations.accept(self._store, tile, draft)
+        return annotations.accept(self._store, tile, new)
 
     def annotations(self, tile_id: int) -> list[AnnotationRecord]:
         """Return all versions of a tile's mask, oldest first."""

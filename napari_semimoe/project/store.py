@@ -128,10 +128,10 @@ class Store:
         except SemiMoEError:
             raise
         except sqlite3.Error as error:
-            raise _translated(self.path, error) from error
+            raise _translated(self.path, error, self.read_only) from error
 
 
-def _translated(path: Path, error: sqlite3.Error) -> SemiMoEError:
+def _translated(path: Path, error: sqlite3.Error, read_only: bool) -> SemiMoEError:
     code = (getattr(error, "sqlite_errorname", None) or "").split("_")
     kind = code[1] if len(code) > 1 else ""
     safe = "What was stored before is safe."
@@ -139,6 +139,11 @@ def _translated(path: Path, error: sqlite3.Error) -> SemiMoEError:
         return StorageError(
             f"The index of project {path.name} could not be stored: the disk is full; "
             f"free some space and try again. {safe}"
+        )
+    if kind == "READONLY" and read_only:  # a commit was cut off, and only a writer may undo it
+        return ProjectError(
+            f"The project {path.name} was cut off while it was storing something. "
+            "Open it once for writing, so that it can put itself in order."
         )
     if kind in ("IOERR", "READONLY", "PERM"):
         return StorageError(

@@ -169,6 +169,32 @@ def test_a_dead_process_frees_the_project(project, holder):
     Project.open(project.path).close()
 
 
+DIE_IN_A_COMMIT = """
+import os, sys
+from napari_semimoe.project.project import Project
+project = Project.open(sys.argv[1])
+connection = project._store.connection
+connection.execute("PRAGMA cache_size=2")  # so that half of the transaction reaches the disk
+connection.execute("BEGIN IMMEDIATE")
+for number in range(2000):
+    connection.execute("INSERT INTO setting VALUES (?, ?)", (str(number), "x" * 500))
+os._exit(1)
+"""
+
+
+def test_a_commit_that_was_cut_off_is_undone_by_the_next_writer(project, tile_id):
+    project.accept(tile_id, mask())
+    project.close()
+    subprocess.run([sys.executable, "-c", DIE_IN_A_COMMIT, str(project.path)], check=False)
+    assert (project.path / "index.sqlite-journal").stat().st_size > 0
+    with pytest.raises(ProjectError, match=r"was cut off while.*Open it once for writing"):
+        Project.open(project.path, read_only=True)
+    with Project.open(project.path) as again:
+        assert again.setting("7") is None
+        assert (again.read_labels(tile_id) == mask()).all()
+    Project.open(project.path, read_only=True).close()
+
+
 def test_closing_twice_is_harmless_and_frees_the_project(project):
     project.close()
     project.close()
