@@ -142,7 +142,7 @@ class RoundSettings(Settings):
     budget_minutes: float = Field(4.0, gt=0, le=7 * 24 * 60, description="Time for the round")
     max_steps: int = Field(0, ge=0, description="Stop after this many steps; 0 for time only")
     labelled_batch: int = Field(6, ge=1, le=256, description="Labelled crops in a step")
-    unlabelled_batch: int = Field(6, ge=0, le=256, description="Unlabelled crops in a step")
+    unlabelled_batch: int = Field(4, ge=0, le=256, description="Unlabelled crops in a step")
     crop_px: int = Field(
         256, ge=32, le=2048, multiple_of=16, description="Side of a training crop (working px)"
     )
