@@ -20,7 +20,8 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QWidget
 
 from napari_semimoe.gui.opening import open_panel
 from napari_semimoe.gui.steps import Step
-from napari_semimoe.session.demo import correction, demo_round
+from napari_semimoe.session.demo import demo_round
+from napari_semimoe.session.demo_person import correction, stand_in
 from napari_semimoe.session.demo_report import DemoReport
 
 if TYPE_CHECKING:
@@ -141,15 +142,14 @@ class Walk:
         self.panel.predict_page.show_next_map()
 
     def correct(self) -> None:
-        """Brush where the experts disagree most."""
+        """Brush into the largest error, as a person would."""
         self.panel.show_step(Step.REFINE)
-        desk, brush = self.bench.desk, self.panel.refine_page.brush
+        desk = self.bench.desk
         assert desk.view is not None, "a tile was opened"
         assert desk.view.prediction is not None, "it was predicted"
-        stroke = correction(desk.view.prediction)
+        seen = stand_in(desk.view.tile.name, desk.view.image)
+        stroke = correction(desk.view.prediction, seen)
         self.driver.click(self.panel.refine_page.tools["paint" if stroke.adds else "erase"])
-        if stroke.adds:
-            brush.new_gland()
         self.driver.paint(stroke.path)
         self.driver.wait(lambda: desk.changed_px > 0, "The stroke")
         self._note("Brush", f"One stroke changed {desk.changed_px} pixels.", "brush")
@@ -227,7 +227,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("project", type=Path)
     parser.add_argument("--automatic", type=Path, metavar="OUT")
-    parser.add_argument("--minutes", type=float, default=0.8)
+    parser.add_argument("--minutes", type=float, default=1.0)
     given = parser.parse_args(arguments)
     import napari
 

@@ -169,6 +169,8 @@ class Desk(QObject):
     def _show_prediction(self, view: TileView) -> None:
         if view.tile.id != self._requested or view.prediction is None or self.view is None:
             return
+        if view.tile.prediction_id == self.view.tile.prediction_id:
+            return  # it is on show already
         if self.view.origin in ("prediction", "nothing") and not self.has_strokes:
             self._show(view)
             return

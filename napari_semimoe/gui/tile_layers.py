@@ -181,7 +181,8 @@ class TileLayers:
             self._layers[name] = self._make(name, view, data)
             return
         layer.data = data
-        layer.scale = self._scale(view)
+        if tuple(layer.scale[-2:]) != self._scale(view):  # setting it costs as much as the data
+            layer.scale = self._scale(view)
 
     def _make(self, name: str, view: TileView, data: NDArray[Any]) -> Layer:
         place = {"name": name, "scale": self._scale(view), "units": ("um", "um")}
