@@ -37,9 +37,16 @@ def choose_device(name: str) -> torch.device:
 
 def set_threads(count: int) -> int:
     """Set the processor threads; 0 leaves one core to the window. Return the number."""
-    threads = count or max(1, (os.cpu_count() or 1) - 1)
+    threads = count or max(1, _usable_cores() - 1)
     torch.set_num_threads(threads)
     return threads
+
+
+def _usable_cores() -> int:
+    """Return the cores that this process may use: a container or a cluster allots fewer."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def gains_from_bfloat16(device: torch.device) -> bool:

@@ -66,8 +66,9 @@ def run_round(
         The round's folder. If it holds the state of an interrupted round with the same
         settings and data, the round goes on from there, to the same numbers.
     observer
-        Hears ``started``, ``stage``, ``step`` and ``validation``, and may stop the round at a
-        step; the state is then saved.
+        Hears ``started``, ``stage``, ``step`` and ``validation``, and is asked whether to stop
+        before every step and every tile that is prepared, pseudo-labelled or scored. A stopped
+        round is reported as cancelled; the state of the steps it made is saved.
 
     Raises
     ------
@@ -77,6 +78,10 @@ def run_round(
         If the base cannot be read or the folder cannot be written.
     """
     return _Round(source, settings, model, base, Path(out_dir), observer).run()
+
+
+class _Stopped(Exception):
+    """The observer wants the round to end here."""
 
 
 class _Round:
@@ -98,42 +103,53 @@ class _Round:
         torch.manual_seed(stable_seed(settings.seed, "weights"))
         self.model_settings = read_info(base).model if base else model
         network = load_checkpoint(base)[0] if base else SemiMoE(model)
-        self.labelled = self._prepare(source.labelled)
-        used = source.unlabelled if settings.unlabelled_batch else ()
-        self.unlabelled = [replace(t, index=None, maps=None) for t in self._prepare(used)]
         self.learner = Learner(network, settings, self.device)
+        self.progress = Progress(0, 0, -1)
         self.seconds_per_step = 0.0
         self.started = time.monotonic()
 
     def run(self) -> RoundReport:
-        """Run all steps that are left."""
-        progress = self._resume() or self._plan()
-        base_score = self._validate(0) if self.base else None
-        with (self.out_dir / "log.jsonl").open("a", encoding="utf-8") as self.log:
-            done = self._steps(progress)
-            score = self._validate(done) if done == progress.steps else None
-        return self._finish(done, progress.steps, base_score, score)
+        """Run all steps that are left, or those until the observer stops the round."""
+        try:
+            self._prepare_pools()
+            self.progress = self._resume() or self._plan()
+            base_score = self._base_score()
+            with (self.out_dir / "log.jsonl").open("a", encoding="utf-8") as self.log:
+                self._steps()
+                score = self._validate(self.learner.teacher(), self.progress.step)
+        except _Stopped:
+            if self.progress.step:
+                self._save()
+            return self._summary(cancelled=True)
+        return self._finish(base_score, score)
 
-    def _steps(self, progress: Progress) -> int:
-        stage = progress.stage
-        if stage >= 0:
-            self._pseudo_labels(stage)
-        for step in range(progress.step, progress.steps):
-            if self.observer.should_stop():
-                self._save(step, progress.steps, stage)
-                return step
-            if stage_of(self.settings, step, progress.steps) != stage:
-                stage = stage_of(self.settings, step, progress.steps)
-                self._pseudo_labels(stage)
-                self._save(step, progress.steps, stage)
+    def _check_stop(self) -> None:
+        if self.observer.should_stop():
+            raise _Stopped
+
+    def _steps(self) -> None:
+        steps = self.progress.steps
+        if self.progress.stage >= 0:
+            self._pseudo_labels(self.progress.stage)
+        for step in range(self.progress.step, steps):
+            self._check_stop()
+            self._enter_stage(stage_of(self.settings, step, steps))
             started = time.monotonic()
-            numbers = self.learner.step(self.labelled, self.unlabelled, step, progress.steps, stage)
+            numbers = self.learner.step(
+                self.labelled, self.unlabelled, step, steps, self.progress.stage
+            )
             self._count(time.monotonic() - started)
-            self._report(numbers, step + 1, progress.steps, stage)
-            if (step + 1) % self.settings.validate_every == 0 and step + 1 < progress.steps:
-                self._validate(step + 1)
-                self._save(step + 1, progress.steps, stage)
-        return progress.steps
+            self.progress = replace(self.progress, step=step + 1)
+            self._report(numbers)
+            if (step + 1) % self.settings.validate_every == 0 and step + 1 < steps:
+                self._validate(self.learner.teacher(), step + 1)
+                self._save()
+
+    def _enter_stage(self, stage: int) -> None:
+        if stage != self.progress.stage:
+            self._pseudo_labels(stage)
+            self.progress = replace(self.progress, stage=stage)
+            self._save()
 
     def _pseudo_labels(self, stage: int) -> None:
         """Make the stage's pseudo-labels, or read them again after an interruption."""
@@ -144,7 +160,10 @@ class _Round:
         kept = load_pseudo(self.out_dir, stage)
         if kept is None:
             teacher = self.learner.teacher()
-            kept = {tile.name: self._pseudo(teacher, tile) for tile in self.unlabelled}
+            kept = {}
+            for tile in self.unlabelled:
+                self._check_stop()
+                kept[tile.name] = self._pseudo(teacher, tile)
             save_pseudo(self.out_dir, stage, kept)
         self.unlabelled = [
             tile.with_maps(kept[tile.name].to(self.device)) for tile in self.unlabelled
@@ -172,6 +191,7 @@ class _Round:
                 first = self._pseudo(trial.teacher(), tiles[0]).to(self.device)
                 tiles = [tiles[0].with_maps(first)]
             for number in range(_TRIAL_STEPS):
+                self._check_stop()
                 took = _timed(lambda n=number: trial.step(self.labelled, tiles, n, 100, 0))
             looks = _timed(lambda: self._score(trial.teacher(), 0))
             steps = steps_in_budget(self.settings, took, pseudo, looks)
@@ -185,31 +205,34 @@ class _Round:
             self._tell("started", {"steps": progress.steps, "device": device_text(self.device)})
         return progress
 
-    def _save(self, step: int, steps: int, stage: int) -> None:
-        save_state(
-            self.out_dir,
-            Progress(step, steps, stage),
-            self.learner.modules(),
-            self.learner.optimisers,
-        )
+    def _save(self) -> None:
+        save_state(self.out_dir, self.progress, self.learner.modules(), self.learner.optimisers)
+
+    def _prepare_pools(self) -> None:
+        self.labelled = self._prepare(self.source.labelled)
+        used = self.source.unlabelled if self.settings.unlabelled_batch else ()
+        self.unlabelled = [replace(t, index=None, maps=None) for t in self._prepare(used)]
 
     def _prepare(self, names: Sequence[str]) -> list[PreparedTile]:
-        return [
-            prepare(self.source.read(name), self.model_settings).to(self.device) for name in names
-        ]
+        found = []
+        for name in names:
+            self._check_stop()
+            found.append(prepare(self.source.read(name), self.model_settings).to(self.device))
+        return found
 
     def _count(self, seconds: float) -> None:
         old = self.seconds_per_step
         self.seconds_per_step = seconds if not old else 0.9 * old + 0.1 * seconds
 
-    def _report(self, numbers: StepNumbers, step: int, steps: int, stage: int) -> None:
+    def _report(self, numbers: StepNumbers) -> None:
+        step, steps = self.progress.step, self.progress.steps
         batch = self.settings.labelled_batch + (
             self.settings.unlabelled_batch if self.unlabelled else 0
         )
         report = StepReport(
             step=step,
             steps=steps,
-            stage=stage + 1,
+            stage=self.progress.stage + 1,
             total=numbers.total,
             losses=numbers.losses,
             weights=numbers.weights,
@@ -221,48 +244,55 @@ class _Round:
         self.log.write(json.dumps({"event": "step", **report}) + "\n")
         self._tell("step", report)
 
-    def _validate(self, step: int) -> ValidationReport | None:
-        report = self._score(self.learner.teacher(), step)
+    def _base_score(self) -> ValidationReport | None:
+        """Score the base itself: a resumed round's network is no longer the base."""
+        return self._validate(load_checkpoint(self.base)[0], 0) if self.base else None
+
+    def _validate(self, model: SemiMoE, step: int) -> ValidationReport | None:
+        report = self._score(model, step)
         if report is not None:
             self._tell("validation", report.to_json())
         return report
 
     def _score(self, model: SemiMoE, step: int) -> ValidationReport | None:
-        return validate(model, self.source, self.settings.device, step)
+        return validate(model, self.source, self.settings.device, step, check=self._check_stop)
 
     def _finish(
-        self,
-        done: int,
-        steps: int,
-        base_score: ValidationReport | None,
-        score: ValidationReport | None,
+        self, base_score: ValidationReport | None, score: ValidationReport | None
     ) -> RoundReport:
-        seconds = time.monotonic() - self.started
-        content = data_hash(self.source)
+        report = self._summary(
+            validation=score,
+            base_validation=base_score,
+            weights=str(self.out_dir / WEIGHTS),
+            data_hash=data_hash(self.source),
+        )
         info = describe(
             self.learner.model,
-            step=done,
-            data_hash=content,
+            step=report.steps,
+            data_hash=report.data_hash,
             base=self.base.name if self.base else "",
             training=self.settings.model_dump(mode="json"),
         )
-        path = self.out_dir / WEIGHTS
-        finished = done == steps
-        if finished:
-            save_checkpoint(path, self.learner.teacher(), info)
-            clear_state(self.out_dir)
+        save_checkpoint(Path(report.weights), self.learner.teacher(), info)
+        clear_state(self.out_dir)
+        return report
+
+    def _summary(self, **values: Any) -> RoundReport:
+        unfinished: dict[str, Any] = {
+            "validation": None,
+            "base_validation": None,
+            "weights": "",
+            "cancelled": False,
+            "data_hash": "",
+        }
         return RoundReport(
-            steps=done,
-            seconds=seconds,
+            steps=self.progress.step,
+            seconds=time.monotonic() - self.started,
             labelled=len(self.source.labelled),
             unlabelled=len(self.source.unlabelled),
-            validation=score,
-            base_validation=base_score,
-            weights=str(path) if finished else "",
-            cancelled=not finished,
             device=device_text(self.device),
-            data_hash=content,
             final_losses=self.learner.last_losses,
+            **(unfinished | values),
         )
 
     def _tell(self, name: str, data: Mapping[str, Any]) -> None:

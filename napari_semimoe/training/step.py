@@ -42,7 +42,8 @@ def head_losses(
     """
     groups = [outputs.experts, outputs.gated] if gated else [outputs.experts]
     losses = {}
-    for name, target in targets.maps.items():
+    for name in outputs.experts:  # a network may have fewer experts than there are targets
+        target = targets.maps[name]
         parts = [TASKS[name].loss(group[name], target, targets.valid) for group in groups]
         if entropy and name == "segmentation":
             parts += [entropy * cross_entropy(g[name], target, targets.valid) for g in groups]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from napari_semimoe.core.reports import ValidationReport
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.model.semi_moe import SemiMoE
@@ -13,15 +15,22 @@ THRESHOLD = 0.5
 
 
 def validate(
-    model: SemiMoE, source: PatchSource, device: str, step: int
+    model: SemiMoE,
+    source: PatchSource,
+    device: str,
+    step: int,
+    *,
+    check: Callable[[], None] = lambda: None,
 ) -> ValidationReport | None:
     """Score ``model`` on the source's validation tiles; ``None`` if there are none.
 
-    Dice and Jaccard are pooled over all pixels; ignored pixels count nowhere.
+    Dice and Jaccard are pooled over all pixels; ignored pixels count nowhere. ``check`` is
+    called before every tile and may raise to end the work there.
     """
     predictor = Predictor(model, PredictSettings(device=device))
     counts: dict[str, PixelCounts] = {}
     for name in source.validation:
+        check()
         patch = source.read(name)
         if patch.labels is None:
             continue

@@ -1,0 +1,269 @@
+"""A round: repeatable, resumable, stoppable, with any mix of tiles."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from napari_semimoe.core.checkpoint_info import read_info
+from napari_semimoe.core.errors import SettingsError, StorageError
+from napari_semimoe.core.settings import ModelSettings, RoundSettings
+from napari_semimoe.training import round as round_module
+from napari_semimoe.training import state
+from napari_semimoe.training.round import run_round
+from napari_semimoe.training.source import MemorySource
+from tests.training.making import MODEL, Hearing, after_steps, patch, settings, tiles
+
+
+def run(out, *, source=None, base=None, observer=None, model=MODEL, chosen=None, **values):
+    return run_round(
+        source or tiles(),
+        chosen or settings(**values),
+        model=model,
+        base=base,
+        out_dir=out,
+        observer=observer or Hearing(),
+    )
+
+
+def same_weights(first, second):
+    one, two = load_file(first), load_file(second)
+    return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+
+
+def log_of(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_round_writes_weights_with_their_description(tmp_path):
+    report = run(tmp_path, source=tiles(2, 3, 1))
+    info = read_info(tmp_path / "model.safetensors")
+    assert report.weights == str(tmp_path / "model.safetensors")
+    assert (report.steps, report.labelled, report.unlabelled, report.cancelled) == (4, 2, 3, False)
+    assert info.step == 4
+    assert info.model == MODEL
+    assert info.data_hash == report.data_hash != ""
+    assert RoundSettings.parse(info.training) == settings()
+    assert report.validation is not None
+    assert report.validation.tiles == 1
+    assert report.base_validation is None
+
+
+def test_a_finished_round_leaves_no_state_behind(tmp_path):
+    run(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "log.jsonl",
+        "model.json",
+        "model.safetensors",
+    ]
+
+
+def test_max_steps_are_made_and_no_more(tmp_path):
+    hearing = Hearing()
+    assert run(tmp_path, max_steps=3, observer=hearing).steps == 3
+    assert [step["step"] for step in hearing.named("step")] == [1, 2, 3]
+    assert hearing.named("started")[0]["steps"] == 3
+
+
+def test_the_log_has_losses_gates_and_the_weights_of_the_adaptive_loss(tmp_path):
+    run(tmp_path)
+    steps = [line for line in log_of(tmp_path) if line["event"] == "step"]
+    assert len(steps) == 4
+    tasks = {"segmentation", "distance", "boundary"}
+    for line in steps:
+        assert line["weights"].keys() == tasks
+        assert line["losses"].keys() == {
+            f"{p}/{t}" for p in ("labelled", "unlabelled") for t in tasks
+        }
+        rows = [sum(line["gates"][f"{task}<-{e}"] for e in tasks) for task in tasks]
+        assert rows == pytest.approx([1, 1, 1], abs=1e-5)
+    # Adam's first step of 0.05 on s = 1, downhill towards smaller s: exp(-0.95)
+    assert steps[0]["weights"]["segmentation"] == pytest.approx(0.386741, abs=1e-4)
+
+
+def test_the_first_step_already_learns(tmp_path):
+    hearing = Hearing()
+    run(tmp_path, observer=hearing, warmup=0.5)
+    assert hearing.named("step")[0]["learning_rate"] > 0
+
+
+@pytest.mark.parametrize(("labelled", "unlabelled"), [(1, 0), (1, 5), (5, 1)])
+def test_any_mix_of_labelled_and_unlabelled_tiles_teaches(tmp_path, labelled, unlabelled):
+    report = run(tmp_path, source=tiles(labelled, unlabelled, 0), max_steps=2)
+    assert report.steps == 2
+    assert report.validation is None
+    assert any(name.startswith("unlabelled/") for name in report.final_losses) == (unlabelled > 0)
+
+
+def test_unlabelled_tiles_are_left_alone_when_none_are_wanted_in_a_batch(tmp_path):
+    report = run(tmp_path, unlabelled_batch=0, max_steps=1)
+    assert not any(name.startswith("unlabelled/") for name in report.final_losses)
+
+
+def test_a_round_without_labelled_tiles_is_refused_in_words(tmp_path):
+    with pytest.raises(SettingsError, match="at least one labelled or curated tile, got none"):
+        run(tmp_path, source=tiles(0, 2, 0))
+
+
+def test_same_seed_same_numbers_and_another_seed_others(tmp_path):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        run(tmp_path / name, seed=seed, max_steps=2)
+    weights = [tmp_path / name / "model.safetensors" for name in "abc"]
+    assert same_weights(weights[0], weights[1])
+    assert not same_weights(weights[0], weights[2])
+
+
+@pytest.mark.parametrize(
+    ("stop_after", "values"),
+    [
+        (1, {}),
+        (2, {}),  # exactly where the second stage begins
+        (3, {"ema_decay": 0.0}),
+        (3, {"validate_every": 2, "cutmix": 1.0, "labelled_only": 0.5}),
+        (2, {"optimiser": "sgd", "pseudo_labels": "step", "stages": 1}),
+    ],
+)
+def test_a_stopped_and_resumed_round_equals_the_uninterrupted_one(tmp_path, stop_after, values):
+    run(tmp_path / "whole", **values)
+    stopped = run(tmp_path / "parts", observer=Hearing(after_steps(stop_after)), **values)
+    resumed = run(tmp_path / "parts", **values)
+    assert (stopped.cancelled, stopped.steps, stopped.weights) == (True, stop_after, "")
+    assert (resumed.cancelled, resumed.steps) == (False, 4)
+    files = [tmp_path / name / "model.safetensors" for name in ("whole", "parts")]
+    assert same_weights(*files)
+    assert [line["step"] for line in log_of(tmp_path / "parts")] == [1, 2, 3, 4]
+
+
+def test_a_warm_start_takes_over_the_base_and_its_network(tmp_path):
+    first = run(tmp_path / "1", max_steps=1)
+    other = ModelSettings(width=8)
+    second = run(
+        tmp_path / "2",
+        base=tmp_path / "1/model.safetensors",
+        model=other,
+        learning_rate=1e-9,
+        weight_decay=0,
+        max_steps=1,
+    )
+    info = read_info(tmp_path / "2/model.safetensors")
+    assert info.model == MODEL  # the base decides, not what was asked for a fresh start
+    assert info.base == "model.safetensors"
+    assert second.base_validation is not None
+    assert first.validation is not None
+    assert second.base_validation.dice == first.validation.dice
+    old, new = load_file(first.weights), load_file(second.weights)
+    key = "expert_heads.segmentation.weight"
+    assert torch.allclose(old[key], new[key], atol=1e-6)
+
+
+def test_a_resumed_round_is_compared_with_its_base_not_with_itself(tmp_path):
+    run(tmp_path / "base", max_steps=1)
+    base = tmp_path / "base/model.safetensors"
+    values = {"base": base, "learning_rate": 1.0, "ema_decay": 0.0, "source": tiles(2, 0, 1)}
+    hearing = Hearing(after_steps(2))
+    run(tmp_path / "parts", observer=hearing, **values)
+    whole = run(tmp_path / "whole", **values)
+    resumed = run(tmp_path / "parts", **values)
+    assert resumed.base_validation == whole.base_validation
+
+
+def test_the_minutes_decide_the_steps_when_no_number_is_given(tmp_path):
+    report = run(tmp_path, max_steps=0, budget_minutes=0.01)
+    assert report.steps >= 1
+    assert not report.cancelled
+
+
+def test_the_released_protocol_runs(tmp_path):
+    chosen = RoundSettings.paper(max_steps=2, crop_px=32, threads=1, device="cpu")
+    model = ModelSettings.paper(width=4)
+    report = run(tmp_path, chosen=chosen, model=model)
+    assert report.steps == 2
+    assert all(torch.isfinite(t).all() for t in load_file(report.weights).values())
+
+
+def test_cross_entropy_and_a_subset_of_experts_run(tmp_path):
+    model = ModelSettings(width=4, experts=("segmentation", "boundary"))
+    report = run(tmp_path, model=model, max_steps=1, cross_entropy=0.5)
+    assert report.final_losses.keys() == {
+        f"{p}/{t}" for p in ("labelled", "unlabelled") for t in model.experts
+    }
+
+
+def test_tiles_without_objects_and_of_one_pixel_teach_without_harm(tmp_path):
+    empty = patch("empty", seed=1)
+    empty.labels[:] = 0
+    full = patch("full", seed=2)
+    full.labels[:] = 1
+    dot = patch("dot", seed=3, size=(1, 1))
+    source = MemorySource({p.name: p for p in (empty, full, dot)}, ("empty", "full", "dot"))
+    report = run(tmp_path, source=source, max_steps=3, labelled_batch=3)
+    assert all(torch.isfinite(t).all() for t in load_file(report.weights).values())
+
+
+def stop_when_asked(number):
+    return lambda hearing: hearing.asked >= number
+
+
+def test_a_stop_while_tiles_are_prepared_reads_no_further_tile(tmp_path):
+    source = tiles(5, 0, 0)
+    read = []
+
+    class Counting(MemorySource):
+        def read(self, name):
+            read.append(name)
+            return super().read(name)
+
+    counted = Counting(source.patches, source.labelled)
+    report = run(tmp_path, source=counted, observer=Hearing(stop_when_asked(3)))
+    assert (report.cancelled, report.steps, report.weights) == (True, 0, "")
+    assert len(read) == 2
+    assert not (tmp_path / "state.safetensors").exists()
+
+
+def test_a_stop_while_pseudo_labels_are_made_ends_at_the_next_tile(tmp_path, monkeypatch):
+    made = []
+    real = round_module.pseudo_maps
+
+    def counting(model, tile, *args, **kwargs):
+        made.append(tile.name)
+        return real(model, tile, *args, **kwargs)
+
+    monkeypatch.setattr(round_module, "pseudo_maps", counting)
+    report = run(tmp_path, source=tiles(1, 4, 0), observer=Hearing(lambda hearing: len(made) == 2))
+    assert (report.cancelled, report.steps, len(made)) == (True, 0, 2)
+
+
+def test_a_stop_while_trial_steps_are_timed_makes_no_step(tmp_path):
+    prepared = 2
+    hearing = Hearing(stop_when_asked(prepared + 2))
+    report = run(tmp_path, source=tiles(2, 0, 0), observer=hearing, max_steps=0)
+    assert (report.cancelled, report.steps) == (True, 0)
+    assert hearing.named("started") == []
+
+
+def test_a_stop_in_the_last_look_at_validation_tiles_keeps_the_steps(tmp_path):
+    run(tmp_path / "whole", source=tiles(2, 2, 3))
+    hearing = Hearing(after_steps(4))
+    stopped = run(tmp_path / "parts", source=tiles(2, 2, 3), observer=hearing)
+    assert (stopped.cancelled, stopped.steps) == (True, 4)
+    assert hearing.named("validation") == []
+    resumed = run(tmp_path / "parts", source=tiles(2, 2, 3))
+    assert not resumed.cancelled
+    assert same_weights(*(tmp_path / n / "model.safetensors" for n in ("whole", "parts")))
+
+
+def test_a_full_disk_while_the_state_is_saved_is_said_and_keeps_the_older_state(
+    tmp_path, monkeypatch
+):
+    run(tmp_path, observer=Hearing(after_steps(1)))
+    before = (tmp_path / "state.safetensors").read_bytes()
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(state.os, "fsync", full)
+    with pytest.raises(StorageError, match="No space left"):
+        run(tmp_path, observer=Hearing(after_steps(1)))
+    assert (tmp_path / "state.safetensors").read_bytes() == before
+    assert not (tmp_path / "state.partial").exists()
