@@ -17,13 +17,14 @@ from napari_semimoe.cli.train import follow_round
 from napari_semimoe.cli.virtual_screen import has_screen, screen
 from napari_semimoe.cli.work import INTERRUPTED, engine
 from napari_semimoe.core.errors import JobError, ProjectError, SettingsError
-from napari_semimoe.core.starter import starter_weights
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.project.project import Project
-from napari_semimoe.session.demo import NAME, first_round, make_demo_project
+from napari_semimoe.session.demo import NAME, find_glas, first_round, make_demo_project
 from napari_semimoe.session.demo_report import FILE_NAME
 from napari_semimoe.session.session import Session
 
+#: Project setting: the demo's project was filled and has a model that knows its tissue.
+READY = "demo_ready"
 QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 
 
@@ -40,7 +41,7 @@ def demo(
     ] = False,
     minutes: Annotated[
         float, typer.Option("--minutes", min=0.01, max=60, help="Time for a training round.")
-    ] = 0.8,
+    ] = 1.0,
 ) -> None:
     """Try the whole loop: predict, correct, accept, retrain, predict better, export.
 
@@ -72,7 +73,7 @@ def _require_qt() -> None:
 
 
 def _prepare(out: Path, minutes: float, *, again: bool) -> Path:
-    """Make the demo project, with a first model where none is shipped; return its folder."""
+    """Make the demo project and a first model that knows its tissue; return its folder."""
     folder = out / "project"
     if folder.exists() and not (again and _is_ready(folder)):
         _remove(folder)
@@ -89,15 +90,17 @@ def _prepare(out: Path, minutes: float, *, again: bool) -> Path:
                 lambda done, total, _: bar.update(task, completed=done, total=total),
             )
             bar.stop()
-            if session.weights is None:
-                _train_first(session, minutes)
+            if session.weights is None or find_glas() is None:
+                _train_first(session, minutes)  # the shipped model knows H&E as GlaS has it
+            assert session.project is not None, "it was made above"
+            session.project.set_setting(READY, True)
         finally:
             session.close()
     return folder
 
 
 def _train_first(session: Session, minutes: float) -> None:
-    settings = first_round(minutes=1.5 * minutes)
+    settings = first_round(minutes=minutes)
     remark(session.round_plan(settings).sentence)
     record, interrupted = follow_round(session, lambda: session.start_round(settings))
     if interrupted:
@@ -107,9 +110,9 @@ def _train_first(session: Session, minutes: float) -> None:
 
 
 def _is_ready(folder: Path) -> bool:
-    """Whether an earlier demo left a project that has a model."""
+    """Whether an earlier demo left a project that it had finished making."""
     with Project.open(folder, read_only=True) as project:
-        return project.name == NAME and bool(project.current_weights() or starter_weights())
+        return project.name == NAME and bool(project.setting(READY, False))
 
 
 def _remove(folder: Path) -> None:

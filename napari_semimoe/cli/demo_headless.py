@@ -16,7 +16,8 @@ from napari_semimoe.cli.train import follow_round
 from napari_semimoe.cli.work import INTERRUPTED, session
 from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.values import Prediction
-from napari_semimoe.session.demo import Stroke, correction, demo_round
+from napari_semimoe.session.demo import demo_round
+from napari_semimoe.session.demo_person import Stroke, correction, stand_in
 from napari_semimoe.session.demo_report import DemoReport
 from napari_semimoe.session.session import Session
 
@@ -62,9 +63,11 @@ def _correct(opened: Session, tile: int, report: DemoReport) -> NDArray[np.uint1
     assert opened.project is not None, "the walk has opened it"
     prediction = opened.project.read_prediction(tile)
     assert prediction is not None, "predicted by the step before"
-    labels = painted(prediction.instances, correction(prediction))
+    image = opened.project.read_image(tile)
+    seen = stand_in(opened.project.tile(tile).name, image)
+    labels = painted(prediction.instances, correction(prediction, seen))
     changed = int(np.count_nonzero(labels != prediction.instances))
-    outlined = mark_boundaries(opened.project.read_image(tile), labels, color=(1, 0.9, 0))
+    outlined = mark_boundaries(image, labels, color=(1, 0.9, 0))
     picture = _save(report, "correct", (255 * outlined).astype(np.uint8))
     report.add("Correct and accept", f"One stroke changed {changed} pixels.", picture)
     return labels
@@ -82,7 +85,8 @@ def _retrain(opened: Session, minutes: float, report: DemoReport) -> None:
 def painted(labels: NDArray[np.uint16], stroke: Stroke) -> NDArray[np.uint16]:
     """Return a mask with a stroke of the brush on it."""
     result = labels.copy()
-    value = int(labels.max()) + 1 if stroke.adds else 0
+    first = tuple(map(int, stroke.path[0]))
+    value = (int(labels[first]) or int(labels.max()) + 1) if stroke.adds else 0
     for y, x in stroke.path:
         result[disk((y, x), BRUSH_PX, shape=labels.shape)] = value
     return result

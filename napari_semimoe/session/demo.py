@@ -5,17 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import Pool
-from napari_semimoe.core.values import Prediction
-from napari_semimoe.data.synthetic import DIAMINOBENZIDINE, EOSIN, write_tiles
 from napari_semimoe.project.discovery import find_files
 from napari_semimoe.session.session import Session
 
@@ -69,8 +63,8 @@ def make_demo_project(session: Session, path: Path, progress: Progress | None = 
         _add_packaged(session, progress)
 
 
-def first_round(*, minutes: float = 1.2) -> RoundSettings:
-    """Return settings of a short round from nothing, for a demo without shipped weights."""
+def first_round(*, minutes: float = 1.0) -> RoundSettings:
+    """Return settings of a short round on the masks that the demo brings along."""
     return RoundSettings.fine_tune(
         budget_minutes=minutes,
         crop_px=128,
@@ -81,12 +75,15 @@ def first_round(*, minutes: float = 1.2) -> RoundSettings:
     )
 
 
-def demo_round(*, minutes: float = 0.8) -> RoundSettings:
+def demo_round(*, minutes: float = 1.0) -> RoundSettings:
     """Return settings of a short round that learns from corrections."""
-    return first_round(minutes=minutes).changed(labelled_only=0.0, learning_rate=5e-4)
+    return first_round(minutes=minutes).changed(labelled_only=0.0)
 
 
 def _add_packaged(session: Session, progress: Progress | None) -> None:
+    # drawing needs scipy; the window imports this module at its start
+    from napari_semimoe.data.synthetic import DIAMINOBENZIDINE, EOSIN, write_tiles
+
     with tempfile.TemporaryDirectory() as folder:
         tissue = Path(folder) / "tissue"
         for stain, name, seed in ((EOSIN, "drawn_he", 1), (DIAMINOBENZIDINE, "drawn_ihc", 21)):
@@ -120,26 +117,3 @@ def _add_glas(session: Session, folder: Path, progress: Progress | None) -> None
     session.add_files([*first, *masks], **known)
     rest = found.images[GLAS_LABELLED : GLAS_LABELLED + GLAS_UNLABELLED]
     session.add_files(rest, pool=Pool.UNLABELLED, **known)
-
-
-@dataclass(frozen=True, slots=True)
-class Stroke:
-    """One stroke of the brush through pixels ``(y, x)``; it adds a gland or erases."""
-
-    path: list[tuple[float, float]]
-    adds: bool
-
-
-def correction(prediction: Prediction) -> Stroke:
-    """Return a short stroke over the place where the experts disagree most.
-
-    It turns the label around there: tissue that was left out becomes a gland, and the other way
-    round. A stand-in for a person, who knows better.
-    """
-    doubt = gaussian_filter(prediction.disagreement, 6, mode="constant")
-    y, x = np.unravel_index(int(doubt.argmax()), doubt.shape)
-    height, width = doubt.shape
-    reach = max(1, min(24, width // 8, height // 8))
-    xs = np.clip(np.linspace(x - reach, x + reach, 12), 0, width - 1)
-    adds = bool(prediction.instances[y, x] == 0)
-    return Stroke([(float(y), float(each)) for each in xs], adds)
