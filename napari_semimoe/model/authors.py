@@ -7,6 +7,7 @@ Source: method description section 9. Their files are pickles; they are opened w
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 
 import torch
@@ -56,13 +57,15 @@ def load_authors(source: Path) -> SemiMoE:
 
 def _read(source: Path) -> dict[str, dict[str, Tensor]]:
     try:
-        content = torch.load(source, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about foreign pickles, which are refused below
+            content = torch.load(source, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"The file {source} does not exist. Check the path.") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise _foreign(source, "it is damaged or holds more than tensors") from error
     wanted = {*_EXPERTS.values(), "gating_model"}
-    if not isinstance(content, dict) or not wanted <= content.keys():
+    if not isinstance(content, dict) or not all(isinstance(content.get(w), dict) for w in wanted):
         raise _foreign(source, f"it must hold {sorted(wanted)}")
     return {
         part: {key.removeprefix("module."): value for key, value in content[part].items()}
