@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -71,7 +73,7 @@ def to_instances(
 
 
 def _clean(mask: NDArray[np.bool_], min_px: float) -> NDArray[np.bool_]:
-    size = int(min_px)
+    size = math.ceil(min_px) - 1  # the largest that is still too small
     if size < 1:
         return mask
     mask = remove_small_holes(mask, max_size=size)

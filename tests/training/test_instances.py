@@ -1,0 +1,113 @@
+"""Objects from the experts' maps."""
+
+import numpy as np
+import pytest
+from skimage.draw import disk
+
+from napari_semimoe.core.errors import ShapeError
+from napari_semimoe.data.targets import targets_from_mask
+from napari_semimoe.training.instances import to_instances
+
+
+def two_discs():
+    labels = np.zeros((60, 100), np.uint16)
+    labels[disk((30, 31), 20)] = 1
+    labels[disk((30, 69), 20)] = 2
+    return labels
+
+
+def perfect_maps(labels):
+    maps = targets_from_mask(labels).maps
+    distance, boundary = maps["distance"][0, 0].numpy(), maps["boundary"][0, 1].numpy()
+    return (labels > 0).astype(np.float32), distance, boundary
+
+
+def same_objects(found, truth):
+    pairs = set(zip(found.ravel().tolist(), truth.ravel().tolist(), strict=True))
+    return len(pairs) == len(np.unique(truth)) == len(np.unique(found))
+
+
+def test_touching_discs_are_split_at_their_seam():
+    truth = two_discs()
+    foreground, distance, boundary = perfect_maps(truth)
+    assert to_instances(foreground, None, None).max() == 1  # they do touch
+    for use in (boundary, None):
+        found = to_instances(foreground, distance, use)
+        assert found.dtype == np.uint16
+        assert found.max() == 2
+        wrong = (found != truth) & (found != 3 - truth * (truth > 0))
+        assert wrong.mean() < 0.01
+        assert found[30, 31] != found[30, 69]
+        np.testing.assert_array_equal(found > 0, truth > 0)
+
+
+def test_touching_discs_stay_one_when_splitting_is_off():
+    foreground, distance, boundary = perfect_maps(two_discs())
+    assert to_instances(foreground, distance, boundary, split_touching=False).max() == 1
+
+
+def test_separate_objects_come_back_as_they_were():
+    truth = np.zeros((50, 50), np.uint16)
+    truth[5:20, 5:20], truth[30:45, 8:40], truth[4:10, 30:48] = 1, 2, 3
+    assert same_objects(to_instances(*perfect_maps(truth)), truth)
+
+
+def test_small_objects_and_holes_are_removed():
+    labels = np.zeros((40, 40), np.uint16)
+    labels[5:25, 5:25] = 1
+    labels[10:12, 10:12] = 0  # a hole of 4 px
+    labels[30:33, 30:33] = 2  # an object of 9 px
+    maps = perfect_maps(labels)
+    cleaned = to_instances(*maps, min_object_px=10)
+    assert cleaned.max() == 1
+    assert (cleaned[5:25, 5:25] == 1).all()
+    assert (cleaned[30:33, 30:33] == 0).all()
+    kept = to_instances(*maps, min_object_px=4)
+    assert kept[31, 31] > 0
+
+
+def test_an_object_of_exactly_the_smallest_size_is_kept():
+    labels = np.zeros((20, 20), np.uint16)
+    labels[5:8, 5:8] = 1
+    assert to_instances(*perfect_maps(labels), min_object_px=9).max() == 1
+    assert to_instances(*perfect_maps(labels), min_object_px=10).max() == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (30, 20)])
+def test_empty_and_full_maps_are_ordinary(size):
+    empty, full = np.zeros(size, np.float32), np.ones(size, np.float32)
+    assert to_instances(empty, -full, empty).max() == 0
+    assert (to_instances(full, full, empty) == 1).all()
+    assert (to_instances(full, None, None) == 1).all()
+
+
+def test_one_pixel_is_an_object_unless_it_is_too_small():
+    foreground = np.zeros((9, 9), np.float32)
+    foreground[4, 4] = 0.9
+    distance = np.where(foreground > 0, 0.1, -1).astype(np.float32)
+    assert to_instances(foreground, distance, None).sum() == 1
+    assert to_instances(foreground, distance, None, min_object_px=2).sum() == 0
+
+
+def test_the_threshold_is_honoured_and_inclusive():
+    foreground = np.array([[0.2, 0.5, 0.7]], np.float32)
+    assert (to_instances(foreground, None, None, threshold=0.5) > 0).tolist() == [
+        [False, True, True]
+    ]
+    assert (to_instances(foreground, None, None, threshold=0.6) > 0).tolist() == [
+        [False, False, True]
+    ]
+
+
+def test_a_noisy_distance_does_not_shatter_an_object():
+    truth = np.zeros((60, 60), np.uint16)
+    truth[disk((30, 30), 24)] = 1
+    foreground, distance, boundary = perfect_maps(truth)
+    noise = np.random.default_rng(0).normal(0, 0.1, distance.shape)
+    found = to_instances(foreground, distance + noise, boundary, min_object_px=200)
+    assert found.max() == 1
+
+
+def test_maps_of_different_shapes_are_refused():
+    with pytest.raises(ShapeError, match=r"one \(H, W\) shape"):
+        to_instances(np.zeros((4, 4)), np.zeros((4, 5)), None)

@@ -1,0 +1,161 @@
+"""Prediction of any tile, at its own size."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_semimoe.core.settings import ModelSettings, PredictSettings
+from napari_semimoe.data.resample import resample_labels, working_size
+from napari_semimoe.model.semi_moe import SemiMoE
+from napari_semimoe.training.predict import Predictor, as_shown, classes_of, disagreement
+from napari_semimoe.training.views import averaged
+
+UM = 1.25
+
+
+def predictor(model=None, **values):
+    torch.manual_seed(0)
+    network = SemiMoE(ModelSettings.parse({"width": 4, "um_per_px": UM} | (model or {})))
+    return Predictor(network, PredictSettings.parse({"device": "cpu", "window_px": 64} | values))
+
+
+def picture(height, width, seed=0):
+    coarse = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3))
+    return np.kron(coarse, np.ones((8, 8, 1)))[:height, :width].astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (15, 33), (64, 64), (78, 53), (65, 200)], ids=str)
+def test_every_output_has_the_tiles_size_and_range(size):
+    found = predictor().predict(picture(*size), UM)
+    assert found.expert_names == ("segmentation", "distance", "boundary")
+    for group in (found.experts, found.gated):
+        for name, shown in group.items():
+            assert shown.shape == size
+            assert shown.dtype == np.float32
+            assert np.isfinite(shown).all()
+            low = -1 if name == "distance" else 0
+            assert low - 1e-5 <= shown.min() <= shown.max() <= 1 + 1e-5
+    np.testing.assert_allclose(found.class_probabilities.sum(0), 1, atol=1e-4)
+    np.testing.assert_allclose(found.gates.sum(1), 1, atol=1e-5)
+    assert found.gates.shape == (3, 3)
+    assert found.instances.shape == found.disagreement.shape == size
+    assert found.instances.dtype == np.uint16
+    assert 0 <= found.disagreement.min() <= found.disagreement.max() <= 1
+    assert set(found.classes) == set(range(1, int(found.instances.max()) + 1))
+
+
+def seen_by(predictor, size, um_per_px):
+    """Return the sizes of the batches that the network saw."""
+    shapes = []
+    hook = predictor.model.register_forward_pre_hook(
+        lambda module, inputs: shapes.append(tuple(inputs[0].shape[2:]))
+    )
+    predictor.predict(picture(*size), um_per_px)
+    hook.remove()
+    return shapes
+
+
+@pytest.mark.parametrize(
+    ("um_per_px", "seen"),
+    [(1.25, [(112, 208)]), (0.625, [(64, 112)]), (2.5, [(208, 400)])],
+)
+def test_a_tile_is_seen_at_the_working_resolution_padded_to_sixteen(um_per_px, seen):
+    assert seen_by(predictor(window_px=512), (100, 200), um_per_px) == seen
+
+
+def test_a_tile_larger_than_the_window_is_seen_in_windows():
+    shapes = seen_by(predictor(), (100, 150), UM)
+    assert len(shapes) > 4
+    assert set(shapes) == {(64, 64)}
+
+
+def test_windows_agree_with_the_whole_far_from_their_edges():
+    image = picture(160, 160)
+    whole = predictor(window_px=512).predict(image, UM).gated["segmentation"]
+    windows = predictor(window_px=128, overlap=0.5).predict(image, UM).gated["segmentation"]
+    assert np.abs(whole - windows).mean() < 0.1
+    assert np.corrcoef(whole.ravel(), windows.ravel())[0, 1] > 0.9
+
+
+def test_working_size_keeps_the_aspect_and_at_least_one_pixel():
+    assert working_size(522, 775, 0.62, 1.25) == (259, 384)
+    assert working_size(1, 7, 0.1, 1.25) == (1, 1)
+    assert working_size(3, 5, 1.25, 1.25) == (3, 5)
+
+
+def test_resampling_a_mask_keeps_ids():
+    labels = np.zeros((10, 10), np.uint16)
+    labels[2:6, 2:6], labels[6:9, 4:9] = 300, 65535
+    for size in [(5, 5), (10, 10), (23, 7), (1, 1)]:
+        found = resample_labels(labels, size)
+        assert found.shape == size
+        assert set(np.unique(found)) <= {0, 300, 65535}
+    np.testing.assert_array_equal(resample_labels(labels, (20, 20))[::2, ::2], labels)
+
+
+@pytest.mark.parametrize("turn", [np.fliplr, np.flipud, np.rot90], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("size", [(40, 40), (37, 51)], ids=str)
+def test_with_flips_a_flipped_tile_gives_the_flipped_prediction(turn, size):
+    ready, image = predictor(flips=True), picture(*size)
+    straight = ready.predict(image, UM).gated["segmentation"]
+    turned = ready.predict(np.ascontiguousarray(turn(image)), UM).gated["segmentation"]
+    np.testing.assert_allclose(turned, turn(straight), atol=1e-3)
+
+
+def test_without_flips_a_flipped_tile_differs():
+    ready, image = predictor(), picture(40, 40)
+    straight = ready.predict(image, UM).gated["segmentation"]
+    turned = ready.predict(np.fliplr(image).copy(), UM).gated["segmentation"]
+    assert np.abs(turned - np.fliplr(straight)).max() > 1e-2
+
+
+def test_views_are_turned_back_before_they_are_averaged():
+    image = torch.arange(12.0).view(1, 1, 3, 4)
+    for views in range(1, 9):
+        torch.testing.assert_close(averaged(lambda x: x, image, views), image)
+    with pytest.raises(ValueError, match="views must be 1 to 8"):
+        averaged(lambda x: x, image, 0)
+
+
+def test_the_quick_foreground_is_the_predictions():
+    ready, image = predictor(), picture(50, 70)
+    np.testing.assert_allclose(
+        ready.foreground(image, 0.7), ready.predict(image, 0.7).gated["segmentation"], atol=1e-6
+    )
+
+
+def test_fewer_experts_and_more_classes_predict():
+    model = {"experts": ("segmentation", "boundary"), "classes": ("none", "gland", "vessel")}
+    found = predictor(model).predict(picture(40, 40), UM)
+    assert set(found.gated) == {"segmentation", "boundary"}
+    assert found.class_probabilities.shape == (3, 40, 40)
+    assert found.gates.shape == (2, 2)
+    np.testing.assert_allclose(
+        found.gated["segmentation"], found.class_probabilities[1:].sum(0), atol=1e-5
+    )
+
+
+def test_what_is_shown_is_foreground_signed_distance_and_boundary():
+    probabilities = np.array([[[0.3]], [[0.1]], [[0.6]]], np.float32)
+    assert as_shown("segmentation", probabilities)[0, 0] == pytest.approx(0.7)
+    assert as_shown("distance", np.full((1, 1, 1), -0.5))[0, 0] == -0.5
+    assert as_shown("boundary", np.array([[[0.2]], [[0.8]]]))[0, 0] == 0.8
+
+
+def test_an_instance_has_its_likeliest_foreground_class():
+    instances = np.array([[1, 1, 0, 2]], np.uint16)
+    background, gland = [[0.1, 0.1, 0.9, 0.8]], [[0.8, 0.1, 0.0, 0.05]]
+    vessel = [[0.1, 0.8, 0.1, 0.15]]
+    probabilities = np.array([background, gland, vessel], np.float32)
+    probabilities[2, 0, 1] = 0.7
+    assert classes_of(instances, probabilities) == {1: 1, 2: 2}
+    assert classes_of(np.zeros((2, 2), np.uint16), np.zeros((2, 2, 2), np.float32)) == {}
+
+
+def test_experts_that_agree_disagree_nowhere_and_opposite_ones_fully():
+    foreground = np.zeros((20, 20), np.float32)
+    foreground[:, 10:] = 1
+    agreeing = {"segmentation": foreground, "distance": 2 * foreground - 1}
+    assert disagreement(agreeing, 0.5).max() == 0
+    opposite = {"segmentation": foreground, "distance": 1 - 2 * foreground}
+    assert disagreement(opposite, 0.5).min() == 1

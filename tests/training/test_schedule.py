@@ -1,0 +1,107 @@
+"""How steps are shared out, the rate, threads and CutMix."""
+
+import os
+
+import pytest
+import torch
+
+from napari_semimoe.core.errors import SettingsError
+from napari_semimoe.data.targets import Targets
+from napari_semimoe.training.device import choose_device, set_threads
+from napari_semimoe.training.mixing import swap_rectangles
+from napari_semimoe.training.schedule import ramp, rate_factor, stage_of, steps_in_budget
+from tests.training.making import settings
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step", "constant"])
+@pytest.mark.parametrize("steps", [1, 2, 100])
+def test_every_step_learns_and_none_more_than_the_highest_rate(schedule, steps):
+    factors = [rate_factor(settings(schedule=schedule), step, steps) for step in range(steps)]
+    assert all(0 < factor <= 1 for factor in factors)
+    assert max(factors) == 1
+
+
+def test_the_warm_up_is_linear_and_the_cosine_ends_near_zero():
+    chosen = settings(warmup=0.1)
+    assert [rate_factor(chosen, step, 40) for step in range(4)] == [0.25, 0.5, 0.75, 1]
+    assert rate_factor(chosen, 22, 40) == pytest.approx(0.5 * 0.99 + 0.01)
+    assert rate_factor(chosen, 39, 40) == pytest.approx(0.01, abs=0.003)
+
+
+def test_the_released_schedule_halves_the_rate_each_quarter():
+    chosen = settings(schedule="step", warmup=0)
+    found = [rate_factor(chosen, step, 200) for step in (49, 50, 100, 150, 199)]
+    assert found == [1, 0.5, 0.25, 0.125, 0.125]
+
+
+def test_stages_share_the_steps_after_the_labelled_part():
+    chosen = settings(stages=2, labelled_only=0.2)
+    assert [stage_of(chosen, step, 10) for step in range(10)] == [-1] * 2 + [0] * 4 + [1] * 4
+    assert [stage_of(settings(stages=5), step, 2) for step in range(2)] == [0, 2]
+
+
+def test_the_unlabelled_weight_ramps_up_only_when_made_at_every_step():
+    released = settings(pseudo_labels="step", unlabelled_weight=0.5)
+    assert [ramp(released, step, 4) for step in range(4)] == [0.125, 0.25, 0.375, 0.5]
+    assert [ramp(settings(unlabelled_weight=0.7), step, 4) for step in range(4)] == [0.7] * 4
+
+
+def test_steps_fill_the_minutes_that_other_work_leaves():
+    chosen = settings(max_steps=0, budget_minutes=2, stages=2, validate_every=10)
+    # 120 s - 2 stages x 10 s - 2 looks x 5 s = 90 s, at 1 s + 5 s / 10 a step
+    assert steps_in_budget(chosen, 1.0, 10.0, 5.0) == 60
+    assert steps_in_budget(chosen, 1000.0, 10.0, 5.0) == 1
+    assert steps_in_budget(settings(max_steps=7), 1000.0, 10.0, 5.0) == 7
+
+
+def test_threads_follow_the_cores_that_the_process_may_use(monkeypatch):
+    before = torch.get_num_threads()
+    try:
+        monkeypatch.setattr(os, "cpu_count", lambda: 64)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
+        assert set_threads(0) == torch.get_num_threads() == 2
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {5})
+        assert set_threads(0) == 1
+        assert set_threads(2) == torch.get_num_threads() == 2
+        monkeypatch.delattr(os, "sched_getaffinity")
+        monkeypatch.setattr(os, "cpu_count", lambda: 3)
+        assert set_threads(0) == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_device_that_is_not_there_is_refused_in_words(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SettingsError, match=r"this computer has .*cpu.*got 'cuda'"):
+        choose_device("cuda")
+    assert choose_device("cpu").type == "cpu"
+
+
+def numbered(batch=3, side=16):
+    """Return a batch whose every tensor holds the number of its crop."""
+    number = torch.arange(float(batch)).view(-1, 1, 1, 1)
+    maps = {
+        name: number.expand(-1, channels, side, side).clone()
+        for name, channels in (("segmentation", 2), ("distance", 1), ("boundary", 2))
+    }
+    weight = number.expand(-1, 1, side, side).clone()
+    return number.expand(-1, 3, side, side).clone(), Targets(maps, weight)
+
+
+def test_rectangles_are_swapped_with_their_targets_and_weights():
+    image, targets = swap_rectangles(*numbered(), 1.0, torch.Generator().manual_seed(0))
+    number = torch.arange(3.0).view(-1, 1, 1, 1)
+    foreign = image != number
+    assert (foreign.flatten(1).float().mean(1) > 0.05).all()
+    assert (foreign.flatten(1).float().mean(1) < 0.6).all()
+    assert (image == torch.where(foreign, number.roll(1, 0), number)).all()
+    for values in (*targets.maps.values(), targets.valid):
+        assert torch.equal(values, image[:, : values.shape[1]])
+
+
+def test_nothing_is_swapped_without_chance_or_partner():
+    for batch, chance in ((3, 0.0), (1, 1.0)):
+        before, kept = numbered(batch)
+        image, targets = swap_rectangles(before, kept, chance, torch.Generator().manual_seed(0))
+        assert torch.equal(image, before)
+        assert torch.equal(targets.valid, kept.valid)
