@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter, label
 from skimage.color import rgb2hed
 from skimage.filters import threshold_otsu
 
@@ -46,8 +47,20 @@ def correction(prediction: Prediction, seen: NDArray[np.bool_]) -> Stroke:
     depth = distance_transform_edt(np.pad(found != seen, 1))[1:-1, 1:-1]
     worst = np.array(np.unravel_index(int(depth.argmax()), depth.shape))
     adds = bool(seen[tuple(worst)])
-    start = worst
+    corners = [worst, _along(depth, worst)]
     if adds and found.any():
-        pixels = np.argwhere(found)
-        start = pixels[((pixels - worst) ** 2).sum(axis=1).argmin()]
-    return Stroke([tuple(map(float, point)) for point in np.linspace(start, worst, 12)], adds)
+        corners.insert(0, _nearest(found, worst))
+    legs = [np.linspace(a, b, 8) for a, b in itertools.pairwise(corners)]
+    return Stroke([tuple(map(float, point)) for leg in legs for point in leg], adds)
+
+
+def _along(depth: NDArray[np.floating], worst: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the far end of the error that a brush can reach from its widest place."""
+    parts, _ = label(depth > 0.6 * depth.max())
+    reached = np.argwhere(parts == parts[tuple(worst)])
+    return reached[((reached - worst) ** 2).sum(axis=1).argmax()]
+
+
+def _nearest(found: NDArray[np.bool_], place: NDArray[np.intp]) -> NDArray[np.intp]:
+    pixels = np.argwhere(found)
+    return pixels[((pixels - place) ** 2).sum(axis=1).argmin()]
