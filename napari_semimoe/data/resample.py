@@ -17,7 +17,7 @@ def working_size(height: int, width: int, um_per_px: float, working: float) -> t
 
 def resample_image(image: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
     """Resample ``(H, W, 3)`` uint8 to ``(3, h, w)`` uint8 with an anti-aliased bilinear filter."""
-    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+    tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1)  # a copy: it may be read-only
     if tuple(tensor.shape[1:]) == size:
         return tensor.contiguous()
     resampled = functional.interpolate(
