@@ -21,7 +21,7 @@ TILE_PX = 256
 #: Size of a drawn tile.
 DRAWN_PX = (320, 400)
 #: GlaS images that come with their masks, and without.
-GLAS_LABELLED, GLAS_UNLABELLED = 15, 15
+GLAS_LABELLED, GLAS_UNLABELLED = 12, 8
 
 Progress = Callable[[int, int, str], None]
 
@@ -71,6 +71,7 @@ def first_round(*, minutes: float = 1.0) -> RoundSettings:
         labelled_batch=4,
         unlabelled_batch=2,
         stages=1,
+        pseudo_views=1,
         labelled_only=0.6,
     )
 
