@@ -59,6 +59,7 @@ class Brush(QObject):
         self._chosen = False  # the person chose the label of the next stroke
         self._following = False  # the brush itself is choosing it
         self._class_of_new = 1
+        self._tile_id: int | None = None
         desk.tile_shown.connect(self._on_tile_shown)
 
     @property
@@ -151,8 +152,10 @@ class Brush(QObject):
             for event in ("mode", "selected_label", "brush_size", "preserve_labels"):
                 getattr(layer.events, event).connect(self._on_layer_event)
             layer.mouse_drag_callbacks.insert(0, self._on_press)  # before napari's own brush
-        if layer is not None and layer.selected_label != IGNORE:
+        if layer is not None and self._desk.tile_id != self._tile_id and not self.is_removing:
+            # Also when grey was painted: nobody expects it to go on in another tile.
             layer.selected_label = self._desk.free_label()
+        self._tile_id = self._desk.tile_id
         self._chosen = False
         self.changed.emit()
 

@@ -13,7 +13,7 @@ from napari_semimoe.core.values import IGNORE
 
 #: Ids that get a colour of their own turn; higher ids share one.
 _COLOURED_IDS = 4096
-_GREY = np.array([0.55, 0.55, 0.58, 1.0], np.float32)
+_GREY = np.array([0.18, 0.18, 0.20, 1.0], np.float32)  # dark, to be seen through the tint
 _CLEAR = np.zeros(4, np.float32)
 # Hues that stand out from the pink and purple of H&E and the blue of DAB sections:
 # from yellow over green to cyan, and orange. Neighbouring ids are far apart.

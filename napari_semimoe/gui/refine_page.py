@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _ORIGIN_TEXT = {
     "prediction": "The model's suggestion. Correct it, then accept it.",
-    "draft": "Your strokes, not accepted yet.",
+    "draft": "Your strokes, stored but not accepted yet.",
     "nothing": "Not predicted yet. You can paint already.",
 }
 
@@ -168,7 +168,7 @@ class RefinePage(QWidget):
         ):
             each.setEnabled(open_)
         self.name.setText(view.tile.name if view is not None else "No tile is open")
-        self.state.setText(state_of(view))
+        self.state.setText(state_of(view, self._desk.has_strokes))
         self._show_classes()
         self._show_progress()
         if open_:
@@ -211,15 +211,18 @@ class RefinePage(QWidget):
             self.progress.setText("")
             return
         seconds = int(self._desk.clock.seconds)
+        self.state.setText(state_of(self._desk.view, self._desk.has_strokes))
         self.progress.setText(
             f"{self._desk.changed_px:,} px changed · {seconds // 60}:{seconds % 60:02d} min"
         )
 
 
-def state_of(view: TileView | None) -> str:
+def state_of(view: TileView | None, has_strokes: bool) -> str:
     """Say what the mask on the desk is."""
     if view is None:
         return "Choose a tile on the Predict page."
+    if has_strokes:
+        return _ORIGIN_TEXT["draft"]
     if view.origin != "annotation" or view.annotation is None:
         return _ORIGIN_TEXT.get(view.origin, "")
     record = view.annotation

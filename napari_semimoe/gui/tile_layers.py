@@ -25,6 +25,8 @@ DISAGREEMENT = "disagreement"
 LABELS = "pseudo-label"
 #: Bottom to top.
 NAMES = (IMAGE, SEGMENTATION, DISTANCE, BOUNDARY, DISAGREEMENT, LABELS)
+#: Of the filled mask: colours of neighbours differ, and nuclei can still be judged.
+_FILL_OPACITY = 0.38
 MAPS = (SEGMENTATION, DISTANCE, BOUNDARY, DISAGREEMENT)
 
 #: Diverging, in two colours that H&E does not have: brown outside glands, teal inside.
@@ -151,7 +153,7 @@ class TileLayers:
         if layer is not None:
             outlined = self._outlines or self.visible_map() is not None
             layer.contour = 2 if outlined else 0
-            layer.opacity = 0.9 if outlined else 0.45
+            layer.opacity = 0.9 if outlined else _FILL_OPACITY
 
     def visible_map(self) -> str | None:
         """Return the topmost map that is visible."""
@@ -187,7 +189,7 @@ class TileLayers:
     def _make(self, name: str, view: TileView, data: NDArray[Any]) -> Layer:
         place = {"name": name, "scale": self._scale(view), "units": ("um", "um")}
         if name == LABELS:
-            layer = Labels(data, opacity=0.45, **place)
+            layer = Labels(data, opacity=_FILL_OPACITY, **place)
             layer.brush_size = 12
             self.on_new_labels_layer(layer)
         elif name == IMAGE:

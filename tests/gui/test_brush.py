@@ -12,6 +12,7 @@ from .acting import press, stroke
 
 LEFT, RIGHT = (20, 8), (20, 45)  # inside gland 1 and gland 2 of a tile of 60 x 80
 OUTSIDE = (50, 70)
+OUTSIDE_ANY = (55, 40)  # of a tile of 90 x 50, too
 
 
 @pytest.fixture
@@ -104,6 +105,23 @@ def test_unsure_key_pressed_again_goes_back_to_glands(layer, viewer, opened):
     assert not opened.refine_page.ignore.isChecked()
     stroke(viewer, layer, RIGHT, (35, 45))
     assert layer.data[35, 45] == 2
+
+
+def test_next_tile_is_not_painted_grey_by_accident(layer, viewer, opened, settled):
+    press(viewer, Qt.Key.Key_I)
+    press(viewer, Qt.Key.Key_Period)
+    settled(opened)
+    stroke(viewer, layer, OUTSIDE_ANY)
+    assert 0 < layer.data[OUTSIDE_ANY] < IGNORE
+
+
+def test_next_tile_is_not_filled_by_accident_after_removing(layer, viewer, opened, settled):
+    press(viewer, Qt.Key.Key_D)
+    press(viewer, Qt.Key.Key_Period)
+    settled(opened)
+    before = layer.data.copy()
+    stroke(viewer, layer, OUTSIDE_ANY)
+    np.testing.assert_array_equal(layer.data, before)
 
 
 @pytest.mark.parametrize("key", [Qt.Key.Key_M, Qt.Key.Key_N])
