@@ -32,7 +32,7 @@ from napari_semimoe.training.source import MemorySource
 #: Changes that make each method of the default round; ``"paper": True`` starts from the released.
 METHODS: dict[str, dict[str, Any]] = {
     "labelled-only": {"unlabelled_batch": 0, "labelled_batch": 8, "learning_rate": 2e-3},
-    "ours": {"labelled_only": 0.5, "learning_rate": 2e-3},
+    "ours": {"labelled_only": 0.5, "stages": 2, "learning_rate": 2e-3},
     "released": {"paper": True},
 }
 

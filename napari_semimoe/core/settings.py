@@ -159,12 +159,15 @@ class RoundSettings(Settings):
         description="'stage': made once per stage, averaged over flips, as shown on the screen; "
         "'step': made on the fly at every step (released method)",
     )
-    stages: int = Field(2, ge=1, le=20, description="Times the pseudo-labels are made anew")
+    stages: int = Field(1, ge=1, le=20, description="Times the pseudo-labels are made anew")
     labelled_only: float = Field(
         0.0, ge=0, lt=1, description="Share of the round before unlabelled tiles join in"
     )
     pseudo_views: int = Field(
         8, ge=1, le=8, description="Flips and turns that a pseudo-label is averaged over"
+    )
+    pseudo_tiles: int = Field(
+        0, ge=0, description="Use at most this many unlabelled tiles; 0 for all"
     )
     teach_gates: bool = Field(
         True, description="Pseudo-labels teach the gated heads too, not only the experts"

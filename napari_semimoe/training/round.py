@@ -1,7 +1,7 @@
 """One round: labelled and unlabelled steps from a base model to a new checkpoint.
 
-The number of steps is decided once, before the first step, from the time budget and a timed
-trial step on a copy; it is stored, so the same seed with ``max_steps`` gives the same numbers.
+What fits the time budget is decided once, before the first step, from trial steps on a copy. The
+decision is part of the settings that are stored, so they give the same numbers again.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from napari_semimoe.core.errors import SettingsError
 from napari_semimoe.core.reports import Observer, RoundReport, StepReport, ValidationReport
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.data.prepare import PreparedTile, prepare
-from napari_semimoe.data.sampling import stable_seed
+from napari_semimoe.data.sampling import draw, stable_seed
 from napari_semimoe.model.checkpoint import copy_of, describe, load_checkpoint, save_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.device import choose_device, device_text, set_threads
 from napari_semimoe.training.learner import Learner, StepNumbers
 from napari_semimoe.training.pseudo import pseudo_maps
-from napari_semimoe.training.schedule import stage_of, steps_in_budget
+from napari_semimoe.training.schedule import Costs, fit_to_budget, stage_of
 from napari_semimoe.training.source import PatchSource, data_hash
 from napari_semimoe.training.state import (
     Progress,
@@ -40,7 +40,8 @@ from napari_semimoe.training.state import (
 from napari_semimoe.training.validate import validate
 
 WEIGHTS = "model.safetensors"
-_TRIAL_STEPS = 3
+PLAN = "plan.json"
+_TRIALS = 3
 
 
 def run_round(
@@ -113,8 +114,11 @@ class _Round:
         try:
             self._prepare_pools()
             self.progress = self._resume() or self._plan()
+            self._choose_unlabelled()
+            told = {"steps": self.progress.steps, "device": device_text(self.device)}
+            self._tell("started", told)
             base_score = self._base_score()
-            with (self.out_dir / "log.jsonl").open("a", encoding="utf-8") as self.log:
+            with (self.out_dir / "log.jsonl").open("a", encoding="utf-8", buffering=1) as self.log:
                 self._steps()
                 score = self._validate(self.learner.teacher(), self.progress.step)
         except _Stopped:
@@ -163,46 +167,48 @@ class _Round:
             kept = {}
             for tile in self.unlabelled:
                 self._check_stop()
-                kept[tile.name] = self._pseudo(teacher, tile)
+                kept[tile.name] = self._pseudo(teacher, tile, self.settings.pseudo_views)
             save_pseudo(self.out_dir, stage, kept)
         self.unlabelled = [
             tile.with_maps(kept[tile.name].to(self.device)) for tile in self.unlabelled
         ]
 
-    def _pseudo(self, teacher: SemiMoE, tile: PreparedTile) -> Tensor:
-        return pseudo_maps(
-            teacher,
-            tile,
-            self.device,
-            views=self.settings.pseudo_views,
-            mixed=self.settings.mixed_precision,
-        )
+    def _pseudo(self, teacher: SemiMoE, tile: PreparedTile, views: int) -> Tensor:
+        mixed = self.settings.mixed_precision
+        return pseudo_maps(teacher, tile, self.device, views=views, mixed=mixed)
 
     def _plan(self) -> Progress:
-        """Decide the number of steps, timing trial steps on a copy where minutes decide."""
-        steps = self.settings.max_steps
-        if not steps:
-            trial = Learner(copy_of(self.learner.model), self.settings, self.device)
-            tiles = self.unlabelled
-            took = pseudo = 0.0
-            if tiles and self.settings.pseudo_labels == "stage":
-                self._pseudo(trial.teacher(), tiles[0])  # the first run is slower
-                pseudo = _timed(lambda: self._pseudo(trial.teacher(), tiles[0])) * len(tiles)
-                first = self._pseudo(trial.teacher(), tiles[0]).to(self.device)
-                tiles = [tiles[0].with_maps(first)]
-            for number in range(_TRIAL_STEPS):
-                self._check_stop()
-                took = _timed(lambda n=number: trial.step(self.labelled, tiles, n, 100, 0))
-            looks = _timed(lambda: self._score(trial.teacher(), 0))
-            steps = steps_in_budget(self.settings, took, pseudo, looks)
+        """Decide once what fits the minutes, and write it down for a resumed round."""
+        if not self.settings.max_steps:
+            ahead = self.unlabelled if self.settings.pseudo_labels == "stage" else []
+            self.settings = fit_to_budget(self.settings, self._costs(ahead), len(ahead))
             torch.manual_seed(stable_seed(self.settings.seed, "weights"))
-        self._tell("started", {"steps": steps, "device": device_text(self.device)})
-        return Progress(0, steps, -1)
+        (self.out_dir / PLAN).write_text(self.settings.model_dump_json(indent=1), encoding="utf-8")
+        return Progress(0, self.settings.max_steps, -1)
+
+    def _costs(self, ahead: Sequence[PreparedTile]) -> Costs:
+        """Time trial steps on a copy; the quickest counts, because the first ones warm up."""
+        trial = Learner(copy_of(self.learner.model), self.settings, self.device)
+        tiles, view = list(self.unlabelled), 0.0
+        if ahead:
+            first = self._pseudo(trial.teacher(), ahead[0], views=1)
+            view = self._quickest(lambda _: self._pseudo(trial.teacher(), ahead[0], views=1))
+            tiles = [ahead[0].with_maps(first.to(self.device))]
+        step = self._quickest(lambda n: trial.step(self.labelled, tiles, n, 100, 0))
+        return Costs(step, view, _timed(lambda: self._score(trial.teacher(), 0)))
+
+    def _quickest(self, call: Callable[[int], object]) -> float:
+        seconds = []
+        for number in range(_TRIALS):
+            self._check_stop()
+            seconds.append(_timed(lambda n=number: call(n)))
+        return min(seconds)
 
     def _resume(self) -> Progress | None:
         progress = load_state(self.out_dir, self.learner.modules(), self.learner.optimisers)
         if progress is not None:
-            self._tell("started", {"steps": progress.steps, "device": device_text(self.device)})
+            plan = json.loads((self.out_dir / PLAN).read_text(encoding="utf-8"))
+            self.settings = RoundSettings.parse(plan)
         return progress
 
     def _save(self) -> None:
@@ -212,6 +218,12 @@ class _Round:
         self.labelled = self._prepare(self.source.labelled)
         used = self.source.unlabelled if self.settings.unlabelled_batch else ()
         self.unlabelled = [replace(t, index=None, maps=None) for t in self._prepare(used)]
+
+    def _choose_unlabelled(self) -> None:
+        count = self.settings.pseudo_tiles
+        if 0 < count < len(self.unlabelled):
+            chosen = draw(len(self.unlabelled), count, 0, self.settings.seed, "pseudo tiles")
+            self.unlabelled = [self.unlabelled[index] for index in sorted(chosen)]
 
     def _prepare(self, names: Sequence[str]) -> list[PreparedTile]:
         found = []
@@ -275,6 +287,7 @@ class _Round:
         )
         save_checkpoint(Path(report.weights), self.learner.teacher(), info)
         clear_state(self.out_dir)
+        (self.out_dir / PLAN).unlink()
         return report
 
     def _summary(self, **values: Any) -> RoundReport:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from napari_semimoe.core.settings import RoundSettings
 
 #: The released protocol halves the rate each quarter of its 200 epochs.
 _STEP_QUARTERS = 4
+#: Largest share of a timed round that goes into making pseudo-labels.
+_PSEUDO_SHARE = 1 / 3
 
 
 def rate_factor(settings: RoundSettings, step: int, steps: int) -> float:
@@ -47,23 +50,36 @@ def ramp(settings: RoundSettings, step: int, steps: int) -> float:
     return settings.unlabelled_weight
 
 
-def steps_in_budget(
-    settings: RoundSettings, step_seconds: float, pseudo_seconds: float, validation_seconds: float
-) -> int:
-    """Return how many steps fit the round's minutes.
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Measured seconds: one step, one view of one tile's pseudo-label, one look at validation."""
+
+    step: float
+    pseudo_view: float
+    look: float
+
+
+def fit_to_budget(settings: RoundSettings, costs: Costs, unlabelled: int) -> RoundSettings:
+    """Return the settings with steps, views and tiles that fit the round's minutes.
+
+    Pseudo-labels may take a third of the time: first they are averaged over fewer views, then
+    fewer unlabelled tiles are used. A round that is repeated with the returned settings gives
+    the same numbers, whatever the clock says.
 
     Parameters
     ----------
-    step_seconds
-        One step.
-    pseudo_seconds
-        Making all pseudo-labels once.
-    validation_seconds
-        One look at the validation tiles.
+    unlabelled
+        Number of unlabelled tiles that get pseudo-labels; 0 if none are made ahead.
     """
     if settings.max_steps:
-        return settings.max_steps
-    budget = 60 * settings.budget_minutes - settings.stages * pseudo_seconds
-    budget -= 2 * validation_seconds  # the base model's look, and the last one
-    per_step = step_seconds + validation_seconds / settings.validate_every
-    return max(1, int(budget / per_step))
+        return settings
+    budget = 60 * settings.budget_minutes
+    views, tiles = settings.pseudo_views, unlabelled
+    if unlabelled:
+        affordable = budget * _PSEUDO_SHARE / settings.stages / max(costs.pseudo_view, 1e-9)
+        views = max(1, min(views, int(affordable / tiles)))
+        tiles = max(1, min(tiles, int(affordable)))
+    left = budget - settings.stages * views * tiles * costs.pseudo_view
+    left -= 2 * costs.look  # the base model's look, and the last one
+    steps = max(1, int(left / (costs.step + costs.look / settings.validate_every)))
+    return settings.changed(max_steps=steps, pseudo_views=views, pseudo_tiles=tiles)
