@@ -66,6 +66,7 @@ class RetrainPage(QWidget):
         super().__init__()
         self._bench = bench
         self._latest: Mapping[str, Any] | None = None
+        self._starting = ""
         first = RoundSettings().changed(**preferred_round_values())
         self.common = SettingsForm(first, _COMMON, self.ask_for_plan)
         self.more = SettingsForm(first, _MORE, self.ask_for_plan)
@@ -201,7 +202,8 @@ class RetrainPage(QWidget):
         self._latest = None
         self.plot.clear_curves()
         self.score.setText("")
-        self.stage.setText(f"Round {number} is starting")
+        self._starting = f"Round {number} is starting"
+        self.stage.setText(self._starting)
         self.left.setText("")
         self.bar.setRange(0, 0)
         self._show_running(True)
@@ -220,6 +222,8 @@ class RetrainPage(QWidget):
         if report is None:
             return
         self.plot.draw()
+        if self.stage.text() == self._starting:
+            self.stage.setText(self._starting.replace("is starting", "is learning"))
         self.bar.setRange(0, max(int(report["steps"]), 1))
         self.bar.setValue(int(report["step"]))
         if self.cancel.isEnabled():
