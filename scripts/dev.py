@@ -94,9 +94,12 @@ def _say(text: str) -> None:
 
 def _run(command: list[str | Path]) -> int:
     try:
-        return subprocess.run([str(part) for part in command], check=False).returncode
+        code = subprocess.run([str(part) for part in command], check=False).returncode
     except KeyboardInterrupt:
         return 130
+    if code < 0:
+        _say(f"{Path(command[0]).name} was ended from outside, by signal {-code}")
+    return code
 
 
 def _require_python() -> None:

@@ -62,7 +62,8 @@ def _xvfb(server: str) -> Iterator[str]:
 def main(command: list[str]) -> int:
     """Run ``command`` with a screen and return its exit code."""
     with screen() as environment:
-        return subprocess.run(command, env=environment, check=False).returncode
+        code = subprocess.run(command, env=environment, check=False).returncode
+    return 128 - code if code < 0 else code  # as shells tell of a signal
 
 
 if __name__ == "__main__":
