@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -61,6 +62,7 @@ def _xvfb(server: str) -> Iterator[str]:
 
 def main(command: list[str]) -> int:
     """Run ``command`` with a screen and return its exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the screen ends with us
     with screen() as environment:
         code = subprocess.run(command, env=environment, check=False).returncode
     return 128 - code if code < 0 else code  # as shells tell of a signal
