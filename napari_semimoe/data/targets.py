@@ -71,10 +71,13 @@ def signed_distance(labels: NDArray[np.integer]) -> NDArray[np.float32]:
     return distance
 
 
-def normalise_distance(distance: Tensor) -> Tensor:
-    """Divide each sign of ``(B, 1, H, W)`` distances by its own maximum in the crop: [-1, 1]."""
-    furthest_in = distance.amax((2, 3), keepdim=True).clamp_min(1.0)
-    furthest_out = (-distance).amax((2, 3), keepdim=True).clamp_min(1.0)
+def normalise_distance(distance: Tensor, floor: float = 1.0) -> Tensor:
+    """Divide each sign of ``(B, 1, H, W)`` distances by its own maximum in the crop: [-1, 1].
+
+    A maximum below ``floor`` counts as ``floor``: one pixel for distances in pixels.
+    """
+    furthest_in = distance.amax((2, 3), keepdim=True).clamp_min(floor)
+    furthest_out = (-distance).amax((2, 3), keepdim=True).clamp_min(floor)
     return torch.where(distance > 0, distance / furthest_in, distance / furthest_out)
 
 

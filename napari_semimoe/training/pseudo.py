@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_semimoe.data.prepare import PreparedTile
-from napari_semimoe.data.targets import Targets
+from napari_semimoe.data.targets import Targets, normalise_distance
 from napari_semimoe.model.semi_moe import MoEOutputs, SemiMoE
 from napari_semimoe.model.tasks import TASKS, harden
 from napari_semimoe.training.device import autocast
@@ -74,6 +74,4 @@ def _channels(model: SemiMoE) -> list[int]:
 def _as_target(name: str, part: Tensor) -> Tensor:
     if name != "distance":
         return harden(part)
-    furthest_in = part.amax((2, 3), keepdim=True).clamp_min(_FLOOR)
-    furthest_out = (-part).amax((2, 3), keepdim=True).clamp_min(_FLOOR)
-    return torch.where(part > 0, part / furthest_in, part / furthest_out).clamp(-1, 1)
+    return normalise_distance(part, _FLOOR)
