@@ -20,8 +20,10 @@ from torch import Tensor
 from napari_semimoe.core.errors import ShapeError
 from napari_semimoe.core.values import IGNORE
 
-#: Offsets of a disk of radius 2 px, the boundary's width.
-_DISK = [(y, x) for y in range(-2, 3) for x in range(-2, 3) if 0 < y * y + x * x <= 4]
+#: Width of a boundary in pixels at the working resolution.
+BOUNDARY_PX = 2
+#: Offsets of a disk of that radius.
+_DISK = [(y, x) for y in range(-2, 3) for x in range(-2, 3) if 0 < y * y + x * x <= BOUNDARY_PX**2]
 
 
 @dataclass(frozen=True, slots=True)

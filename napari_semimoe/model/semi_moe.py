@@ -96,8 +96,10 @@ class SemiMoE(nn.Module):
         return MoEOutputs(experts, self._gated(features, gates), gates)
 
     def _gate_table(self, features: dict[str, Tensor]) -> Tensor:
-        with torch.autocast(next(iter(features.values())).device.type, enabled=False):
-            pooled = torch.cat([f.float().mean((2, 3)) for f in features.values()], dim=1)
+        # pooled before the cast: the backward pass then spreads no 32-bit copy of the features
+        means = [functional.avg_pool2d(f, f.shape[2:]).flatten(1) for f in features.values()]
+        pooled = torch.cat(means, dim=1).float()
+        with torch.autocast(pooled.device.type, enabled=False):
             return torch.stack([self.gates[name](pooled) for name in self.names], dim=1)
 
     def _gated(self, features: dict[str, Tensor], gates: Tensor) -> dict[str, Tensor]:

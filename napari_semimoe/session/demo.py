@@ -16,8 +16,6 @@ from napari_semimoe.session.session import Session
 NAME = "Semi-MoE demo"
 #: Estimated from nuclei of about 10 microns; the picture's source does not give its scale.
 IMMUNOHISTOCHEMISTRY_UM_PER_PX = 0.35
-#: Side of the tiles that the immunohistochemistry picture is cut into.
-TILE_PX = 256
 #: Size of a drawn tile.
 DRAWN_PX = (320, 400)
 #: GlaS images that come with their masks, and without.
@@ -43,8 +41,8 @@ def find_glas(environment: Mapping[str, str] | None = None) -> Path | None:
 def make_demo_project(session: Session, path: Path, progress: Progress | None = None) -> None:
     """Create a project and fill it, with GlaS where it is at hand, else with what is packaged.
 
-    Packaged: the immunohistochemistry picture of scikit-image, cut into four tiles to correct,
-    and drawn tissue in two stains with exact masks.
+    Packaged: the immunohistochemistry picture of scikit-image, cut into two tiles to correct,
+    and drawn tissue: in two stains with exact masks, and some more without.
 
     Parameters
     ----------
@@ -89,22 +87,27 @@ def _add_packaged(session: Session, progress: Progress | None) -> None:
         tissue = Path(folder) / "tissue"
         for stain, name, seed in ((EOSIN, "drawn_he", 1), (DIAMINOBENZIDINE, "drawn_ihc", 21)):
             write_tiles(tissue, 6, seed=seed, size=DRAWN_PX, stain=stain, name=name)
+        bare = {"masks": False, "stain": DIAMINOBENZIDINE, "name": "drawn_unlabelled"}
+        write_tiles(tissue, 4, seed=41, size=DRAWN_PX, **bare)
         session.add_folder(tissue, progress=progress)
         session.add_files(
-            [_write_immunohistochemistry(Path(folder))],
+            _write_immunohistochemistry(Path(folder)),
             um_per_px=IMMUNOHISTOCHEMISTRY_UM_PER_PX,
-            tile_px=TILE_PX,
             progress=progress,
         )
 
 
-def _write_immunohistochemistry(folder: Path) -> Path:
+def _write_immunohistochemistry(folder: Path) -> list[Path]:
+    """Write the picture's halves: each shows two glands, a quarter would be all gland."""
     from PIL import Image
     from skimage.data import immunohistochemistry
 
-    path = folder / "colon.png"
-    Image.fromarray(immunohistochemistry()).save(path)
-    return path
+    picture = immunohistochemistry()
+    middle = picture.shape[1] // 2
+    halves = {"colon_left": picture[:, :middle], "colon_right": picture[:, middle:]}
+    for name, half in halves.items():
+        Image.fromarray(half).save(folder / f"{name}.png")
+    return [folder / f"{name}.png" for name in halves]
 
 
 def _add_glas(session: Session, folder: Path, progress: Progress | None) -> None:

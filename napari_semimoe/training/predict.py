@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.segmentation import find_boundaries
 from torch import Tensor
 
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.values import Prediction
 from napari_semimoe.data.resample import resample_image, resample_maps, working_size
+from napari_semimoe.data.targets import BOUNDARY_PX
 from napari_semimoe.model.checkpoint import load_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.device import autocast, choose_device
@@ -134,10 +136,15 @@ class Predictor:
             class_probabilities=probabilities,
             instances=instances,
             classes=classes_of(instances, probabilities),
-            disagreement=disagreement(experts, self.settings.threshold),
+            disagreement=disagreement(experts, instances, self._tolerance_px(um_per_px)),
             gates=gates.numpy(),
             expert_names=self.model.names,
         )
+
+    def _tolerance_px(self, um_per_px: float) -> int:
+        """Return a boundary's width and one pixel, at working resolution, in native pixels."""
+        width = (BOUNDARY_PX + 1) * self.model.settings.um_per_px
+        return max(1, round(width / um_per_px))
 
 
 def load_predictor(weights: Path, settings: PredictSettings) -> Predictor:
@@ -166,7 +173,9 @@ def classes_of(instances: NDArray[np.uint16], probabilities: NDArray[np.float32]
 
 
 def disagreement(
-    experts: Mapping[str, NDArray[np.float32]], threshold: float
+    experts: Mapping[str, NDArray[np.float32]],
+    instances: NDArray[np.integer],
+    tolerance_px: int,
 ) -> NDArray[np.float32]:
     """Measure per pixel how far the experts contradict each other.
 
@@ -174,23 +183,33 @@ def disagreement(
     ----------
     experts
         Shown maps ``(H, W)`` by task.
+    instances
+        ``(H, W)`` ids of the objects that the maps were cut into, 0 background.
+    tolerance_px
+        An outline and a predicted boundary this near to each other agree.
 
     Returns
     -------
     ndarray
-        ``(H, W)`` float32 in [0, 1]. The larger of two contradictions: segmentation against
-        the side that the distance expert puts the pixel on; and the boundary expert against the
-        ring of 2 px around the segmentation's objects, smoothed by 2 px so that a boundary which
-        is merely shifted by a pixel counts little.
+        ``(H, W)`` float32 in [0, 1], the larger of two contradictions. Segmentation and distance
+        put a pixel on opposite sides: the product of how sure each of them is. The boundary
+        expert sees a boundary far from any outline, or none along an outline.
     """
     foreground = experts["segmentation"]
     result = np.zeros_like(foreground)
     if "distance" in experts:
-        side = np.clip(experts["distance"] / _SURE_DISTANCE, -1, 1) / 2 + 0.5
-        result = np.maximum(result, np.abs(foreground - side))
+        side = np.clip(experts["distance"] / _SURE_DISTANCE, -1, 1)
+        result = np.maximum(result, -side * (2 * foreground - 1))
     if "boundary" in experts:
-        mask = foreground >= threshold
-        ring = ndimage.binary_dilation(mask, iterations=2) & ~mask
-        shift = ndimage.gaussian_filter(experts["boundary"] - ring.astype(np.float32), 2.0)
-        result = np.maximum(result, np.abs(shift))
+        result = np.maximum(result, _misplaced(experts["boundary"], instances, tolerance_px))
     return np.clip(result, 0, 1).astype(np.float32)
+
+
+def _misplaced(
+    boundary: NDArray[np.float32], instances: NDArray[np.integer], tolerance_px: int
+) -> NDArray[np.float32]:
+    outline = find_boundaries(instances, mode="outer")
+    near_outline = ndimage.maximum_filter(outline, 2 * tolerance_px + 1)
+    near_boundary = ndimage.maximum_filter(boundary, 2 * tolerance_px + 1)
+    drawn = ndimage.maximum_filter(outline, tolerance_px)  # as wide as a boundary, to be seen
+    return np.maximum(boundary * ~near_outline, drawn * (1 - near_boundary))

@@ -195,7 +195,10 @@ class _Round:
             view = self._quickest(lambda _: self._pseudo(trial.teacher(), ahead[0], views=1))
             tiles = [ahead[0].with_maps(first.to(self.device))]
         step = self._quickest(lambda n: trial.step(self.labelled, tiles, n, 100, 0))
-        return Costs(step, view, _timed(lambda: self._score(trial.teacher(), 0)))
+        alone = step
+        if self.settings.labelled_only:
+            alone = self._quickest(lambda n: trial.step(self.labelled, tiles, n, 100, -1))
+        return Costs(step, alone, view, _timed(lambda: self._score(trial.teacher(), 0)))
 
     def _quickest(self, call: Callable[[int], object]) -> float:
         seconds = []

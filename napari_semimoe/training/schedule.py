@@ -52,9 +52,20 @@ def ramp(settings: RoundSettings, step: int, steps: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Measured seconds: one step, one view of one tile's pseudo-label, one look at validation."""
+    """Measured seconds of the parts of a round.
+
+    Attributes
+    ----------
+    step, labelled_step
+        One step on both pools, and one before unlabelled tiles join in.
+    pseudo_view
+        One view of one tile's pseudo-label.
+    look
+        One look at the validation tiles.
+    """
 
     step: float
+    labelled_step: float
     pseudo_view: float
     look: float
 
@@ -81,5 +92,7 @@ def fit_to_budget(settings: RoundSettings, costs: Costs, unlabelled: int) -> Rou
         tiles = max(1, min(tiles, int(affordable)))
     left = budget - settings.stages * views * tiles * costs.pseudo_view
     left -= 2 * costs.look  # the base model's look, and the last one
-    steps = max(1, int(left / (costs.step + costs.look / settings.validate_every)))
+    alone = settings.labelled_only
+    step = alone * costs.labelled_step + (1 - alone) * costs.step
+    steps = max(1, int(left / (step + costs.look / settings.validate_every)))
     return settings.changed(max_steps=steps, pseudo_views=views, pseudo_tiles=tiles)

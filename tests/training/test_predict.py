@@ -152,10 +152,38 @@ def test_an_instance_has_its_likeliest_foreground_class():
     assert classes_of(np.zeros((2, 2), np.uint16), np.zeros((2, 2, 2), np.float32)) == {}
 
 
-def test_experts_that_agree_disagree_nowhere_and_opposite_ones_fully():
-    foreground = np.zeros((20, 20), np.float32)
-    foreground[:, 10:] = 1
+def half_object():
+    objects = np.zeros((20, 30), np.uint16)
+    objects[:, 15:] = 1
+    return objects
+
+
+def test_disagreement_is_how_surely_segmentation_and_distance_take_opposite_sides():
+    objects = half_object()
+    foreground = objects.astype(np.float32)
     agreeing = {"segmentation": foreground, "distance": 2 * foreground - 1}
-    assert disagreement(agreeing, 0.5).max() == 0
+    assert disagreement(agreeing, objects, 2).max() == 0
     opposite = {"segmentation": foreground, "distance": 1 - 2 * foreground}
-    assert disagreement(opposite, 0.5).min() == 1
+    assert disagreement(opposite, objects, 2).min() == 1
+    unsure = {"segmentation": foreground, "distance": 0.15 * (1 - 2 * foreground) / 2}
+    np.testing.assert_allclose(disagreement(unsure, objects, 2), 0.5, rtol=1e-6)
+
+
+def with_boundary(column, width=2):
+    objects = half_object()
+    boundary = np.zeros(objects.shape, np.float32)
+    boundary[:, column : column + width] = 0.8
+    return {"segmentation": objects.astype(np.float32), "boundary": boundary}, objects
+
+
+@pytest.mark.parametrize("column", [11, 13, 15])
+def test_a_boundary_beside_its_outline_is_no_disagreement(column):
+    found = disagreement(*with_boundary(column), 3)
+    assert found.max() <= 0.2 + 1e-6  # only what the boundary expert itself is not sure of
+
+
+def test_a_boundary_far_from_any_outline_is_a_disagreement_and_so_is_a_bare_outline():
+    found = disagreement(*with_boundary(3), 3)
+    np.testing.assert_allclose(found[:, 3:5], 0.8)
+    assert (found[:, 14:16] == 1).all()
+    assert (found[:, 22:] == 0).all()

@@ -55,24 +55,30 @@ def test_the_unlabelled_weight_ramps_up_only_when_made_at_every_step():
 def test_steps_fill_the_minutes_that_other_work_leaves():
     chosen = settings(max_steps=0, budget_minutes=2, stages=2, validate_every=10, pseudo_views=2)
     # 120 s - 2 stages x 2 views x 5 tiles x 1 s - 2 looks x 5 s = 90 s, at 1 s + 5 s / 10 a step
-    fitted = fit_to_budget(chosen, Costs(1.0, 1.0, 5.0), 5)
+    fitted = fit_to_budget(chosen, Costs(1.0, 1.0, 1.0, 5.0), 5)
     assert (fitted.max_steps, fitted.pseudo_views, fitted.pseudo_tiles) == (60, 2, 5)
-    assert fit_to_budget(chosen, Costs(1000.0, 1.0, 5.0), 5).max_steps == 1
+    assert fit_to_budget(chosen, Costs(1000.0, 1000.0, 1.0, 5.0), 5).max_steps == 1
+
+
+def test_steps_on_labelled_tiles_alone_count_with_their_own_cost():
+    chosen = settings(max_steps=0, budget_minutes=2, labelled_only=0.5, validate_every=10)
+    # 120 s at (0.5 s + 1.5 s) / 2 a step
+    assert fit_to_budget(chosen, Costs(1.5, 0.5, 1.0, 0.0), 0).max_steps == 120
 
 
 def test_a_timed_round_saves_views_first_and_tiles_then():
     chosen = settings(max_steps=0, budget_minutes=3, stages=1, pseudo_views=8)
     # a third of 180 s is 60 s: three views of 20 tiles at 1 s each; one view of 60 of 200 tiles
-    fewer_views = fit_to_budget(chosen, Costs(1.0, 1.0, 0.0), 20)
+    fewer_views = fit_to_budget(chosen, Costs(1.0, 1.0, 1.0, 0.0), 20)
     assert (fewer_views.pseudo_views, fewer_views.pseudo_tiles) == (3, 20)
-    fewer_tiles = fit_to_budget(chosen, Costs(1.0, 1.0, 0.0), 200)
+    fewer_tiles = fit_to_budget(chosen, Costs(1.0, 1.0, 1.0, 0.0), 200)
     assert (fewer_tiles.pseudo_views, fewer_tiles.pseudo_tiles) == (1, 60)
     assert fewer_tiles.max_steps == 120
 
 
 def test_given_steps_are_not_changed_by_the_clock():
     chosen = settings(max_steps=7)
-    assert fit_to_budget(chosen, Costs(1000.0, 10.0, 5.0), 3) == chosen
+    assert fit_to_budget(chosen, Costs(1000.0, 1000.0, 10.0, 5.0), 3) == chosen
 
 
 def test_threads_follow_the_cores_that_the_process_may_use(monkeypatch):
