@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication, QDockWidget
 from napari_semimoe.gui.log_file import LogFile
 from napari_semimoe.gui.panel import Panel
 from napari_semimoe.gui.steps import Step
+from napari_semimoe.gui.tile_layers import warm_up
 from napari_semimoe.gui.workbench import Workbench
 from napari_semimoe.jobs import ProcessEngine
 from napari_semimoe.session.session import Session
@@ -71,6 +72,7 @@ def make_bench(viewer: napari.Viewer) -> Workbench:
     bench = Workbench(viewer, Session(engine), on_close=close, log=log.path)
     engine.on_wake = bench.relay.engine_woke.emit
     bench.heed_preferences()
+    bench.long_work.run(warm_up)
     return bench
 
 

@@ -127,7 +127,7 @@ class TileModel(QAbstractTableModel):
             return tile.name
         if column == 1:
             return POOL_TEXT[tile.pool]
-        return "–" if tile.disagreement is None else f"{tile.disagreement:.2f}"
+        return "–" if tile.disagreement is None else f"{100 * tile.disagreement:.1f} %"
 
     def sort_key(self, row: int, column: int) -> Any:
         """Return what a row sorts by; by doubt, tiles that wait for a person go together."""

@@ -227,7 +227,7 @@ def test_table_lists_tiles_with_the_doubtful_open_ones_first(opened):
     assert len(rows) == 6
     pools = [row[1] for row in rows]
     assert pools == ["to review"] * 4 + ["labelled"] * 2 or "validation" in pools
-    assert rows[0][2] == "0.25"
+    assert rows[0][2] == "25.0 %"
 
 
 def test_sorting_by_name_lets_the_queue_follow_and_counts_like_people(opened, settled):
