@@ -15,10 +15,10 @@ from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.gui.loss_plot import LEGEND, LossPlot
 from napari_semimoe.gui.preferences import preferred_round_values
-from napari_semimoe.gui.rounds_table import RoundsTable
+from napari_semimoe.gui.rounds_panel import RoundsPanel
 from napari_semimoe.gui.settings_form import SettingsForm
 from napari_semimoe.gui.theme import Palette
-from napari_semimoe.gui.widgets import button, heading, hint
+from napari_semimoe.gui.widgets import button, hint
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
@@ -86,7 +86,8 @@ class RetrainPage(QWidget):
             "Dice on the validation tiles, which never teach: 1 is perfect overlap with the masks"
         )
         self.plot = LossPlot()
-        self.rounds = RoundsTable()
+        self.history = RoundsPanel(bench)
+        self.rounds = self.history.table
         self._folded = QCollapsible("More settings", expandedIcon="▾", collapsedIcon="▸")
         self._folded.addWidget(self.more.container.native)
         self._folded.toggleButton().setToolTip("Settings that are good as they are, mostly")
@@ -115,8 +116,7 @@ class RetrainPage(QWidget):
         layout.addWidget(self.start)
         layout.addWidget(self.cancel)
         layout.addWidget(self._running)
-        layout.addWidget(heading("Rounds so far"))
-        layout.addWidget(self.rounds, 1)
+        layout.addWidget(self.history, 1)
         layout.setAlignment(Qt.AlignmentFlag.AlignTop)
 
     def _connect(self) -> None:
@@ -128,11 +128,9 @@ class RetrainPage(QWidget):
         relay.round_stage.connect(self._on_round_stage)
         relay.round_validation.connect(self._on_round_validation)
         relay.round_finished.connect(self._on_round_finished)
-        relay.weights_changed.connect(self._list_rounds)
+        relay.weights_changed.connect(self.ask_for_plan)
         self.start.clicked.connect(self._on_start_clicked)
         self.cancel.clicked.connect(self._on_cancel_clicked)
-        self.rounds.round_chosen.connect(self._on_round_chosen)
-        self.rounds.resume_chosen.connect(self._on_resume_chosen)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Lay out the forms once the window's font is known."""
@@ -207,7 +205,7 @@ class RetrainPage(QWidget):
         self.left.setText("")
         self.bar.setRange(0, 0)
         self._show_running(True)
-        self._list_rounds()
+        self.history.refresh()
 
     @Slot(object)
     def _on_round_progress(self, report: Mapping[str, Any]) -> None:
@@ -252,7 +250,7 @@ class RetrainPage(QWidget):
             self._bench.failed.emit(text + note)
         else:
             self._bench.said.emit(text)
-        self._list_rounds()
+        self.history.refresh()
         self.ask_for_plan()
 
     def _show_running(self, running: bool) -> None:
@@ -266,37 +264,14 @@ class RetrainPage(QWidget):
         self.left.setVisible(running)
         self._running.setVisible(running or self._latest is not None)
 
-    # -- rounds so far ------------------------------------------------------------------------
-
     @Slot()
     def _on_project_changed(self) -> None:
         self._latest = None
         self.plot.clear_curves()
         self.score.setText("")
         self._show_running(self._bench.session.running_round is not None)
-        self.rounds.show_rounds([])
-        self._list_rounds()
+        self.history.refresh()
         self.ask_for_plan()
-
-    @Slot()
-    def _list_rounds(self) -> None:
-        project = self._bench.session.project
-        if project is not None:
-            self._bench.background.run(project.rounds, self.rounds.show_rounds)
-
-    @Slot(int)
-    def _on_round_chosen(self, number: int) -> None:
-        self._bench.background.run(
-            lambda: self._bench.session.promote(number),
-            lambda _: self._bench.said.emit(f"The model of round {number} predicts from now on."),
-            title=f"Changing to the model of round {number}",
-        )
-
-    @Slot(int)
-    def _on_resume_chosen(self, number: int) -> None:
-        self._bench.background.run(
-            lambda: self._bench.session.resume_round(number), title=f"Going on with round {number}"
-        )
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""

@@ -25,6 +25,7 @@ from napari_semimoe.project import (
     predictions,
     rounds,
     tiles,
+    upgrade,
 )
 from napari_semimoe.project.arrays import read_array
 from napari_semimoe.project.disk import storing
@@ -124,6 +125,7 @@ class Project:
 
     def _recover(self) -> None:
         try:
+            upgrade.upgrade(self._store)
             rounds.interrupt_running(self._store)
             self.swept = folder.sweep(self.path, self._store.connection)
             with self._store.transaction():
@@ -443,9 +445,17 @@ class Project:
         """Put a finished round's model in charge; also the way back to an older one."""
         return rounds.promote(self._store, number, self.author)
 
+    def promote_starter(self) -> None:
+        """Put the starter model in charge again."""
+        rounds.promote_starter(self._store, self.author)
+
     def current_round(self) -> RoundRecord | None:
-        """Return the round whose model is in charge, or None."""
+        """Return the round whose model is in charge, or None: the starter, if there is one."""
         return rounds.in_charge(self._store)
+
+    def round_before(self) -> RoundRecord | None:
+        """Return the round whose model was in charge before the present one; None: the starter."""
+        return rounds.before_in_charge(self._store)
 
     def current_weights(self) -> Path | None:
         """Return the absolute path of the weights in charge, or None."""

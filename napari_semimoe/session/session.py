@@ -20,7 +20,13 @@ from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AddReport, AnnotationRecord, TileRecord
 from napari_semimoe.session.events import SessionEvents
 from napari_semimoe.session.exports import ExportKind, Progress, export_project
-from napari_semimoe.session.models import Model, model_in_charge, round_of
+from napari_semimoe.session.models import (
+    NO_STARTER,
+    Model,
+    model_in_charge,
+    round_of,
+    starter_model,
+)
 from napari_semimoe.session.plan import (
     RoundPlan,
     make_plan,
@@ -303,6 +309,22 @@ class Session(SessionEvents):
         """Put a round's model in charge, also an older one (the way back)."""
         self._open_project().promote(number)
         self._use_model_in_charge()
+
+    def promote_starter(self) -> None:
+        """Put the starter model in charge again, whatever was promoted since."""
+        project = self._open_project()
+        if starter_model() is None:
+            raise ProjectError(NO_STARTER)
+        project.promote_starter()
+        self._use_model_in_charge()
+
+    def roll_back(self) -> None:
+        """Put the model in charge that was it before the present one; twice: the present one."""
+        before = self._open_project().round_before()
+        if before is None:
+            self.promote_starter()
+        else:
+            self.promote(before.number)
 
     # -- the pump ------------------------------------------------------------------------------
 

@@ -80,6 +80,18 @@ class TestTrain:
         semimoe("rounds", "promote", copy, 1)
         assert semimoe("info", copy, "--json").json["weights"] == "rounds/1/model.safetensors"
 
+    def test_starter_can_be_put_in_charge_again_and_taken_back(self, semimoe, copy):
+        semimoe("rounds", "promote", copy, "starter")
+        listed = semimoe("rounds", "list", copy)
+        assert "In charge: starter" in listed.out
+        assert "nothing" in listed.out  # what round 1 started from
+        assert semimoe("info", copy, "--json").json["weights"] is None
+        assert semimoe("rounds", "rollback", copy, "--json").json == {"in_charge": "round 1"}
+        back = semimoe("rounds", "rollback", copy, "--json").json
+        assert back["in_charge"].startswith("starter")
+        refused = semimoe("rounds", "promote", copy, "last", code=2)
+        assert "a round's number or 'starter', got 'last'" in " ".join(refused.err.split())
+
     def test_show_tells_state_and_settings(self, semimoe, trained):
         assert "promoted" in semimoe("rounds", "show", trained, 1).out
         assert semimoe("rounds", "show", trained, 1, "--json").json["settings"]["seed"] == 0
