@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QTimer, Slot
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_semimoe.core.errors import SettingsError
@@ -17,6 +17,7 @@ from napari_semimoe.gui.loss_plot import LEGEND, LossPlot
 from napari_semimoe.gui.preferences import preferred_round_values
 from napari_semimoe.gui.rounds_panel import RoundsPanel
 from napari_semimoe.gui.settings_form import SettingsForm
+from napari_semimoe.gui.start_box import StartBox
 from napari_semimoe.gui.theme import Palette
 from napari_semimoe.gui.widgets import button, hint
 
@@ -71,6 +72,7 @@ class RetrainPage(QWidget):
         self.common = SettingsForm(first, _COMMON, self.ask_for_plan)
         self.more = SettingsForm(first, _MORE, self.ask_for_plan)
         self._first = first
+        self.begin = StartBox()
         self.plan = hint("")
         self.plan.setProperty("role", "plan")
         self.start = button(
@@ -110,6 +112,7 @@ class RetrainPage(QWidget):
         form = QVBoxLayout(self._form)
         form.setContentsMargins(0, 0, 0, 0)
         form.addWidget(self.common.container.native)
+        form.addLayout(self._beginning())
         form.addWidget(self._folded)
         layout.addWidget(self._form)
         layout.addWidget(self.plan)
@@ -118,6 +121,12 @@ class RetrainPage(QWidget):
         layout.addWidget(self._running)
         layout.addWidget(self.history, 1)
         layout.setAlignment(Qt.AlignmentFlag.AlignTop)
+
+    def _beginning(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.addWidget(QLabel("Begin from"))
+        row.addWidget(self.begin, 1)
+        return row
 
     def _connect(self) -> None:
         bench, relay = self._bench, self._bench.relay
@@ -129,6 +138,8 @@ class RetrainPage(QWidget):
         relay.round_validation.connect(self._on_round_validation)
         relay.round_finished.connect(self._on_round_finished)
         relay.weights_changed.connect(self.ask_for_plan)
+        self.history.listed.connect(self.begin.show_lineage)
+        self.begin.start_changed.connect(self.ask_for_plan)
         self.start.clicked.connect(self._on_start_clicked)
         self.cancel.clicked.connect(self._on_cancel_clicked)
 
@@ -162,12 +173,12 @@ class RetrainPage(QWidget):
             self._show_plan("", False)
             return
         try:
-            settings = self.settings
+            settings, start = self.settings, self.begin.start
         except SettingsError as error:
             self._show_plan(str(error), False)
             return
         self._bench.background.run(
-            lambda: self._bench.session.round_plan(settings),
+            lambda: self._bench.session.round_plan(settings, start),
             lambda plan: self._show_plan(plan.sentence, True),
             otherwise=lambda error: self._show_plan(str(error), False),
         )
@@ -180,11 +191,11 @@ class RetrainPage(QWidget):
 
     @Slot()
     def _on_start_clicked(self) -> None:
-        settings = self.settings
+        settings, start = self.settings, self.begin.start
         self.start.setEnabled(False)
         self._bench.desk.keep_draft()
         self._bench.background.run(
-            lambda: self._bench.session.start_round(settings),
+            lambda: self._bench.session.start_round(settings, start=start),
             title="Starting the round",
             otherwise=lambda _: self.start.setEnabled(True),
         )
@@ -205,6 +216,7 @@ class RetrainPage(QWidget):
         self.left.setText("")
         self.bar.setRange(0, 0)
         self._show_running(True)
+        self.begin.reset()
         self.history.refresh()
 
     @Slot(object)

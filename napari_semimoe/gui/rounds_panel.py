@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Slot
+from qtpy.QtCore import Signal, Slot
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_semimoe.gui.rounds_table import RoundsTable
@@ -23,7 +23,14 @@ class RoundsPanel(QWidget):
     ----------
     bench
         What the panel shows and forwards to.
+
+    Attributes
+    ----------
+    listed
+        The `Lineage` was read again.
     """
+
+    listed = Signal(object)
 
     def __init__(self, bench: Workbench) -> None:
         super().__init__()
@@ -65,6 +72,7 @@ class RoundsPanel(QWidget):
     def _show(self, lineage: Lineage) -> None:
         self.table.show_rounds(lineage)
         self._show_buttons()
+        self.listed.emit(lineage)
 
     @Slot()
     def _show_buttons(self) -> None:

@@ -17,6 +17,7 @@ from napari_semimoe.core.states import Pool, RoundState
 from napari_semimoe.core.values import Prediction
 from napari_semimoe.project import (
     annotations,
+    checkpoints,
     discovery,
     folder,
     importing,
@@ -448,6 +449,11 @@ class Project:
     def promote_starter(self) -> None:
         """Put the starter model in charge again."""
         rounds.promote_starter(self._store, self.author)
+
+    def keep_weights(self, source: Path) -> Path:
+        """Copy a weights file from elsewhere into the project; return where it lies there."""
+        self._store.refuse_if_read_only()
+        return checkpoints.keep(self.path, source)
 
     def current_round(self) -> RoundRecord | None:
         """Return the round whose model is in charge, or None: the starter, if there is one."""

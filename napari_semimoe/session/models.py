@@ -32,18 +32,21 @@ class Model:
 
     name: str
     weights: Path
-    round: int | None  # None: shipped with the package
+    round: int | None  # None: no round of the project made it
+    shipped: bool = False  # with the package
 
     @property
     def reference(self) -> str:
         """What a round's record says of its base; portable."""
-        return self.name if self.round is None else str(self.weights)
+        return self.name if self.shipped else str(self.weights)
 
 
 def starter_model() -> Model | None:
     """Return the model that ships with the package, if this build has one."""
     weights = starter_weights()
-    return Model(f"{STARTER} {__version__}", weights, None) if weights is not None else None
+    if weights is None:
+        return None
+    return Model(f"{STARTER} {__version__}", weights, None, shipped=True)
 
 
 def model_of(project: Project, record: RoundRecord) -> Model | None:

@@ -92,6 +92,22 @@ class TestTrain:
         refused = semimoe("rounds", "promote", copy, "last", code=2)
         assert "a round's number or 'starter', got 'last'" in " ".join(refused.err.split())
 
+    def test_round_starts_from_what_from_names(self, semimoe, copy, weights, tmp_path):
+        import shutil
+
+        small = [value for value in SMALL if value not in ("--network", "width=4")]
+        elsewhere = shutil.copy(weights, tmp_path / "gland.safetensors")
+        ended = semimoe("train", copy, *small, "--from", elsewhere, "--json")
+        assert "Round 2: from gland.safetensors, 4 labelled tiles" in ended.err
+        assert ended.json["base"].startswith("models/")
+        ended = semimoe("train", copy, *small, "--from", "1", "--json")
+        assert "Round 3: from round 1, 4 labelled tiles + 2 unlabelled" in ended.err
+        assert ended.json["base"] == "rounds/1/model.safetensors"
+        refused = semimoe("train", copy, *small, "--from", "lats", code=1)
+        assert "got 'lats'" in refused.err
+        both = semimoe("train", copy, *small, "--from", "1", "--scratch", code=2)
+        assert "give one of them" in " ".join(both.err.split())
+
     def test_show_tells_state_and_settings(self, semimoe, trained):
         assert "promoted" in semimoe("rounds", "show", trained, 1).out
         assert semimoe("rounds", "show", trained, 1, "--json").json["settings"]["seed"] == 0

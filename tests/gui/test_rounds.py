@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.states import RoundState
 
 from .test_panel import start_round
@@ -82,3 +83,68 @@ def test_starter_stays_in_charge_when_the_project_is_opened_again(opened, run, s
     settled(opened)
     assert opened.header.model.text().startswith("Starter model")
     assert not opened.retrain_page.rounds.item(0, 0).font().bold()
+
+
+def offered(page):
+    return [page.begin.itemText(index) for index in range(page.begin.count())]
+
+
+def choose(page, text):
+    index = offered(page).index(text)
+    page.begin.setCurrentIndex(index)
+    page.begin.activated.emit(index)
+
+
+def test_round_begins_from_what_the_person_chose_and_the_line_says_so(
+    opened, run, settled, engine, qtbot
+):
+    run()
+    run()
+    page = opened.retrain_page
+    assert offered(page) == [
+        "the model in use",
+        "the starter model",
+        "round 2",
+        "round 1",
+        "nothing (random weights)",
+        "a weights file…",
+    ]
+    choose(page, "nothing (random weights)")
+    qtbot.waitUntil(lambda: page.plan.text().startswith("Round 3: from nothing"), timeout=5000)
+    choose(page, "round 1")
+    qtbot.waitUntil(lambda: page.plan.text().startswith("Round 3: from round 1"), timeout=5000)
+    job = start_round(opened, settled, engine)
+    assert job.payload["base"].endswith("rounds/1/model.safetensors")
+    assert page.begin.currentText() == "the model in use"  # the choice held for one round
+    engine.train(job)
+    settled(opened)
+    assert page.rounds.item(0, 4).text() == "round 1"
+
+
+def test_weights_file_is_chosen_in_a_dialog_and_giving_none_changes_nothing(
+    opened, settled, tmp_path, monkeypatch, qtbot
+):
+    page = opened.retrain_page
+    answers = ["", str(tmp_path / "gland.safetensors")]
+    monkeypatch.setattr(
+        "napari_semimoe.gui.start_box.QFileDialog.getOpenFileName",
+        lambda *_: (answers.pop(0), ""),
+    )
+    choose(page, "a weights file…")
+    assert page.begin.currentText() == "the model in use"
+    choose(page, "a weights file…")
+    assert page.begin.currentText() == "gland.safetensors"
+    qtbot.waitUntil(lambda: "from gland.safetensors" in page.plan.text(), timeout=5000)
+
+
+def test_beginning_that_cannot_be_used_is_said_and_the_button_waits(
+    opened, settled, tmp_path, monkeypatch, qtbot
+):
+    page = opened.retrain_page
+    with monkeypatch.context() as patched:
+        patched.setattr("napari_semimoe.session.plan.read_info", read_info)
+        page.begin.choose_file(tmp_path / "gone.safetensors")
+        qtbot.waitUntil(lambda: "does not exist" in page.plan.text(), timeout=5000)
+        assert not page.start.isEnabled()
+    page.begin.reset()
+    qtbot.waitUntil(page.start.isEnabled, timeout=5000)
