@@ -179,5 +179,7 @@ def _report(record: RoundRecord, interrupted: bool, as_json: bool) -> None:
     if validation:
         text += f", validation Dice {validation['dice']:.3f} on {validation['tiles']} tiles"
     result(asdict(record), f"{text}.", as_json)
+    if record.note:
+        remark(record.note)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
