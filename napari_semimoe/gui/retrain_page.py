@@ -260,9 +260,11 @@ class RetrainPage(QWidget):
         if record.state in (RoundState.FAILED, RoundState.INTERRUPTED):
             note = f" {record.note}" if record.note else ""
             self._bench.failed.emit(text + note)
+        elif record.note:  # signs that the network has collapsed
+            self._bench.failed.emit(f"Round {record.number} is done. {record.note}")
         else:
             self._bench.said.emit(text)
-        self.history.refresh()
+        self.history.show_end_of(record)
         self.ask_for_plan()
 
     def _show_running(self, running: bool) -> None:

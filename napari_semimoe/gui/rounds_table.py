@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _UNFINISHED = (RoundState.INTERRUPTED, RoundState.CANCELLED, RoundState.FAILED)
 _COLUMNS = ("Round", "Dice", "Tiles", "Outcome", "From")
 _OUTCOME = _COLUMNS.index("Outcome")
+_NAME_LENGTH = 12  # letters of a round's name that fit; the tooltip has them all
 _TOOLTIPS = (
     "Number of the round; bold where its model predicts",
     "Overlap with the masks of the validation tiles, 1 is perfect; none without such tiles",
@@ -39,11 +40,14 @@ class RoundsTable(QTableWidget):
         The person wants the starter model to predict.
     resume_chosen
         The person wants this round, which did not come to its end, to go on.
+    name_wanted
+        The person wants to give this round a name.
     """
 
     round_chosen = Signal(int)
     starter_chosen = Signal()
     resume_chosen = Signal(int)
+    name_wanted = Signal(int)
 
     def __init__(self) -> None:
         super().__init__(0, len(_COLUMNS))
@@ -76,15 +80,25 @@ class RoundsTable(QTableWidget):
         self.setRowCount(len(self._rounds))
         for row, record in enumerate(self._rounds):
             self._show_round(row, record)
-            if selected is not None and record.number == selected.number:
+        if selected is not None:
+            self.select_round(selected.number)
+
+    def select_round(self, number: int) -> None:
+        """Select a round's row; without one nothing is selected."""
+        self.clearSelection()
+        for row, record in enumerate(self._rounds):
+            if record.number == number:
                 self.selectRow(row)
 
     def _show_round(self, row: int, record: RoundRecord) -> None:
         in_charge = self.lineage.is_in_charge(record)
         tip = record.note or "Double-click to use this round's model"
-        for column, text in enumerate(_cells(record)):
+        name = self.lineage.names.get(record.number, "")
+        if in_charge:
+            tip = f"This round's model predicts now. {record.note}".strip()
+        for column, text in enumerate(_cells(record, name)):
             item = QTableWidgetItem(text)
-            item.setToolTip("This round's model predicts now" if in_charge else tip)
+            item.setToolTip(f"{name}: {tip}" if name else tip)
             font = item.font()
             font.setBold(in_charge)
             item.setFont(font)
@@ -127,6 +141,9 @@ class RoundsTable(QTableWidget):
         elif self.starter_can_be_used:
             starter = menu.addAction("Use the starter model")
             starter.triggered.connect(self.starter_chosen.emit)
+        if record is not None and record.weights is not None:
+            name = menu.addAction(f"Name round {record.number}…")
+            name.triggered.connect(lambda: self.name_wanted.emit(record.number))
         return menu
 
     def _offer(self, where: QPoint) -> None:
@@ -136,14 +153,18 @@ class RoundsTable(QTableWidget):
         menu.deleteLater()
 
 
-def _cells(record: RoundRecord) -> tuple[str, ...]:
+def _cells(record: RoundRecord, name: str) -> tuple[str, ...]:
     report = record.report or {}
     score = (report.get("validation") or {}).get("dice")
     tiles = report.get("labelled")
     return (
-        str(record.number),
+        f"{record.number} {_short(name)}".strip(),
         "–" if score is None else f"{score:.3f}",
         "–" if tiles is None else str(tiles),
         str(record.state),
         base_name(record.base),
     )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1].rstrip()}…"

@@ -49,11 +49,16 @@ def starter_model() -> Model | None:
     return Model(f"{STARTER} {__version__}", weights, None, shipped=True)
 
 
+def model_name(record: RoundRecord) -> str:
+    """Return the name of a round's model."""
+    return f"round {record.number}"
+
+
 def model_of(project: Project, record: RoundRecord) -> Model | None:
     """Return the model that a round made, if it made one."""
     if record.weights is None:
         return None
-    return Model(f"round {record.number}", project.path / record.weights, record.number)
+    return Model(model_name(record), project.path / record.weights, record.number)
 
 
 def model_in_charge(project: Project) -> Model | None:

@@ -20,6 +20,7 @@ from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AddReport, AnnotationRecord, TileRecord
 from napari_semimoe.session.events import SessionEvents
 from napari_semimoe.session.exports import ExportKind, Progress, export_project
+from napari_semimoe.session.lineage import name_round
 from napari_semimoe.session.models import (
     NO_STARTER,
     Model,
@@ -336,6 +337,10 @@ class Session(SessionEvents):
             self.promote_starter()
         else:
             self.promote(before.number)
+
+    def name_round(self, number: int, name: str) -> None:
+        """Keep what the person calls a round; an empty name is forgotten."""
+        name_round(self._open_project(), number, name)
 
     # -- the pump ------------------------------------------------------------------------------
 

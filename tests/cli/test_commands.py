@@ -108,6 +108,29 @@ class TestTrain:
         both = semimoe("train", copy, *small, "--from", "1", "--scratch", code=2)
         assert "give one of them" in " ".join(both.err.split())
 
+    def test_rounds_are_named_and_drawn_as_a_tree(self, semimoe, copy):
+        assert "'first try' now" in semimoe("rounds", "name", copy, 1, "first try").out
+        drawn = semimoe("rounds", "tree", copy).out.splitlines()
+        assert drawn[0] == "nothing"
+        assert "round 1  first try, in charge, Dice" in drawn[1]
+        assert semimoe("rounds", "tree", copy, "--json").json == {"nothing": {"round 1": {}}}
+        assert "first try" in semimoe("rounds", "list", copy).out
+        semimoe("rounds", "name", copy, 1, "")
+        assert semimoe("rounds", "list", copy, "--json").json["names"] == {}
+        assert "has no round 7" in semimoe("rounds", "name", copy, 7, "x", code=1).err
+
+    def test_compare_lists_every_validation_tile_of_two_rounds(self, semimoe, copy):
+        semimoe("train", copy, *SMALL)
+        compared = semimoe("rounds", "compare", copy, 1, 2, "--json").json
+        (tile,) = compared["tiles"]
+        assert (compared["before_name"], compared["after_name"]) == ("round 1", "round 2")
+        assert tile["before"] == tile["after"] == pytest.approx(compared["after"])
+        told = semimoe("rounds", "compare", copy, 1, 2).out
+        assert f"{tile['name']}" in told
+        assert "+0.000" in told
+        assert "has no round 9" in semimoe("rounds", "compare", copy, 1, 9, code=1).err
+        assert tile["name"] in semimoe("rounds", "show", copy, 1).out
+
     def test_show_tells_state_and_settings(self, semimoe, trained):
         assert "promoted" in semimoe("rounds", "show", trained, 1).out
         assert semimoe("rounds", "show", trained, 1, "--json").json["settings"]["seed"] == 0

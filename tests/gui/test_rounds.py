@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_semimoe.core.checkpoint_info import read_info
-from napari_semimoe.core.states import RoundState
+from napari_semimoe.core.states import JobState, RoundState
 
 from .test_panel import start_round
 
@@ -62,12 +63,16 @@ def test_menu_goes_back_to_the_starter_or_to_any_round(opened, run, settled):
     run()
     run(new=0.1, old=0.9)
     table = opened.retrain_page.rounds
-    assert list(entries(table.menu_of(0))) == ["Use the model of round 2", "Use the starter model"]
-    assert list(entries(table.menu_of(1))) == ["Use the starter model"]
+    assert list(entries(table.menu_of(0))) == [
+        "Use the model of round 2",
+        "Use the starter model",
+        "Name round 2…",
+    ]
+    assert list(entries(table.menu_of(1))) == ["Use the starter model", "Name round 1…"]
     entries(table.menu_of(-1))["Use the starter model"].trigger()
     settled(opened)
     assert opened.header.model.text().startswith("Starter model")
-    assert list(entries(table.menu_of(1))) == ["Use the model of round 1"]
+    assert list(entries(table.menu_of(1))) == ["Use the model of round 1", "Name round 1…"]
     entries(table.menu_of(1))["Use the model of round 1"].trigger()
     settled(opened)
     assert opened.header.model.text().startswith("Model of round 1")
@@ -148,3 +153,85 @@ def test_beginning_that_cannot_be_used_is_said_and_the_button_waits(
         assert not page.start.isEnabled()
     page.begin.reset()
     qtbot.waitUntil(page.start.isEnabled, timeout=5000)
+
+
+@pytest.fixture
+def scored(opened, settled, engine):
+    """Return a function that ends a round with scores (before, after) of tiles."""
+
+    def train(steps=(), **tiles):
+        job = start_round(opened, settled, engine)
+        folder = opened.bench.session.project.round_folder(1)
+        (folder / "model.safetensors").write_bytes(b"weights")
+        (folder / "log.jsonl").write_text("\n".join(steps))
+        parts = [{name: pair[part] for name, pair in tiles.items()} for part in (0, 1)]
+        old, new = (
+            {"tiles": len(part), "dice": sum(part.values()) / len(part), "per_tile_dice": part}
+            for part in parts
+        )
+        weights = str(folder / "model.safetensors")
+        result = {"weights": weights, "validation": new, "base_validation": old}
+        engine.finish(job, JobState.DONE, result=result)
+        settled(opened)
+
+    return train
+
+
+def test_end_of_a_round_shows_which_tiles_got_worse_and_a_click_opens_one(
+    opened, scored, settled, qtbot
+):
+    scored(tile_5=(0.5, 0.9), tile_6=(0.9, 0.8), gone=(0.7, 0.7))
+    report = opened.retrain_page.history.report
+    assert report.isVisible()
+    assert report.sentence.text() == (
+        "Round 1 against starter: Dice 0.700 → 0.800; 1 of 3 tiles got worse."
+    )
+    rows = [[report.table.item(row, column).text() for column in range(4)] for row in range(3)]
+    assert rows[0] == ["tile_6", "0.900", "0.800", "-0.100"]
+    assert [row[0] for row in rows] == ["tile_6", "gone", "tile_5"]
+    assert [report.table.item(row, 0).font().bold() for row in range(3)] == [True, False, False]
+    assert opened.bench.desk.view.tile.name != "tile_6"
+    cell = report.table.visualItemRect(report.table.item(0, 0)).center()
+    qtbot.mouseClick(report.table.viewport(), Qt.MouseButton.LeftButton, pos=cell)
+    settled(opened)
+    assert opened.bench.desk.view.tile.name == "tile_6"
+    report.table.cellClicked.emit(1, 0)  # a tile that is not there any more opens nothing
+    settled(opened)
+    assert opened.bench.desk.view.tile.name == "tile_6"
+
+
+def test_report_follows_the_selected_round(opened, scored, run):
+    scored(tile_5=(0.5, 0.9))
+    run()
+    page = opened.retrain_page
+    assert page.rounds.selected.number == 2
+    assert not page.history.report.isVisible()  # that round was not scored
+    page.rounds.selectRow(1)
+    assert page.history.report.sentence.text().startswith("Round 1 against starter")
+    page.rounds.clearSelection()
+    assert not page.history.report.isVisible()
+
+
+def test_collapsed_round_is_told_and_does_not_take_over(opened, scored):
+    steps = [f'{{"gates": {{"segmentation<-segmentation": {share},' for share in (0.5, 1.0)]
+    tail = [f'"segmentation<-boundary": {share}}}}}' for share in (0.5, 0.0)]
+    first, last = (start + end for start, end in zip(steps, tail, strict=True))
+    scored([first] * 10 + [last] * 10, tile_5=(0.5, 0.9))
+    assert opened.messages.is_error
+    assert "listens to the segmentation expert alone" in opened.messages.text
+    assert opened.header.model.text().startswith("Starter model")
+    assert "expert alone" in opened.retrain_page.rounds.item(0, 0).toolTip()
+
+
+def test_round_is_named_in_a_dialog_and_keeps_its_name(opened, run, settled, monkeypatch):
+    run()
+    table = opened.retrain_page.rounds
+    answers = [("after the tumours", True), ("not this", False)]
+    monkeypatch.setattr(
+        "napari_semimoe.gui.rounds_panel.QInputDialog.getText", lambda *_, **__: answers.pop(0)
+    )
+    for _ in range(2):
+        entries(table.menu_of(0))["Name round 1…"].trigger()
+        settled(opened)
+        assert table.item(0, 0).text() == "1 after the t…"
+        assert table.item(0, 0).toolTip().startswith("after the tumours: ")
