@@ -17,8 +17,11 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.tree import Tree
 
 ProjectFolder = Annotated[Path, typer.Argument(help="The project's folder.", show_default=False)]
+#: What a result may be told in.
+Part = str | Table | Tree
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
@@ -27,15 +30,13 @@ def remark(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def result(
-    data: Mapping[str, Any], text: str | Table | Sequence[str | Table], as_json: bool
-) -> None:
+def result(data: Mapping[str, Any], text: Part | Sequence[Part], as_json: bool) -> None:
     """Print a result once: for a program, or for a person."""
     if as_json:
         typer.echo(json.dumps(data, indent=2, default=str))
         return
     console = Console(highlight=False, soft_wrap=True)
-    for part in [text] if isinstance(text, str | Table) else text:
+    for part in [text] if isinstance(text, Part) else text:
         console.print(part, markup=False) if isinstance(part, str) else console.print(part)
 
 

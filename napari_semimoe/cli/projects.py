@@ -13,6 +13,7 @@ from napari_semimoe.cli.output import Json, ProjectFolder, progress, remark, res
 from napari_semimoe.cli.work import engine, session
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.project import Project
+from napari_semimoe.session.models import model_in_charge
 from napari_semimoe.session.session import Session
 
 
@@ -104,7 +105,7 @@ def info(
         [(entry["number"], entry["state"], entry["dice"]) for entry in data["rounds"]],
     )
     head = f"{data['name']}: classes {', '.join(data['classes'])}; {data['images']} images; "
-    head += f"model in charge: {data['weights'] or 'none yet'}"
+    head += f"model in charge: {data['model'] or 'none yet'}"
     parts = [head, pools, *([rounds] if data["rounds"] else [])]
     if tiles:
         names = ("name", "pool", "um_per_px", "disagreement", "versions")
@@ -117,11 +118,13 @@ def _facts(opened: Project) -> dict[str, Any]:
     tiles = opened.tiles()
     pools = Counter(str(tile.pool) for tile in tiles)
     weights = opened.current_weights()
+    model = model_in_charge(opened)
     return {
         "name": opened.name,
         "classes": list(opened.classes),
         "images": len(opened.images()),
         "pools": {str(pool): pools[str(pool)] for pool in Pool},
+        "model": model.name if model is not None else None,
         "weights": str(weights.relative_to(opened.path)) if weights else None,
         "rounds": [_round(record) for record in opened.rounds()],
         "tiles": [

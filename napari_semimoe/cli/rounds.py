@@ -6,53 +6,195 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
+from rich.tree import Tree
 
-from napari_semimoe.cli.output import Json, ProjectFolder, facts, result, table
+from napari_semimoe.cli.output import Json, Part, ProjectFolder, facts, result, table
 from napari_semimoe.cli.work import session
 from napari_semimoe.project.project import Project
+from napari_semimoe.project.records import RoundRecord
+from napari_semimoe.session.comparison import (
+    Comparison,
+    against_base,
+    compare_rounds,
+    tile_ids,
+)
+from napari_semimoe.session.lineage import Lineage, read_lineage
+from napari_semimoe.session.models import STARTER, base_name, model_name
 
 app = typer.Typer(help="List the rounds of a project; put another model in charge.")
 
 RoundNumber = Annotated[
     int, typer.Argument(help="The round's number.", metavar="NUMBER", show_default=False)
 ]
+AnyModel = Annotated[
+    str,
+    typer.Argument(
+        help="The round's number, or 'starter'.", metavar="NUMBER|starter", show_default=False
+    ),
+]
 
 
 @app.command("list")
 def list_rounds(project: ProjectFolder, as_json: Json = False) -> None:
-    """List every round: its state, its validation Dice, and how long it took.
+    """List every round: its state, its base, its validation Dice, and how long it took.
 
-    promoted: its model serves predictions. kept beside: the earlier model was better on the
-    validation tiles. cancelled and interrupted: what was learned so far is kept in the round.
+    promoted: its model took over when it ended, or was put in charge later. kept beside: the
+    earlier model was better on the validation tiles. cancelled and interrupted: what was learned
+    so far is kept in the round.
     """
     with Project.open(project, read_only=True) as opened:
-        rounds = [asdict(record) for record in opened.rounds()]
-    columns = ("round", "state", "base", "validation Dice", "steps", "seconds", "started")
-    result({"rounds": rounds}, table("Rounds", columns, [_row(entry) for entry in rounds]), as_json)
+        lineage = read_lineage(opened)
+    rounds = [asdict(record) for record in lineage.rounds]
+    columns = ("round", "name", "state", "from", "validation Dice", "steps", "seconds", "started")
+    parts = [
+        table("Rounds", columns, [_row(entry, lineage) for entry in rounds]),
+        f"In charge: {lineage.in_charge or 'no model yet'}.",
+    ]
+    data = {"rounds": rounds, "in_charge": lineage.in_charge, "names": dict(lineage.names)}
+    result(data, parts, as_json)
+
+
+@app.command("tree")
+def tree(project: ProjectFolder, as_json: Json = False) -> None:
+    """Draw which round began from which model."""
+    with Project.open(project, read_only=True) as opened:
+        lineage = read_lineage(opened)
+    result(_nested(lineage), [_drawn(lineage, root) for root in lineage.roots], as_json)
+
+
+@app.command("name")
+def name(
+    project: ProjectFolder,
+    number: RoundNumber,
+    text: Annotated[
+        str, typer.Argument(help="What you call it; '' forgets the name.", show_default=False)
+    ],
+    as_json: Json = False,
+) -> None:
+    """Give a round a name or a note of your own."""
+    with session(project) as opened:
+        opened.name_round(number, text)
+    told = f"Round {number} is called '{text}' now." if text else f"Round {number} has no name now."
+    result({"round": number, "name": text}, told, as_json)
 
 
 @app.command("show")
 def show(project: ProjectFolder, number: RoundNumber, as_json: Json = False) -> None:
-    """Show one round with all its settings."""
+    """Show one round: every validation tile against the model it began from, and its settings."""
     with Project.open(project, read_only=True) as opened:
-        entry = asdict(opened.round(number))
+        record = opened.round(number)
+        compared = against_base(record, tile_ids(opened))
+    entry = asdict(record)
     about = [(name, entry[name]) for name in ("state", "base", "created", "ended", "note")]
-    parts = [facts(f"Round {number}", about), facts("Settings", entry["settings"].items())]
-    result(entry, parts, as_json)
+    parts = [
+        facts(f"Round {number}", about),
+        *(_compared(compared) if compared is not None else ()),
+        facts("Settings", entry["settings"].items()),
+    ]
+    result(entry | {"comparison": asdict(compared) if compared else None}, parts, as_json)
+
+
+@app.command("compare")
+def compare(
+    project: ProjectFolder,
+    before: Annotated[int, typer.Argument(help="A round's number.", show_default=False)],
+    after: Annotated[int, typer.Argument(help="Another round's number.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Compare the models of two rounds on each validation tile, the largest loss first.
+
+    A round's scores are those of its end; masks that were corrected since change nothing.
+    """
+    with Project.open(project, read_only=True) as opened:
+        compared = compare_rounds(opened, before, after)
+    result(asdict(compared), _compared(compared), as_json)
 
 
 @app.command("promote")
-def promote(project: ProjectFolder, number: RoundNumber, as_json: Json = False) -> None:
-    """Put the model of a round in charge of predictions."""
+def promote(project: ProjectFolder, model: AnyModel, as_json: Json = False) -> None:
+    """Put the model of any round, or the starter model, in charge of predictions."""
+    number = _number(model)
     with session(project) as opened:
-        opened.promote(number)
-    data = {"in_charge": number}
-    result(data, f"The model of round {number} is in charge of {project} now.", as_json)
+        if number is None:
+            opened.promote_starter()
+        else:
+            opened.promote(number)
+    data = {"in_charge": STARTER if number is None else number}
+    name = "The starter model" if number is None else f"The model of round {number}"
+    result(data, f"{name} is in charge of {project} now.", as_json)
 
 
-def _row(entry: dict[str, Any]) -> tuple[object, ...]:
+@app.command("rollback")
+def rollback(project: ProjectFolder, as_json: Json = False) -> None:
+    """Put the model back in charge that was it before the present one.
+
+    Run it a second time to come back to the present one. Any other model: semimoe rounds promote.
+    """
+    with session(project) as opened:
+        opened.roll_back()
+        name = opened.model_name
+    result({"in_charge": name}, f"The model {name} is in charge of {project} again.", as_json)
+
+
+def _compared(compared: Comparison) -> list[Part]:
+    rows = [(tile.name, tile.before, tile.after, _signed(tile.change)) for tile in compared.tiles]
+    columns = ("tile", compared.before_name, compared.after_name, "change")
+    return [compared.sentence, table("Dice of each validation tile", columns, rows)]
+
+
+def _signed(change: float | None) -> str | None:
+    return None if change is None else f"{change:+.3f}"
+
+
+def _number(model: str) -> int | None:
+    """Return a round's number, or None for the starter."""
+    if model.lower() == STARTER:
+        return None
+    if not model.isdecimal():
+        raise typer.BadParameter(f"It must be a round's number or 'starter', got '{model}'.")
+    return int(model)
+
+
+def _nested(lineage: Lineage) -> dict[str, Any]:
+    """Return the tree as nested objects by model name."""
+
+    def below(name: str) -> dict[str, Any]:
+        return {
+            model_name(record): below(model_name(record)) for record in lineage.began_from(name)
+        }
+
+    return {root: below(root) for root in lineage.roots}
+
+
+def _drawn(lineage: Lineage, root: str) -> Tree:
+    in_charge = root == STARTER and lineage.starter_in_charge
+    drawn = Tree(Text(f"{root}  in charge" if in_charge else root))
+    _grow(drawn, lineage, root)
+    return drawn
+
+
+def _grow(branch: Tree, lineage: Lineage, name: str) -> None:
+    for record in lineage.began_from(name):
+        label = Text(model_name(record), style="bold" if lineage.is_in_charge(record) else "")
+        label.append(f"  {_about(record, lineage)}", style="not bold")
+        _grow(branch.add(label), lineage, model_name(record))
+
+
+def _about(record: RoundRecord, lineage: Lineage) -> str:
+    dice = ((record.report or {}).get("validation") or {}).get("dice")
+    parts = [
+        lineage.names.get(record.number, ""),
+        "in charge" if lineage.is_in_charge(record) else str(record.state),
+        f"Dice {dice:.3f}" if dice is not None else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _row(entry: dict[str, Any], lineage: Lineage) -> tuple[object, ...]:
     report = entry["report"] or {}
     dice = (report.get("validation") or {}).get("dice")
     seconds = round(report["seconds"]) if "seconds" in report else None
-    about = (entry["number"], entry["state"], entry["base"], dice)
+    number = entry["number"]
+    about = (number, lineage.names.get(number), entry["state"], base_name(entry["base"]), dice)
     return (*about, report.get("steps"), seconds, entry["created"])

@@ -18,6 +18,7 @@ from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.project.records import RoundRecord
 from napari_semimoe.session.session import Session
+from napari_semimoe.session.start_from import StartFrom, StartKind
 
 
 class Protocol(StrEnum):
@@ -53,7 +54,19 @@ def train(
             metavar="NAME=VALUE",
         ),
     ] = None,
-    scratch: Annotated[bool, typer.Option("--scratch", help="Start from random weights.")] = False,
+    begin: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="What to start from: current (the model in charge), starter, nothing, a round's "
+            "number, or a weights file.  [current]",
+            metavar="WHAT",
+        ),
+    ] = None,
+    scratch: Annotated[
+        bool,
+        typer.Option("--scratch", help="Start from random weights; the same as --from nothing."),
+    ] = False,
     network: Annotated[
         list[str] | None,
         typer.Option(
@@ -71,8 +84,9 @@ def train(
 ) -> None:
     """Train one round on the labelled and unlabelled tiles of a project.
 
-    It starts from the model in charge. The new model takes over if it is at least as good on
-    the validation tiles; otherwise it is kept beside (semimoe rounds promote).
+    It starts from the model in charge, or from what --from names. The new model takes over if it
+    is at least as good on the validation tiles; otherwise it is kept beside (semimoe rounds
+    promote).
 
     Ctrl+C stops after the present step; what was learned so far is kept in the round.
     """
@@ -82,17 +96,33 @@ def train(
     values |= _parsed("--set", other or [])
     make = RoundSettings.paper if protocol is Protocol.PAPER else RoundSettings.fine_tune
     settings = make(**values)
+    start = _start(begin, scratch or bool(network), resume)
     with session(project) as opened:
-        model = _network(opened, network or []) if scratch or network else None
         if resume is not None:
             record, interrupted = follow_round(opened, lambda: opened.resume_round(resume))
         else:
-            if model is None:
-                remark(opened.round_plan(settings).sentence)
+            model = _network(opened, network) if network else None
+            remark(opened.round_plan(settings, start).sentence)
             record, interrupted = follow_round(
-                opened, lambda: opened.start_round(settings, model=model)
+                opened, lambda: opened.start_round(settings, model=model, start=start)
             )
     _report(record, interrupted, as_json)
+
+
+def _start(begin: str | None, from_nothing: bool, resume: int | None) -> StartFrom:
+    """Return what to start from, or say which options contradict each other."""
+    if begin is not None and resume is not None:
+        raise typer.BadParameter(
+            "--resume goes on with what the round began from; leave --from out."
+        )
+    start = StartFrom.parse(begin) if begin is not None else StartFrom()
+    if not from_nothing:
+        return start
+    if begin is not None and start.kind is not StartKind.NOTHING:
+        raise typer.BadParameter(
+            f"--scratch and --network start from nothing, --from names {begin}; give one of them."
+        )
+    return StartFrom(StartKind.NOTHING)
 
 
 def _network(opened: Session, pairs: list[str]) -> ModelSettings:
@@ -149,5 +179,7 @@ def _report(record: RoundRecord, interrupted: bool, as_json: bool) -> None:
     if validation:
         text += f", validation Dice {validation['dice']:.3f} on {validation['tiles']} tiles"
     result(asdict(record), f"{text}.", as_json)
+    if record.note:
+        remark(record.note)
     if interrupted:
         raise typer.Exit(INTERRUPTED)

@@ -40,6 +40,8 @@ class ValidationReport:
     dice: float  # pooled over all pixels, in [0, 1]
     jaccard: float
     per_tile_dice: Mapping[str, float] = field(default_factory=dict)
+    foreground: float | None = None  # share of all pixels that the network marks, in [0, 1]
+    true_foreground: float | None = None  # the same share in the masks
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

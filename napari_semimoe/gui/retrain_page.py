@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QTimer, Slot
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_semimoe.core.errors import SettingsError
@@ -15,10 +15,11 @@ from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.gui.loss_plot import LEGEND, LossPlot
 from napari_semimoe.gui.preferences import preferred_round_values
-from napari_semimoe.gui.rounds_table import RoundsTable
+from napari_semimoe.gui.rounds_panel import RoundsPanel
 from napari_semimoe.gui.settings_form import SettingsForm
+from napari_semimoe.gui.start_box import StartBox
 from napari_semimoe.gui.theme import Palette
-from napari_semimoe.gui.widgets import button, heading, hint
+from napari_semimoe.gui.widgets import button, hint
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
@@ -71,6 +72,7 @@ class RetrainPage(QWidget):
         self.common = SettingsForm(first, _COMMON, self.ask_for_plan)
         self.more = SettingsForm(first, _MORE, self.ask_for_plan)
         self._first = first
+        self.begin = StartBox()
         self.plan = hint("")
         self.plan.setProperty("role", "plan")
         self.start = button(
@@ -86,7 +88,8 @@ class RetrainPage(QWidget):
             "Dice on the validation tiles, which never teach: 1 is perfect overlap with the masks"
         )
         self.plot = LossPlot()
-        self.rounds = RoundsTable()
+        self.history = RoundsPanel(bench)
+        self.rounds = self.history.table
         self._folded = QCollapsible("More settings", expandedIcon="▾", collapsedIcon="▸")
         self._folded.addWidget(self.more.container.native)
         self._folded.toggleButton().setToolTip("Settings that are good as they are, mostly")
@@ -109,15 +112,21 @@ class RetrainPage(QWidget):
         form = QVBoxLayout(self._form)
         form.setContentsMargins(0, 0, 0, 0)
         form.addWidget(self.common.container.native)
+        form.addLayout(self._beginning())
         form.addWidget(self._folded)
         layout.addWidget(self._form)
         layout.addWidget(self.plan)
         layout.addWidget(self.start)
         layout.addWidget(self.cancel)
         layout.addWidget(self._running)
-        layout.addWidget(heading("Rounds so far"))
-        layout.addWidget(self.rounds, 1)
+        layout.addWidget(self.history, 1)
         layout.setAlignment(Qt.AlignmentFlag.AlignTop)
+
+    def _beginning(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.addWidget(QLabel("Begin from"))
+        row.addWidget(self.begin, 1)
+        return row
 
     def _connect(self) -> None:
         bench, relay = self._bench, self._bench.relay
@@ -128,11 +137,11 @@ class RetrainPage(QWidget):
         relay.round_stage.connect(self._on_round_stage)
         relay.round_validation.connect(self._on_round_validation)
         relay.round_finished.connect(self._on_round_finished)
-        relay.weights_changed.connect(self._list_rounds)
+        relay.weights_changed.connect(self.ask_for_plan)
+        self.history.listed.connect(self.begin.show_lineage)
+        self.begin.start_changed.connect(self.ask_for_plan)
         self.start.clicked.connect(self._on_start_clicked)
         self.cancel.clicked.connect(self._on_cancel_clicked)
-        self.rounds.round_chosen.connect(self._on_round_chosen)
-        self.rounds.resume_chosen.connect(self._on_resume_chosen)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Lay out the forms once the window's font is known."""
@@ -164,12 +173,12 @@ class RetrainPage(QWidget):
             self._show_plan("", False)
             return
         try:
-            settings = self.settings
+            settings, start = self.settings, self.begin.start
         except SettingsError as error:
             self._show_plan(str(error), False)
             return
         self._bench.background.run(
-            lambda: self._bench.session.round_plan(settings),
+            lambda: self._bench.session.round_plan(settings, start),
             lambda plan: self._show_plan(plan.sentence, True),
             otherwise=lambda error: self._show_plan(str(error), False),
         )
@@ -182,11 +191,11 @@ class RetrainPage(QWidget):
 
     @Slot()
     def _on_start_clicked(self) -> None:
-        settings = self.settings
+        settings, start = self.settings, self.begin.start
         self.start.setEnabled(False)
         self._bench.desk.keep_draft()
         self._bench.background.run(
-            lambda: self._bench.session.start_round(settings),
+            lambda: self._bench.session.start_round(settings, start=start),
             title="Starting the round",
             otherwise=lambda _: self.start.setEnabled(True),
         )
@@ -207,7 +216,8 @@ class RetrainPage(QWidget):
         self.left.setText("")
         self.bar.setRange(0, 0)
         self._show_running(True)
-        self._list_rounds()
+        self.begin.reset()
+        self.history.refresh()
 
     @Slot(object)
     def _on_round_progress(self, report: Mapping[str, Any]) -> None:
@@ -250,9 +260,11 @@ class RetrainPage(QWidget):
         if record.state in (RoundState.FAILED, RoundState.INTERRUPTED):
             note = f" {record.note}" if record.note else ""
             self._bench.failed.emit(text + note)
+        elif record.note:  # signs that the network has collapsed
+            self._bench.failed.emit(f"Round {record.number} is done. {record.note}")
         else:
             self._bench.said.emit(text)
-        self._list_rounds()
+        self.history.show_end_of(record)
         self.ask_for_plan()
 
     def _show_running(self, running: bool) -> None:
@@ -266,37 +278,14 @@ class RetrainPage(QWidget):
         self.left.setVisible(running)
         self._running.setVisible(running or self._latest is not None)
 
-    # -- rounds so far ------------------------------------------------------------------------
-
     @Slot()
     def _on_project_changed(self) -> None:
         self._latest = None
         self.plot.clear_curves()
         self.score.setText("")
         self._show_running(self._bench.session.running_round is not None)
-        self.rounds.show_rounds([])
-        self._list_rounds()
+        self.history.refresh()
         self.ask_for_plan()
-
-    @Slot()
-    def _list_rounds(self) -> None:
-        project = self._bench.session.project
-        if project is not None:
-            self._bench.background.run(project.rounds, self.rounds.show_rounds)
-
-    @Slot(int)
-    def _on_round_chosen(self, number: int) -> None:
-        self._bench.background.run(
-            lambda: self._bench.session.promote(number),
-            lambda _: self._bench.said.emit(f"The model of round {number} predicts from now on."),
-            title=f"Changing to the model of round {number}",
-        )
-
-    @Slot(int)
-    def _on_resume_chosen(self, number: int) -> None:
-        self._bench.background.run(
-            lambda: self._bench.session.resume_round(number), title=f"Going on with round {number}"
-        )
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""

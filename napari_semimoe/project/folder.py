@@ -149,7 +149,8 @@ def sweep(path: Path, connection: sqlite3.Connection) -> list[str]:
         swept += [entry for entry in _entries(path / folder) if entry.name not in known]
     numbers = {str(row[0]) for row in connection.execute("SELECT number FROM round")}
     swept += [entry for entry in _entries(path / "rounds") if entry.name not in numbers]
-    swept += [entry for entry in _entries(path) if TEMPORARY in entry.name]
+    cut_off = [path, *_entries(path / "models")]
+    swept += [entry for part in cut_off for entry in _entries(part) if TEMPORARY in entry.name]
     for entry in swept:
         discard(entry)
     return [entry.name for entry in swept]

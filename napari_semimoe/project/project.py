@@ -17,6 +17,7 @@ from napari_semimoe.core.states import Pool, RoundState
 from napari_semimoe.core.values import Prediction
 from napari_semimoe.project import (
     annotations,
+    checkpoints,
     discovery,
     folder,
     importing,
@@ -25,6 +26,7 @@ from napari_semimoe.project import (
     predictions,
     rounds,
     tiles,
+    upgrade,
 )
 from napari_semimoe.project.arrays import read_array
 from napari_semimoe.project.disk import storing
@@ -124,6 +126,7 @@ class Project:
 
     def _recover(self) -> None:
         try:
+            upgrade.upgrade(self._store)
             rounds.interrupt_running(self._store)
             self.swept = folder.sweep(self.path, self._store.connection)
             with self._store.transaction():
@@ -443,9 +446,22 @@ class Project:
         """Put a finished round's model in charge; also the way back to an older one."""
         return rounds.promote(self._store, number, self.author)
 
+    def promote_starter(self) -> None:
+        """Put the starter model in charge again."""
+        rounds.promote_starter(self._store, self.author)
+
+    def keep_weights(self, source: Path) -> Path:
+        """Copy a weights file from elsewhere into the project; return where it lies there."""
+        self._store.refuse_if_read_only()
+        return checkpoints.keep(self.path, source)
+
     def current_round(self) -> RoundRecord | None:
-        """Return the round whose model is in charge, or None."""
+        """Return the round whose model is in charge, or None: the starter, if there is one."""
         return rounds.in_charge(self._store)
+
+    def round_before(self) -> RoundRecord | None:
+        """Return the round whose model was in charge before the present one; None: the starter."""
+        return rounds.before_in_charge(self._store)
 
     def current_weights(self) -> Path | None:
         """Return the absolute path of the weights in charge, or None."""

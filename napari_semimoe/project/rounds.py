@@ -92,7 +92,7 @@ def resume(index: Store, number: int) -> RoundRecord:
 def promote(index: Store, number: int, author: str) -> RoundRecord:
     """Put a finished round's model in charge, also an older one (the way back)."""
     record = find(index, number)
-    if record.weights is None or not (index.path / record.weights).exists():
+    if not _has_weights(index, record):
         raise _no_weights(number)
     with index.transaction() as connection:
         connection.execute(
@@ -101,6 +101,13 @@ def promote(index: Store, number: int, author: str) -> RoundRecord:
         connection.execute("INSERT INTO promotion (round, created) VALUES (?, ?)", (number, now()))
         index.audit(author, "promote", None, round=number)
     return find(index, number)
+
+
+def promote_starter(index: Store, author: str) -> None:
+    """Put the starter model in charge again."""
+    with index.transaction() as connection:
+        connection.execute("INSERT INTO promotion (round, created) VALUES (NULL, ?)", (now(),))
+        index.audit(author, "promote", None, round=None)
 
 
 def interrupt_running(index: Store) -> list[int]:
@@ -130,15 +137,48 @@ def find(index: Store, number: int) -> RoundRecord:
 
 
 def in_charge(index: Store) -> RoundRecord | None:
-    """Return the round promoted last whose weights are still there, or None."""
-    rows = index.rows(
-        "SELECT round.* FROM promotion JOIN round ON round.number = promotion.round"
-        " ORDER BY promotion.id DESC"
-    )
-    for record in map(RoundRecord.of, rows):
-        if record.weights and (index.path / record.weights).exists():
+    """Return the round whose model is in charge, or None when that is the starter."""
+    return _choices(index)[-1]
+
+
+def before_in_charge(index: Store) -> RoundRecord | None:
+    """Return the round whose model was in charge before the present one; None: the starter.
+
+    Raises
+    ------
+    ProjectError
+        If no other model was ever in charge.
+    """
+    choices = _choices(index)
+    present = _number(choices[-1])
+    for record in reversed(choices):
+        if _number(record) != present:
             return record
-    return None
+    raise ProjectError(
+        "No other model was in charge of this project before, so there is none to go back to. "
+        "Choose one of its rounds instead."
+    )
+
+
+def _choices(index: Store) -> list[RoundRecord | None]:
+    """Return what was in charge, oldest first; the starter is None and comes first.
+
+    Rounds whose weights are gone are left out: the choice before them counts.
+    """
+    rows = index.rows(
+        "SELECT promotion.round AS chosen, round.* FROM promotion"
+        " LEFT JOIN round ON round.number = promotion.round ORDER BY promotion.id"
+    )
+    records = [RoundRecord.of(row) if row["chosen"] is not None else None for row in rows]
+    return [None, *(each for each in records if each is None or _has_weights(index, each))]
+
+
+def _has_weights(index: Store, record: RoundRecord) -> bool:
+    return record.weights is not None and (index.path / record.weights).exists()
+
+
+def _number(record: RoundRecord | None) -> int | None:
+    return record.number if record is not None else None
 
 
 def _refuse_second(index: Store) -> None:

@@ -5,8 +5,15 @@ from __future__ import annotations
 #: Format of projects that this version writes; newer ones are refused in words.
 FORMAT = 1
 
+#: Which model took charge, and when; no round stands for the starter model.
+PROMOTION = """CREATE TABLE promotion (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  round INTEGER REFERENCES round (number),
+  created TEXT NOT NULL
+)"""
+
 #: ``annotation`` rows are history: triggers refuse to change or delete them.
-SCHEMA = """
+SCHEMA = f"""
 CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE image (
@@ -78,11 +85,7 @@ CREATE TABLE round (
   report TEXT,
   note TEXT NOT NULL DEFAULT ''
 );
-CREATE TABLE promotion (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  round INTEGER NOT NULL REFERENCES round (number),
-  created TEXT NOT NULL
-);
+{PROMOTION};
 
 CREATE TABLE side (
   group_key TEXT PRIMARY KEY,

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from napari_semimoe import __version__
 from napari_semimoe.core.starter import starter_weights
 from napari_semimoe.project.project import Project
+from napari_semimoe.project.records import RoundRecord
 
-_STARTER = "starter"
+STARTER = "starter"
+_ROUND_PATH = re.compile(r"rounds/(\d+)/")
 _ROUND_NAME = re.compile(r"round (\d+)")
 
 NO_MODEL = (
     "There is no model yet, so nothing can be predicted. Accept a few tiles drawn by hand and "
     "press Retrain; the first round makes a model from nothing."
+)
+
+NO_STARTER = (
+    "This installation has no starter model, so it cannot be used. Choose one of the project's "
+    "rounds, or install a build that brings the starter."
 )
 
 
@@ -25,21 +32,39 @@ class Model:
 
     name: str
     weights: Path
-    round: int | None  # None: shipped with the package
+    round: int | None  # None: no round of the project made it
+    shipped: bool = False  # with the package
 
     @property
     def reference(self) -> str:
         """What a round's record says of its base; portable."""
-        return self.name if self.round is None else str(self.weights)
+        return self.name if self.shipped else str(self.weights)
+
+
+def starter_model() -> Model | None:
+    """Return the model that ships with the package, if this build has one."""
+    weights = starter_weights()
+    if weights is None:
+        return None
+    return Model(f"{STARTER} {__version__}", weights, None, shipped=True)
+
+
+def model_name(record: RoundRecord) -> str:
+    """Return the name of a round's model."""
+    return f"round {record.number}"
+
+
+def model_of(project: Project, record: RoundRecord) -> Model | None:
+    """Return the model that a round made, if it made one."""
+    if record.weights is None:
+        return None
+    return Model(model_name(record), project.path / record.weights, record.number)
 
 
 def model_in_charge(project: Project) -> Model | None:
     """Return the promoted model, else the starter, else None."""
     record = project.current_round()
-    if record is not None and record.weights is not None:
-        return Model(f"round {record.number}", project.path / record.weights, record.number)
-    starter = starter_weights()
-    return Model(f"{_STARTER} {__version__}", starter, None) if starter is not None else None
+    return model_of(project, record) if record is not None else starter_model()
 
 
 def base_weights(project: Project, base: str | None) -> Path | None:
@@ -49,7 +74,17 @@ def base_weights(project: Project, base: str | None) -> Path | None:
     """
     if base is None:
         return None
-    return starter_weights() if base.startswith(_STARTER) else project.path / base
+    return starter_weights() if base.startswith(STARTER) else project.path / base
+
+
+def base_name(base: str | None) -> str:
+    """Return what a person calls the base of a round's record."""
+    if base is None:
+        return "nothing"
+    if base.startswith(STARTER):
+        return STARTER
+    match = _ROUND_PATH.match(base)
+    return f"round {match[1]}" if match else PurePath(base).name
 
 
 def round_of(model_name: str | None) -> int | None:

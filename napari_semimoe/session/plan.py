@@ -12,6 +12,11 @@ from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.project.project import Project
 from napari_semimoe.session.models import Model
+from napari_semimoe.session.start_from import StartFrom, StartKind, find_model
+
+#: What the kinds of device are called.
+DEVICE_TEXTS = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
+FROM_CURRENT = StartFrom()
 
 NOTHING_TO_LEARN = (
     "A round needs at least one tile with a mask that is not kept for validation, and there is "
@@ -60,12 +65,16 @@ class RoundPlan:
 
 
 def make_plan(
-    project: Project, model: Model | None, settings: RoundSettings, device_text: str
+    project: Project,
+    model: Model | None,
+    settings: RoundSettings,
+    device_text: str,
+    start: StartFrom = FROM_CURRENT,
 ) -> RoundPlan:
-    """Count what the next round would use."""
+    """Count what the next round would use; ``model`` is the one in charge."""
     tiles = project.round_manifest()["tiles"]
     roles = Counter(tile["role"] for tile in tiles)
-    base = starting_point(project, model)
+    base = starting_point(project, model, start)
     known = _taught(project, base.round) if base is not None else set()
     labelled = {_mask_key(tile) for tile in tiles if tile["role"] == "labelled"}
     return RoundPlan(
@@ -76,16 +85,30 @@ def make_plan(
         unlabelled=roles["unlabelled"] if settings.unlabelled_batch else 0,
         validation=roles["validation"],
         minutes=settings.budget_minutes,
-        device_text=device_text,
+        device_text=DEVICE_TEXTS.get(settings.device, device_text),
     )
 
 
-def starting_point(project: Project, model: Model | None) -> Model | None:
-    """Return the model to start from; None when it knows another number of classes."""
-    if model is None:
+def starting_point(
+    project: Project, model: Model | None, start: StartFrom = FROM_CURRENT
+) -> Model | None:
+    """Return the model to start from; None for random weights.
+
+    The model in charge is passed over when it knows another number of classes; anything else was
+    named by the person and is refused in words.
+    """
+    base = find_model(project, model, start)
+    if base is None:
         return None
-    fits = read_info(model.weights).model.n_classes == len(project.classes)
-    return model if fits else None
+    known, wanted = read_info(base.weights).model.n_classes, len(project.classes)
+    if known == wanted:
+        return base
+    if start.kind is StartKind.CURRENT:
+        return None
+    raise ProjectError(
+        f"A round begins from a model with as many classes as the project, {wanted}; {base.name} "
+        f"has {known}. Start from nothing, or choose another model."
+    )
 
 
 def network_for(project: Project, base: Model | None) -> ModelSettings:

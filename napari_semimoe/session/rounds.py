@@ -16,8 +16,10 @@ from napari_semimoe.core.states import JobState, RoundState
 from napari_semimoe.jobs import Engine, JobReport
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import RoundRecord
+from napari_semimoe.session.alarm import NO_OTHER, NOT_IN_CHARGE, alarms
 from napari_semimoe.session.events import SessionEvents
-from napari_semimoe.session.models import Model, base_weights
+from napari_semimoe.session.gate_log import read_gates
+from napari_semimoe.session.models import Model, base_weights, model_in_charge
 
 _ENDED_BADLY = {
     JobState.CANCELLED: RoundState.CANCELLED,
@@ -131,10 +133,13 @@ class RoundDesk:
         self._running = _Running(job_id, record.number, project)
 
     def _finish(self, running: _Running, data: Mapping[str, Any]) -> RoundRecord:
-        result: Mapping[str, Any] = data["result"] or {}
+        result: dict[str, Any] = dict(data["result"] or {})
+        if result.get("weights"):
+            result["gates"] = read_gates(running.project.round_folder(running.number))
+        is_only = model_in_charge(running.project) is None
         state = _ENDED_BADLY.get(data["state"])
         if state is None or result.get("weights"):  # also: asked to stop after its last step
-            state = verdict(result)
+            state = verdict(result, is_only=is_only)
         if state is RoundState.CANCELLED and self._leaving:
             state = RoundState.INTERRUPTED
         self._leaving = False
@@ -142,22 +147,37 @@ class RoundDesk:
             running.number,
             state,
             weights=result.get("weights") or None,
-            report=dict(result) or None,
-            note=_note(running.project, data),
+            report=result or None,
+            note=_note(running.project, data) or _warning(result, is_only),
         )
 
 
-def verdict(report: Mapping[str, Any]) -> RoundState:
+def verdict(report: Mapping[str, Any], *, is_only: bool = False) -> RoundState:
     """Return whether a finished round's model takes over.
 
-    It does unless the validation tiles say that the model it started from is better.
+    It does unless the validation tiles say that the model it started from is better, or there are
+    signs that the new one has collapsed.
+
+    Parameters
+    ----------
+    is_only
+        Whether there is no other model that could predict; then signs of collapse are told, and
+        the model takes over all the same.
     """
     if report.get("cancelled"):
         return RoundState.CANCELLED
+    if alarms(report) and not is_only:
+        return RoundState.KEPT_BESIDE
     new, old = report.get("validation"), report.get("base_validation")
     if not new or not old or not new["tiles"]:
         return RoundState.PROMOTED
     return RoundState.PROMOTED if new["dice"] >= old["dice"] else RoundState.KEPT_BESIDE
+
+
+def _warning(report: Mapping[str, Any], is_only: bool) -> str:
+    """Return the signs of collapse, and what follows from them."""
+    signs = alarms(report)
+    return " ".join((*signs, NO_OTHER if is_only else NOT_IN_CHARGE)) if signs else ""
 
 
 def _note(project: Project, data: Mapping[str, Any]) -> str:

@@ -20,8 +20,17 @@ from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AddReport, AnnotationRecord, TileRecord
 from napari_semimoe.session.events import SessionEvents
 from napari_semimoe.session.exports import ExportKind, Progress, export_project
-from napari_semimoe.session.models import Model, model_in_charge, round_of
+from napari_semimoe.session.lineage import name_round
+from napari_semimoe.session.models import (
+    NO_STARTER,
+    Model,
+    model_in_charge,
+    round_of,
+    starter_model,
+)
 from napari_semimoe.session.plan import (
+    DEVICE_TEXTS,
+    FROM_CURRENT,
     RoundPlan,
     make_plan,
     network_for,
@@ -31,6 +40,7 @@ from napari_semimoe.session.plan import (
 from napari_semimoe.session.predictions import SWEEP, URGENT, PredictionDesk
 from napari_semimoe.session.queue import QueueOrder, Visited, in_order, upcoming
 from napari_semimoe.session.rounds import RoundDesk
+from napari_semimoe.session.start_from import StartFrom, keep_inside
 
 #: Tiles that are predicted before the person gets there.
 AHEAD_COUNT = 3
@@ -236,8 +246,7 @@ class Session(SessionEvents):
     @property
     def device_text(self) -> str:
         """Where the work runs, as the worker last said; empty before it said so."""
-        names = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
-        return names.get(self._predictions.device or "", "")
+        return DEVICE_TEXTS.get(self._predictions.device or "", "")
 
     @property
     def predict_settings(self) -> PredictSettings:
@@ -270,11 +279,17 @@ class Session(SessionEvents):
         """Number of the round under way."""
         return self._rounds.number
 
-    def round_plan(self, settings: RoundSettings) -> RoundPlan:
+    def round_plan(self, settings: RoundSettings, start: StartFrom = FROM_CURRENT) -> RoundPlan:
         """Return what `start_round` would do."""
-        return make_plan(self._open_project(), self._model, settings, self.device_text)
+        return make_plan(self._open_project(), self._model, settings, self.device_text, start)
 
-    def start_round(self, settings: RoundSettings, *, model: ModelSettings | None = None) -> int:
+    def start_round(
+        self,
+        settings: RoundSettings,
+        *,
+        model: ModelSettings | None = None,
+        start: StartFrom = FROM_CURRENT,
+    ) -> int:
         """Train in the background and return the round's number.
 
         Parameters
@@ -282,12 +297,15 @@ class Session(SessionEvents):
         settings
             Of the round.
         model
-            Network to build from nothing; None starts from the model in charge, or builds the
-            default network when there is none.
+            Network to build from nothing; None begins as ``start`` says, or builds the default
+            network where that is nothing.
+        start
+            What to begin from; a file from elsewhere is copied into the project.
         """
         project = self._open_project()
         refuse_without_labels(project)
-        base = None if model is not None else starting_point(project, self._model)
+        base = None if model is not None else starting_point(project, self._model, start)
+        base = keep_inside(project, base)
         network = model if model is not None else network_for(project, base)
         return self._rounds.start(project, settings, network, base)
 
@@ -303,6 +321,26 @@ class Session(SessionEvents):
         """Put a round's model in charge, also an older one (the way back)."""
         self._open_project().promote(number)
         self._use_model_in_charge()
+
+    def promote_starter(self) -> None:
+        """Put the starter model in charge again, whatever was promoted since."""
+        project = self._open_project()
+        if starter_model() is None:
+            raise ProjectError(NO_STARTER)
+        project.promote_starter()
+        self._use_model_in_charge()
+
+    def roll_back(self) -> None:
+        """Put the model in charge that was it before the present one; twice: the present one."""
+        before = self._open_project().round_before()
+        if before is None:
+            self.promote_starter()
+        else:
+            self.promote(before.number)
+
+    def name_round(self, number: int, name: str) -> None:
+        """Keep what the person calls a round; an empty name is forgotten."""
+        name_round(self._open_project(), number, name)
 
     # -- the pump ------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from napari_semimoe.core.reports import ValidationReport
 from napari_semimoe.core.settings import PredictSettings
+from napari_semimoe.core.values import IGNORE
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.metrics import PixelCounts, count_pixels, pool
 from napari_semimoe.training.predict import Predictor
@@ -24,11 +25,12 @@ def validate(
 ) -> ValidationReport | None:
     """Score ``model`` on the source's validation tiles; ``None`` if there are none.
 
-    Dice and Jaccard are pooled over all pixels; ignored pixels count nowhere. ``check`` is
-    called before every tile and may raise to end the work there.
+    Dice, Jaccard and the shares of foreground are pooled over all pixels; ignored pixels count
+    nowhere. ``check`` is called before every tile and may raise to end the work there.
     """
     predictor = Predictor(model, PredictSettings(device=device))
     counts: dict[str, PixelCounts] = {}
+    pixels = 0
     for name in source.validation:
         check()
         patch = source.read(name)
@@ -36,6 +38,7 @@ def validate(
             continue
         found = predictor.foreground(patch.image, patch.um_per_px) >= THRESHOLD
         counts[name] = count_pixels(found, patch.labels)
+        pixels += int((patch.labels != IGNORE).sum())
     if not counts:
         return None
     pooled = pool(counts.values())
@@ -45,4 +48,6 @@ def validate(
         dice=pooled.dice,
         jaccard=pooled.jaccard,
         per_tile_dice={name: count.dice for name, count in counts.items()},
+        foreground=pooled.predicted / pixels if pixels else None,
+        true_foreground=pooled.true / pixels if pixels else None,
     )

@@ -80,6 +80,57 @@ class TestTrain:
         semimoe("rounds", "promote", copy, 1)
         assert semimoe("info", copy, "--json").json["weights"] == "rounds/1/model.safetensors"
 
+    def test_starter_can_be_put_in_charge_again_and_taken_back(self, semimoe, copy):
+        semimoe("rounds", "promote", copy, "starter")
+        listed = semimoe("rounds", "list", copy)
+        assert "In charge: starter" in listed.out
+        assert "nothing" in listed.out  # what round 1 started from
+        assert semimoe("info", copy, "--json").json["weights"] is None
+        assert semimoe("rounds", "rollback", copy, "--json").json == {"in_charge": "round 1"}
+        back = semimoe("rounds", "rollback", copy, "--json").json
+        assert back["in_charge"].startswith("starter")
+        refused = semimoe("rounds", "promote", copy, "last", code=2)
+        assert "a round's number or 'starter', got 'last'" in " ".join(refused.err.split())
+
+    def test_round_starts_from_what_from_names(self, semimoe, copy, weights, tmp_path):
+        import shutil
+
+        small = [value for value in SMALL if value not in ("--network", "width=4")]
+        elsewhere = shutil.copy(weights, tmp_path / "gland.safetensors")
+        ended = semimoe("train", copy, *small, "--from", elsewhere, "--json")
+        assert "Round 2: from gland.safetensors, 4 labelled tiles" in ended.err
+        assert ended.json["base"].startswith("models/")
+        ended = semimoe("train", copy, *small, "--from", "1", "--json")
+        assert "Round 3: from round 1, 4 labelled tiles + 2 unlabelled" in ended.err
+        assert ended.json["base"] == "rounds/1/model.safetensors"
+        refused = semimoe("train", copy, *small, "--from", "lats", code=1)
+        assert "got 'lats'" in refused.err
+        both = semimoe("train", copy, *small, "--from", "1", "--scratch", code=2)
+        assert "give one of them" in " ".join(both.err.split())
+
+    def test_rounds_are_named_and_drawn_as_a_tree(self, semimoe, copy):
+        assert "'first try' now" in semimoe("rounds", "name", copy, 1, "first try").out
+        drawn = semimoe("rounds", "tree", copy).out.splitlines()
+        assert drawn[0] == "nothing"
+        assert "round 1  first try, in charge, Dice" in drawn[1]
+        assert semimoe("rounds", "tree", copy, "--json").json == {"nothing": {"round 1": {}}}
+        assert "first try" in semimoe("rounds", "list", copy).out
+        semimoe("rounds", "name", copy, 1, "")
+        assert semimoe("rounds", "list", copy, "--json").json["names"] == {}
+        assert "has no round 7" in semimoe("rounds", "name", copy, 7, "x", code=1).err
+
+    def test_compare_lists_every_validation_tile_of_two_rounds(self, semimoe, copy):
+        semimoe("train", copy, *SMALL)
+        compared = semimoe("rounds", "compare", copy, 1, 2, "--json").json
+        (tile,) = compared["tiles"]
+        assert (compared["before_name"], compared["after_name"]) == ("round 1", "round 2")
+        assert tile["before"] == tile["after"] == pytest.approx(compared["after"])
+        told = semimoe("rounds", "compare", copy, 1, 2).out
+        assert f"{tile['name']}" in told
+        assert "+0.000" in told
+        assert "has no round 9" in semimoe("rounds", "compare", copy, 1, 9, code=1).err
+        assert tile["name"] in semimoe("rounds", "show", copy, 1).out
+
     def test_show_tells_state_and_settings(self, semimoe, trained):
         assert "promoted" in semimoe("rounds", "show", trained, 1).out
         assert semimoe("rounds", "show", trained, 1, "--json").json["settings"]["seed"] == 0

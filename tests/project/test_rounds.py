@@ -163,3 +163,54 @@ def test_a_manifest_stays_true_while_people_go_on_correcting(project, tile_id):
     manifest = json.loads((project.round_folder(1) / "manifest.json").read_text())
     array = Path(manifest["tiles"][0]["labels"]["array"])
     np.testing.assert_array_equal(read_array(array), mask(1))
+
+
+def test_the_starter_can_come_back_and_stays_after_reopening(project):
+    finished(project)
+    project.promote_starter()
+    assert project.current_round() is None
+    assert project.current_weights() is None
+    project.close()
+    with Project.open(project.path) as again:
+        assert again.current_round() is None
+        assert again.audit()[-1]["detail"] == {"round": None}
+        again.promote(1)
+        assert again.current_round().number == 1
+
+
+def test_the_model_before_is_known_also_when_that_was_the_starter(project):
+    finished(project)
+    assert project.round_before() is None
+    finished(project)
+    assert project.round_before().number == 1
+    project.promote_starter()
+    assert project.round_before().number == 2
+    project.promote_starter()
+    assert project.round_before().number == 2
+
+
+def test_a_project_without_any_promotion_has_no_model_to_go_back_to(project):
+    finished(project, RoundState.KEPT_BESIDE)
+    with pytest.raises(ProjectError, match="none to go back to"):
+        project.round_before()
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_project_whose_promotions_always_name_a_round_is_read_and_upgraded(project, read_only):
+    finished(project)
+    finished(project)
+    connection = project._store.connection
+    connection.executescript(
+        "ALTER TABLE promotion RENAME TO newer;"
+        "CREATE TABLE promotion (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " round INTEGER NOT NULL REFERENCES round (number), created TEXT NOT NULL);"
+        "INSERT INTO promotion SELECT * FROM newer; DROP TABLE newer;"
+    )
+    project.close()
+    with Project.open(project.path, read_only=read_only) as again:
+        assert again.current_round().number == 2
+        assert again.round_before().number == 1
+        if not read_only:
+            again.promote_starter()
+            assert again.current_round() is None
+            assert again.round_before().number == 2

@@ -272,3 +272,49 @@ def test_correction_accepted_during_a_round_belongs_to_the_next(no_starter, fill
     engine.train(train_job(engine))
     filled.process()
     assert filled.round_plan(RoundSettings()).new == 1
+
+
+def test_way_back_leads_to_the_starter_also_after_a_promoted_round(starter, filled, engine):
+    select(filled, "tile_3")
+    name = filled.model_name
+    finished_round(filled, engine)
+    assert filled.model_name == "round 1"
+    changed = heard(filled.weights_changed)
+    filled.promote_starter()
+    assert changed == [()]
+    assert (filled.model_name, filled.weights) == (name, starter)
+    path = filled.project.path
+    filled.close()
+    filled.open(path)
+    assert filled.model_name == name
+
+
+def test_round_after_the_way_back_starts_from_the_starter(starter, filled, engine):
+    finished_round(filled, engine)
+    filled.promote_starter()
+    filled.start_round(RoundSettings())
+    assert train_job(engine).payload["base"] == str(starter)
+
+
+def test_rolling_back_twice_comes_back(starter, filled, engine):
+    name = filled.model_name
+    finished_round(filled, engine)
+    finished_round(filled, engine)
+    assert [_rolled_back(filled) for _ in range(3)] == ["round 1", "round 2", "round 1"]
+    filled.promote_starter()
+    filled.roll_back()
+    assert filled.model_name == "round 1"
+    filled.roll_back()
+    assert filled.model_name == name
+
+
+def _rolled_back(session):
+    session.roll_back()
+    return session.model_name
+
+
+def test_starter_is_refused_in_words_where_there_is_none(no_starter, filled, engine):
+    finished_round(filled, engine)
+    with pytest.raises(ProjectError, match="no starter model"):
+        filled.promote_starter()
+    assert filled.model_name == "round 1"

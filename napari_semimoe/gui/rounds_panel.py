@@ -1,0 +1,141 @@
+"""What was trained so far, and the buttons that put another model in charge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal, Slot
+from qtpy.QtWidgets import QHBoxLayout, QInputDialog, QVBoxLayout, QWidget
+
+from napari_semimoe.gui.round_report import RoundReport
+from napari_semimoe.gui.rounds_table import RoundsTable
+from napari_semimoe.gui.widgets import button, heading
+from napari_semimoe.session.comparison import against_base, tile_ids
+from napari_semimoe.session.lineage import Lineage, read_lineage
+
+if TYPE_CHECKING:
+    from napari_semimoe.gui.workbench import Workbench
+    from napari_semimoe.project.records import RoundRecord
+
+
+class RoundsPanel(QWidget):
+    """Lower part of the third step.
+
+    Parameters
+    ----------
+    bench
+        What the panel shows and forwards to.
+
+    Attributes
+    ----------
+    listed
+        The `Lineage` was read again.
+    """
+
+    listed = Signal(object)
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__()
+        self._bench = bench
+        self.table = RoundsTable()
+        self.use = button("Use this model", "Let the selected round's model predict from now on")
+        self.starter = button(
+            "Back to the starter", "Let the model that came with the plugin predict from now on"
+        )
+        self.report = RoundReport()
+        self._tile_ids: dict[str, int] = {}
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.use)
+        buttons.addWidget(self.starter)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(heading("Rounds so far"))
+        layout.addWidget(self.table, 1)
+        layout.addLayout(buttons)
+        layout.addWidget(self.report)
+        self._connect()
+        self._show_selected()
+
+    def _connect(self) -> None:
+        self._bench.relay.weights_changed.connect(self.refresh)
+        self.table.itemSelectionChanged.connect(self._show_selected)
+        self.report.tile_chosen.connect(self._bench.desk.select)
+        self.table.round_chosen.connect(self._on_round_chosen)
+        self.table.starter_chosen.connect(self._on_starter_chosen)
+        self.table.resume_chosen.connect(self._on_resume_chosen)
+        self.table.name_wanted.connect(self._on_name_wanted)
+        self.use.clicked.connect(self._on_use_clicked)
+        self.starter.clicked.connect(self._on_starter_chosen)
+
+    @Slot()
+    def refresh(self) -> None:
+        """Read the list of rounds again."""
+        self._read(None)
+
+    def show_end_of(self, record: RoundRecord) -> None:
+        """Read the list again and select a round that has just ended."""
+        self._read(record.number)
+
+    def _read(self, select: int | None) -> None:
+        project = self._bench.session.project
+        if project is None:
+            self._show(Lineage(), {}, None)
+            return
+        self._bench.background.run(
+            lambda: (read_lineage(project), tile_ids(project)),
+            lambda found: self._show(*found, select),
+        )
+
+    def _show(self, lineage: Lineage, ids: dict[str, int], select: int | None) -> None:
+        self._tile_ids = ids
+        self.table.show_rounds(lineage)
+        if select is not None:
+            self.table.select_round(select)
+        self._show_selected()
+        self.listed.emit(lineage)
+
+    @Slot()
+    def _show_selected(self) -> None:
+        record = self.table.selected
+        self.use.setEnabled(self.table.can_be_used(record))
+        self.starter.setEnabled(self.table.starter_can_be_used)
+        self.report.show_comparison(against_base(record, self._tile_ids) if record else None)
+
+    @Slot()
+    def _on_use_clicked(self) -> None:
+        chosen = self.table.selected
+        if chosen is not None:
+            self._on_round_chosen(chosen.number)
+
+    @Slot(int)
+    def _on_round_chosen(self, number: int) -> None:
+        self._change(f"model of round {number}", lambda: self._bench.session.promote(number))
+
+    @Slot()
+    def _on_starter_chosen(self) -> None:
+        self._change("starter model", self._bench.session.promote_starter)
+
+    def _change(self, name: str, work: Callable[[], None]) -> None:
+        self._bench.background.run(
+            work,
+            lambda _: self._bench.said.emit(f"The {name} predicts from now on."),
+            title=f"Changing to the {name}",
+        )
+
+    @Slot(int)
+    def _on_resume_chosen(self, number: int) -> None:
+        self._bench.background.run(
+            lambda: self._bench.session.resume_round(number), title=f"Going on with round {number}"
+        )
+
+    @Slot(int)
+    def _on_name_wanted(self, number: int) -> None:
+        before = self.table.lineage.names.get(number, "")
+        name, given = QInputDialog.getText(
+            self, f"Round {number}", "What you call it; nothing forgets the name", text=before
+        )
+        if given:
+            self._bench.background.run(
+                lambda: self._bench.session.name_round(number, name), lambda _: self.refresh()
+            )

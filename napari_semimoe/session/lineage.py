@@ -1,0 +1,79 @@
+"""The rounds of a project with what each began from, and which model is in charge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from napari_semimoe.project.project import Project
+from napari_semimoe.project.records import RoundRecord
+from napari_semimoe.session.models import (
+    STARTER,
+    base_name,
+    model_in_charge,
+    model_name,
+    starter_model,
+)
+
+_NAMES = "round_names"  # project setting
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What was trained, from what.
+
+    Attributes
+    ----------
+    rounds
+        All rounds, oldest first.
+    in_charge
+        Name of the model that predicts; None when there is no model.
+    has_starter
+        Whether the starter model can be used.
+    names
+        What the person calls a round, by its number.
+    """
+
+    rounds: tuple[RoundRecord, ...] = ()
+    in_charge: str | None = None
+    has_starter: bool = False
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def starter_in_charge(self) -> bool:
+        """Whether the starter model predicts."""
+        return (self.in_charge or "").startswith(STARTER)
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Names of what rounds began from and that is no round itself, in order of first use."""
+        made = {model_name(record) for record in self.rounds}
+        bases = dict.fromkeys(base_name(record.base) for record in self.rounds)
+        return tuple(name for name in bases if name not in made)
+
+    def is_in_charge(self, record: RoundRecord) -> bool:
+        """Whether a round's model predicts."""
+        return self.in_charge == model_name(record)
+
+    def began_from(self, name: str) -> Sequence[RoundRecord]:
+        """Return the rounds that began from a model, oldest first."""
+        return [record for record in self.rounds if base_name(record.base) == name]
+
+
+def read_lineage(project: Project) -> Lineage:
+    """Return the rounds of a project and which model is in charge."""
+    model = model_in_charge(project)
+    return Lineage(
+        rounds=tuple(project.rounds()),
+        in_charge=model.name if model is not None else None,
+        has_starter=starter_model() is not None,
+        names={int(number): name for number, name in project.setting(_NAMES, {}).items()},
+    )
+
+
+def name_round(project: Project, number: int, name: str) -> None:
+    """Keep what the person calls a round; an empty name is forgotten."""
+    record = project.round(number)  # refuses an unknown one in words
+    names = dict(project.setting(_NAMES, {}))
+    names[str(record.number)] = " ".join(name.split())
+    project.set_setting(_NAMES, {key: text for key, text in names.items() if text})

@@ -1,0 +1,118 @@
+"""What a round may begin from: the model in charge, the starter, nothing, a round, or a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from napari_semimoe.core.errors import ProjectError, SettingsError
+from napari_semimoe.project.project import Project
+from napari_semimoe.session.models import NO_STARTER, Model, model_of, round_of, starter_model
+
+WEIGHTS_SUFFIX = ".safetensors"
+
+
+class StartKind(StrEnum):
+    """The five kinds of a beginning."""
+
+    CURRENT = "current"  # the model in charge
+    STARTER = "starter"
+    NOTHING = "nothing"  # random weights
+    ROUND = "round"
+    FILE = "file"
+
+
+_WORDS = (StartKind.CURRENT, StartKind.STARTER, StartKind.NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class StartFrom:
+    """What a person wants the next round to begin from.
+
+    Attributes
+    ----------
+    round
+        Number of the round, for that kind only.
+    path
+        Weights file, for that kind only.
+    """
+
+    kind: StartKind = StartKind.CURRENT
+    round: int | None = None
+    path: Path | None = None
+
+    @classmethod
+    def of_round(cls, number: int) -> Self:
+        """Begin from the model of a round."""
+        return cls(StartKind.ROUND, round=number)
+
+    @classmethod
+    def of_file(cls, path: Path) -> Self:
+        """Begin from a weights file."""
+        return cls(StartKind.FILE, path=path)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what a person wrote: current, starter, nothing, a round's number, or a file.
+
+        Raises
+        ------
+        SettingsError
+            If it is none of these.
+        """
+        word = text.strip()
+        if word.lower() in _WORDS:
+            return cls(StartKind(word.lower()))
+        number = int(word) if word.isdecimal() else round_of(word.lower())
+        if number is not None:
+            return cls.of_round(number)
+        path = Path(word)
+        if path.suffix == WEIGHTS_SUFFIX or path.is_file():
+            return cls.of_file(path)
+        raise SettingsError(
+            "A round begins from current, starter, nothing, a round's number, or a weights file "
+            f"that ends in {WEIGHTS_SUFFIX}; got '{text}'. Choose one of these."
+        )
+
+
+def find_model(project: Project, current: Model | None, start: StartFrom) -> Model | None:
+    """Return the model to begin from; None for random weights.
+
+    Raises
+    ------
+    ProjectError
+        If what the person named has no weights.
+    """
+    if start.kind is StartKind.CURRENT:
+        return current
+    if start.kind is StartKind.STARTER:
+        return _starter()
+    if start.round is not None:
+        return _of_round(project, start.round)
+    return Model(start.path.name, start.path, None) if start.path is not None else None
+
+
+def keep_inside(project: Project, base: Model | None) -> Model | None:
+    """Copy a base from elsewhere into the project, so that the project can be moved."""
+    if base is None or base.shipped:
+        return base
+    return replace(base, weights=project.keep_weights(base.weights))
+
+
+def _starter() -> Model:
+    model = starter_model()
+    if model is None:
+        raise ProjectError(NO_STARTER)
+    return model
+
+
+def _of_round(project: Project, number: int) -> Model:
+    model = model_of(project, project.round(number))
+    if model is None:
+        raise ProjectError(
+            f"Round {number} has no weights, so no round can begin from it. Choose a round that "
+            "finished."
+        )
+    return model

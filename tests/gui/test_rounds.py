@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_semimoe.core.checkpoint_info import read_info
+from napari_semimoe.core.states import JobState, RoundState
+
+from .test_panel import start_round
+
+
+@pytest.fixture
+def run(opened, settled, engine):
+    """Return a function that trains a round to its end in the window."""
+
+    def train(**scores):
+        engine.train(start_round(opened, settled, engine), **scores)
+        settled(opened)
+
+    return train
+
+
+def entries(menu):
+    return {action.text(): action for action in menu.actions()}
+
+
+def test_round_whose_model_predicts_is_bold_and_names_its_base(opened, run):
+    run()
+    run()
+    table = opened.retrain_page.rounds
+    assert [table.item(row, 0).text() for row in range(2)] == ["2", "1"]
+    assert [table.item(row, 0).font().bold() for row in range(2)] == [True, False]
+    assert [table.item(row, 4).text() for row in range(2)] == ["round 1", "starter"]
+
+
+def test_button_puts_the_selected_round_in_charge(opened, run, settled):
+    run()
+    run()
+    page = opened.retrain_page
+    page.rounds.selectRow(0)
+    assert not page.history.use.isEnabled()  # it predicts already
+    page.rounds.selectRow(1)
+    page.history.use.click()
+    settled(opened)
+    assert opened.header.model.text().startswith("Model of round 1")
+    assert page.rounds.item(1, 0).font().bold()
+    assert not page.history.use.isEnabled()
+
+
+def test_button_goes_back_to_the_starter_and_the_plan_follows(opened, run, settled, qtbot):
+    page = opened.retrain_page
+    assert not page.history.starter.isEnabled()
+    run()
+    page.history.starter.click()
+    settled(opened)
+    assert opened.header.model.text().startswith("Starter model")
+    assert "starter model predicts" in opened.messages.text
+    assert not page.history.starter.isEnabled()
+    qtbot.waitUntil(lambda: page.plan.text().startswith("Round 2: from starter"), timeout=5000)
+
+
+def test_menu_goes_back_to_the_starter_or_to_any_round(opened, run, settled):
+    run()
+    run(new=0.1, old=0.9)
+    table = opened.retrain_page.rounds
+    assert list(entries(table.menu_of(0))) == [
+        "Use the model of round 2",
+        "Use the starter model",
+        "Name round 2…",
+    ]
+    assert list(entries(table.menu_of(1))) == ["Use the starter model", "Name round 1…"]
+    entries(table.menu_of(-1))["Use the starter model"].trigger()
+    settled(opened)
+    assert opened.header.model.text().startswith("Starter model")
+    assert list(entries(table.menu_of(1))) == ["Use the model of round 1", "Name round 1…"]
+    entries(table.menu_of(1))["Use the model of round 1"].trigger()
+    settled(opened)
+    assert opened.header.model.text().startswith("Model of round 1")
+    assert opened.bench.session.project.round(2).state is RoundState.KEPT_BESIDE
+
+
+def test_starter_stays_in_charge_when_the_project_is_opened_again(opened, run, settled):
+    run()
+    opened.retrain_page.history.starter.click()
+    settled(opened)
+    path = opened.bench.session.project.path
+    opened.bench.open_project(path)
+    settled(opened)
+    assert opened.header.model.text().startswith("Starter model")
+    assert not opened.retrain_page.rounds.item(0, 0).font().bold()
+
+
+def offered(page):
+    return [page.begin.itemText(index) for index in range(page.begin.count())]
+
+
+def choose(page, text):
+    index = offered(page).index(text)
+    page.begin.setCurrentIndex(index)
+    page.begin.activated.emit(index)
+
+
+def test_round_begins_from_what_the_person_chose_and_the_line_says_so(
+    opened, run, settled, engine, qtbot
+):
+    run()
+    run()
+    page = opened.retrain_page
+    assert offered(page) == [
+        "the model in use",
+        "the starter model",
+        "round 2",
+        "round 1",
+        "nothing (random weights)",
+        "a weights file…",
+    ]
+    choose(page, "nothing (random weights)")
+    qtbot.waitUntil(lambda: page.plan.text().startswith("Round 3: from nothing"), timeout=5000)
+    choose(page, "round 1")
+    qtbot.waitUntil(lambda: page.plan.text().startswith("Round 3: from round 1"), timeout=5000)
+    job = start_round(opened, settled, engine)
+    assert job.payload["base"].endswith("rounds/1/model.safetensors")
+    assert page.begin.currentText() == "the model in use"  # the choice held for one round
+    engine.train(job)
+    settled(opened)
+    assert page.rounds.item(0, 4).text() == "round 1"
+
+
+def test_weights_file_is_chosen_in_a_dialog_and_giving_none_changes_nothing(
+    opened, settled, tmp_path, monkeypatch, qtbot
+):
+    page = opened.retrain_page
+    answers = ["", str(tmp_path / "gland.safetensors")]
+    monkeypatch.setattr(
+        "napari_semimoe.gui.start_box.QFileDialog.getOpenFileName",
+        lambda *_: (answers.pop(0), ""),
+    )
+    choose(page, "a weights file…")
+    assert page.begin.currentText() == "the model in use"
+    choose(page, "a weights file…")
+    assert page.begin.currentText() == "gland.safetensors"
+    qtbot.waitUntil(lambda: "from gland.safetensors" in page.plan.text(), timeout=5000)
+
+
+def test_beginning_that_cannot_be_used_is_said_and_the_button_waits(
+    opened, settled, tmp_path, monkeypatch, qtbot
+):
+    page = opened.retrain_page
+    with monkeypatch.context() as patched:
+        patched.setattr("napari_semimoe.session.plan.read_info", read_info)
+        page.begin.choose_file(tmp_path / "gone.safetensors")
+        qtbot.waitUntil(lambda: "does not exist" in page.plan.text(), timeout=5000)
+        assert not page.start.isEnabled()
+    page.begin.reset()
+    qtbot.waitUntil(page.start.isEnabled, timeout=5000)
+
+
+@pytest.fixture
+def scored(opened, settled, engine):
+    """Return a function that ends a round with scores (before, after) of tiles."""
+
+    def train(steps=(), **tiles):
+        job = start_round(opened, settled, engine)
+        folder = opened.bench.session.project.round_folder(1)
+        (folder / "model.safetensors").write_bytes(b"weights")
+        (folder / "log.jsonl").write_text("\n".join(steps))
+        parts = [{name: pair[part] for name, pair in tiles.items()} for part in (0, 1)]
+        old, new = (
+            {"tiles": len(part), "dice": sum(part.values()) / len(part), "per_tile_dice": part}
+            for part in parts
+        )
+        weights = str(folder / "model.safetensors")
+        result = {"weights": weights, "validation": new, "base_validation": old}
+        engine.finish(job, JobState.DONE, result=result)
+        settled(opened)
+
+    return train
+
+
+def test_end_of_a_round_shows_which_tiles_got_worse_and_a_click_opens_one(
+    opened, scored, settled, qtbot
+):
+    scored(tile_5=(0.5, 0.9), tile_6=(0.9, 0.8), gone=(0.7, 0.7))
+    report = opened.retrain_page.history.report
+    assert report.isVisible()
+    assert report.sentence.text() == (
+        "Round 1 against starter: Dice 0.700 → 0.800; 1 of 3 tiles got worse."
+    )
+    rows = [[report.table.item(row, column).text() for column in range(4)] for row in range(3)]
+    assert rows[0] == ["tile_6", "0.900", "0.800", "-0.100"]
+    assert [row[0] for row in rows] == ["tile_6", "gone", "tile_5"]
+    assert [report.table.item(row, 0).font().bold() for row in range(3)] == [True, False, False]
+    assert opened.bench.desk.view.tile.name != "tile_6"
+    cell = report.table.visualItemRect(report.table.item(0, 0)).center()
+    qtbot.mouseClick(report.table.viewport(), Qt.MouseButton.LeftButton, pos=cell)
+    settled(opened)
+    assert opened.bench.desk.view.tile.name == "tile_6"
+    report.table.cellClicked.emit(1, 0)  # a tile that is not there any more opens nothing
+    settled(opened)
+    assert opened.bench.desk.view.tile.name == "tile_6"
+
+
+def test_report_follows_the_selected_round(opened, scored, run):
+    scored(tile_5=(0.5, 0.9))
+    run()
+    page = opened.retrain_page
+    assert page.rounds.selected.number == 2
+    assert not page.history.report.isVisible()  # that round was not scored
+    page.rounds.selectRow(1)
+    assert page.history.report.sentence.text().startswith("Round 1 against starter")
+    page.rounds.clearSelection()
+    assert not page.history.report.isVisible()
+
+
+def test_collapsed_round_is_told_and_does_not_take_over(opened, scored):
+    steps = [f'{{"gates": {{"segmentation<-segmentation": {share},' for share in (0.5, 1.0)]
+    tail = [f'"segmentation<-boundary": {share}}}}}' for share in (0.5, 0.0)]
+    first, last = (start + end for start, end in zip(steps, tail, strict=True))
+    scored([first] * 10 + [last] * 10, tile_5=(0.5, 0.9))
+    assert opened.messages.is_error
+    assert "listens to the segmentation expert alone" in opened.messages.text
+    assert opened.header.model.text().startswith("Starter model")
+    assert "expert alone" in opened.retrain_page.rounds.item(0, 0).toolTip()
+
+
+def test_round_is_named_in_a_dialog_and_keeps_its_name(opened, run, settled, monkeypatch):
+    run()
+    table = opened.retrain_page.rounds
+    answers = [("after the tumours", True), ("not this", False)]
+    monkeypatch.setattr(
+        "napari_semimoe.gui.rounds_panel.QInputDialog.getText", lambda *_, **__: answers.pop(0)
+    )
+    for _ in range(2):
+        entries(table.menu_of(0))["Name round 1…"].trigger()
+        settled(opened)
+        assert table.item(0, 0).text() == "1 after the t…"
+        assert table.item(0, 0).toolTip().startswith("after the tumours: ")

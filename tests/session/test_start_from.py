@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from napari_semimoe.core.errors import CheckpointError, ProjectError, SettingsError
+from napari_semimoe.core.settings import RoundSettings
+from napari_semimoe.core.states import JobState
+from napari_semimoe.session.models import base_name
+from napari_semimoe.session.start_from import StartFrom, StartKind
+
+from .test_rounds import finished_round, train_job
+
+NOTHING = StartFrom(StartKind.NOTHING)
+STARTER = StartFrom(StartKind.STARTER)
+
+
+def write_weights(path, classes=("background", "gland")):
+    """Write a checkpoint without tensors: a header is all that the session reads."""
+    info = {"model": {"width": 8, "classes": list(classes)}, "package_version": "0"}
+    header = json.dumps({"__metadata__": {"semimoe": json.dumps(info)}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("current", StartFrom()),
+        (" Starter ", STARTER),
+        ("nothing", NOTHING),
+        ("3", StartFrom.of_round(3)),
+        ("round 3", StartFrom.of_round(3)),
+        ("a/gland.safetensors", StartFrom.of_file(Path("a/gland.safetensors"))),
+    ],
+)
+def test_words_of_a_person_are_read(text, start):
+    assert StartFrom.parse(text) == start
+
+
+@pytest.mark.parametrize("text", ["", "lats", "-1", "1.5"])
+def test_other_words_are_refused_in_a_sentence(text):
+    with pytest.raises(SettingsError, match=f"begins from current.*got '{text}'"):
+        StartFrom.parse(text)
+
+
+def test_round_begins_from_nothing_although_there_is_a_model(starter, filled, engine):
+    plan = filled.round_plan(RoundSettings(), NOTHING)
+    assert plan.sentence.startswith("Round 1: from nothing, 2 labelled tiles + 8 unlabelled")
+    filled.start_round(RoundSettings(), start=NOTHING)
+    assert train_job(engine).payload["base"] is None
+    assert filled.project.round(1).base is None
+
+
+def test_round_begins_from_the_starter_although_a_round_is_in_charge(starter, filled, engine):
+    finished_round(filled, engine)
+    assert filled.round_plan(RoundSettings(), STARTER).base.startswith("starter")
+    filled.start_round(RoundSettings(), start=STARTER)
+    assert train_job(engine).payload["base"] == str(starter)
+    assert base_name(filled.project.round(2).base) == "starter"
+
+
+def test_round_begins_from_an_earlier_round_and_counts_what_that_one_saw(
+    no_starter, filled, engine
+):
+    finished_round(filled, engine)
+    finished_round(filled, engine)
+    plan = filled.round_plan(RoundSettings(), StartFrom.of_round(1))
+    assert (plan.number, plan.base, plan.new) == (3, "round 1", 0)
+    filled.start_round(RoundSettings(), start=StartFrom.of_round(1))
+    assert train_job(engine).payload["base"] == str(
+        filled.project.path / "rounds" / "1" / "model.safetensors"
+    )
+    assert filled.model_name == "round 2"
+
+
+def test_round_without_weights_is_refused_in_words(no_starter, filled, engine):
+    filled.start_round(RoundSettings())
+    engine.finish(train_job(engine), JobState.FAILED, error="Broken.")
+    filled.process()
+    with pytest.raises(ProjectError, match="Round 1 has no weights, so no round can begin from it"):
+        filled.round_plan(RoundSettings(), StartFrom.of_round(1))
+    with pytest.raises(ProjectError, match="no round 7"):
+        filled.start_round(RoundSettings(), start=StartFrom.of_round(7))
+    assert engine.of_kind("train") == []
+
+
+def test_starter_that_is_not_there_is_refused_in_words(no_starter, filled, engine):
+    with pytest.raises(ProjectError, match="no starter model"):
+        filled.start_round(RoundSettings(), start=STARTER)
+
+
+def test_file_is_copied_into_the_project_and_serves_after_a_move(session, engine, images, tmp_path):
+    session.new(tmp_path / "project")
+    session.add_folder(images, um_per_px=1.0)
+    elsewhere = write_weights(tmp_path / "gland.safetensors")
+    start = StartFrom.of_file(elsewhere)
+    assert "from gland.safetensors," in session.round_plan(RoundSettings(), start).sentence
+    assert list((session.project.path / "models").iterdir()) == []  # a plan copies nothing
+    session.start_round(RoundSettings(), start=start)
+    base = session.project.round(1).base
+    assert base.startswith("models/")
+    assert base_name(base) == "gland.safetensors"
+    assert train_job(engine).payload["model"]["width"] == 8
+    session.cancel_round()
+    session.process()
+    elsewhere.unlink()
+    path = session.project.path
+    session.close()
+    session.open(path.rename(tmp_path / "moved"))
+    session.resume_round(1)
+    copied = Path(train_job(engine).payload["base"])
+    assert copied == tmp_path / "moved" / base
+    assert copied.is_file()
+
+
+def test_same_file_is_copied_once_and_another_of_its_name_beside_it(filled, tmp_path):
+    one = write_weights(tmp_path / "gland.safetensors")
+    kept = filled.project.keep_weights(one)
+    assert filled.project.keep_weights(one) == kept
+    assert filled.project.keep_weights(kept) == kept
+    write_weights(one, ("background", "a", "b"))
+    other = filled.project.keep_weights(one)
+    assert (other != kept, other.name) == (True, kept.name)
+    assert kept.read_bytes() != other.read_bytes()
+
+
+def test_copy_that_was_cut_off_is_swept_at_opening(filled, tmp_path):
+    kept = filled.project.keep_weights(write_weights(tmp_path / "gland.safetensors"))
+    half = kept.with_name(".gland.safetensors.tmp-1234")
+    half.write_bytes(b"half")
+    path = filled.project.path
+    filled.close()
+    filled.open(path)
+    assert kept.is_file()
+    assert not half.exists()
+
+
+def test_file_that_does_not_fit_is_refused_and_no_round_begins(session, engine, images, tmp_path):
+    session.new(tmp_path / "project")
+    session.add_folder(images, um_per_px=1.0)
+    three = write_weights(tmp_path / "three.safetensors", ("background", "a", "b"))
+    with pytest.raises(ProjectError, match=r"as many classes.*2; three\.safetensors has 3"):
+        session.start_round(RoundSettings(), start=StartFrom.of_file(three))
+    with pytest.raises(CheckpointError, match="does not exist"):
+        session.start_round(RoundSettings(), start=StartFrom.of_file(tmp_path / "no.safetensors"))
+    assert session.project.rounds() == []
+    assert list((session.project.path / "models").iterdir()) == []
+
+
+def test_plan_names_the_device_that_the_person_chose(no_starter, filled):
+    assert filled.round_plan(RoundSettings(device="cpu")).sentence.endswith("about 4 min on CPU")
