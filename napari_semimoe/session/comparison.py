@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +107,27 @@ def compare_rounds(project: Project, before: int, after: int) -> Comparison:
     """
     one, two = project.round(before), project.round(after)
     return _compare(model_name(one), _scores(one), model_name(two), _scores(two), tile_ids(project))
+
+
+def known_scores(project: Project, name: str, tiles: Iterable[str]) -> Mapping[str, Any] | None:
+    """Return the latest scores of a model on exactly these validation tiles, if it has any.
+
+    Parameters
+    ----------
+    name
+        What the model is called as a round's base.
+    """
+    wanted = set(tiles)
+    for record in reversed(project.rounds()):
+        report = record.report or {}
+        candidates = (
+            (base_name(record.base), report.get("base_validation")),
+            (model_name(record), report.get("validation")),
+        )
+        for scored, scores in candidates:
+            if scored == name and scores and set(scores.get("per_tile_dice") or ()) == wanted:
+                return scores
+    return None
 
 
 def tile_ids(project: Project) -> dict[str, int]:

@@ -40,6 +40,11 @@ class Model:
         """What a round's record says of its base; portable."""
         return self.name if self.shipped else str(self.weights)
 
+    @property
+    def short_name(self) -> str:
+        """What it is called as a round's base; see `base_name`."""
+        return STARTER if self.shipped else self.name
+
 
 def starter_model() -> Model | None:
     """Return the model that ships with the package, if this build has one."""

@@ -17,9 +17,10 @@ from napari_semimoe.jobs import Engine, JobReport
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import RoundRecord
 from napari_semimoe.session.alarm import NO_OTHER, NOT_IN_CHARGE, alarms
+from napari_semimoe.session.comparison import known_scores
 from napari_semimoe.session.events import SessionEvents
 from napari_semimoe.session.gate_log import read_gates
-from napari_semimoe.session.models import Model, base_weights, model_in_charge
+from napari_semimoe.session.models import Model, base_name, base_weights, model_in_charge
 
 _ENDED_BADLY = {
     JobState.CANCELLED: RoundState.CANCELLED,
@@ -136,10 +137,12 @@ class RoundDesk:
         result: dict[str, Any] = dict(data["result"] or {})
         if result.get("weights"):
             result["gates"] = read_gates(running.project.round_folder(running.number))
-        is_only = model_in_charge(running.project) is None
+        in_charge = model_in_charge(running.project)
+        is_only = in_charge is None
         state = _ENDED_BADLY.get(data["state"])
         if state is None or result.get("weights"):  # also: asked to stop after its last step
-            state = verdict(result, is_only=is_only)
+            rival = _rival(running, in_charge, result)
+            state = verdict(result, is_only=is_only, rival=rival)
         if state is RoundState.CANCELLED and self._leaving:
             state = RoundState.INTERRUPTED
         self._leaving = False
@@ -152,26 +155,45 @@ class RoundDesk:
         )
 
 
-def verdict(report: Mapping[str, Any], *, is_only: bool = False) -> RoundState:
+def verdict(
+    report: Mapping[str, Any],
+    *,
+    is_only: bool = False,
+    rival: Mapping[str, Any] | None = None,
+) -> RoundState:
     """Return whether a finished round's model takes over.
 
-    It does unless the validation tiles say that the model it started from is better, or there are
-    signs that the new one has collapsed.
+    It does unless the validation tiles say that the model it started from, or the one in charge,
+    is better, or there are signs that the new one has collapsed.
 
     Parameters
     ----------
     is_only
         Whether there is no other model that could predict; then signs of collapse are told, and
         the model takes over all the same.
+    rival
+        Scores of the model in charge on the same tiles, where the round started from another.
     """
     if report.get("cancelled"):
         return RoundState.CANCELLED
     if alarms(report) and not is_only:
         return RoundState.KEPT_BESIDE
-    new, old = report.get("validation"), report.get("base_validation")
-    if not new or not old or not new["tiles"]:
+    new = report.get("validation")
+    if not new or not new["tiles"]:
         return RoundState.PROMOTED
-    return RoundState.PROMOTED if new["dice"] >= old["dice"] else RoundState.KEPT_BESIDE
+    others = [scores["dice"] for scores in (report.get("base_validation"), rival) if scores]
+    return RoundState.PROMOTED if new["dice"] >= max(others, default=0) else RoundState.KEPT_BESIDE
+
+
+def _rival(
+    running: _Running, in_charge: Model | None, report: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """Return the scores of the model in charge, unless the round measured them itself."""
+    tiles = (report.get("validation") or {}).get("per_tile_dice")
+    base = base_name(running.project.round(running.number).base)
+    if in_charge is None or not tiles or in_charge.short_name == base:
+        return None
+    return known_scores(running.project, in_charge.short_name, tiles)
 
 
 def _warning(report: Mapping[str, Any], is_only: bool) -> str:

@@ -6,18 +6,22 @@ import pytest
 
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.settings import RoundSettings
-from napari_semimoe.core.states import JobState
+from napari_semimoe.core.states import JobState, RoundState
 from napari_semimoe.session.comparison import against_base, compare_rounds, tile_ids
+from napari_semimoe.session.plan import FROM_CURRENT
+from napari_semimoe.session.start_from import StartFrom, StartKind
 
 from .test_rounds import train_job
+
+NOTHING = StartFrom(StartKind.NOTHING)
 
 
 def scores(dice, **tiles):
     return {"tiles": len(tiles), "dice": dice, "per_tile_dice": tiles}
 
 
-def ended_round(session, engine, validation, base=None):
-    number = session.start_round(RoundSettings())
+def ended_round(session, engine, validation, base=None, start=FROM_CURRENT):
+    number = session.start_round(RoundSettings(), start=start)
     weights = session.project.round_folder(number) / "model.safetensors"
     weights.write_bytes(b"weights")
     report = {"weights": str(weights), "validation": validation, "base_validation": base}
@@ -83,3 +87,31 @@ def test_two_rounds_are_compared_on_the_tiles_of_both(starter, filled, engine):
     )
     assert compare_rounds(filled.project, 2, 1).worse == ()
     assert compare_rounds(filled.project, 1, 1).worse == ()
+
+
+def test_round_from_elsewhere_must_also_be_as_good_as_the_model_in_charge(starter, filled, engine):
+    ended_round(filled, engine, scores(0.9, tile_1=0.9), scores(0.7, tile_1=0.7))
+    worse = ended_round(filled, engine, scores(0.8, tile_1=0.8), start=NOTHING)
+    assert worse.state is RoundState.KEPT_BESIDE
+    better = ended_round(filled, engine, scores(0.9, tile_1=0.9), start=NOTHING)
+    assert better.state is RoundState.PROMOTED
+    filled.promote_starter()
+    again = ended_round(filled, engine, scores(0.69, tile_1=0.69), start=NOTHING)
+    assert again.state is RoundState.KEPT_BESIDE  # round 1 measured the starter: 0.7
+
+
+def test_latest_scores_of_the_model_in_charge_count(starter, filled, engine):
+    ended_round(filled, engine, scores(0.9, tile_1=0.9))
+    masks_corrected = scores(0.6, tile_1=0.6)
+    assert ended_round(filled, engine, scores(0.5, tile_1=0.5), masks_corrected).state == (
+        RoundState.KEPT_BESIDE
+    )
+    assert ended_round(filled, engine, scores(0.7, tile_1=0.7), start=NOTHING).state is (
+        RoundState.PROMOTED
+    )
+
+
+def test_scores_on_other_tiles_keep_no_model_back(starter, filled, engine):
+    ended_round(filled, engine, scores(0.9, tile_1=0.9))
+    other = ended_round(filled, engine, scores(0.5, tile_1=0.5, tile_2=0.5), start=NOTHING)
+    assert other.state is RoundState.PROMOTED

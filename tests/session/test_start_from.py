@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import errno
 import json
 import struct
 from pathlib import Path
 
 import pytest
 
-from napari_semimoe.core.errors import CheckpointError, ProjectError, SettingsError
+from napari_semimoe.core.errors import CheckpointError, ProjectError, SettingsError, StorageError
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import JobState
 from napari_semimoe.session.models import base_name
@@ -137,6 +138,24 @@ def test_copy_that_was_cut_off_is_swept_at_opening(filled, tmp_path):
     filled.open(path)
     assert kept.is_file()
     assert not half.exists()
+
+
+def test_full_disk_leaves_no_half_copy_and_begins_no_round(
+    session, engine, images, tmp_path, monkeypatch
+):
+    session.new(tmp_path / "project")
+    session.add_folder(images, um_per_px=1.0)
+
+    def fill(source, target):
+        Path(target).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("napari_semimoe.project.checkpoints.shutil.copyfile", fill)
+    start = StartFrom.of_file(write_weights(tmp_path / "gland.safetensors"))
+    with pytest.raises(StorageError, match=r"gland\.safetensors could not be stored.*disk is full"):
+        session.start_round(RoundSettings(), start=start)
+    assert [path for path in (session.project.path / "models").rglob("*") if path.is_file()] == []
+    assert session.project.rounds() == []
 
 
 def test_file_that_does_not_fit_is_refused_and_no_round_begins(session, engine, images, tmp_path):
