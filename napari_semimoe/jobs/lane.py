@@ -12,7 +12,7 @@ from typing import Any
 from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs.book import JobBook
 from napari_semimoe.jobs.child import Child
-from napari_semimoe.jobs.sentences import death_sentence
+from napari_semimoe.jobs.sentences import death_sentence, was_killed
 
 
 @dataclass(slots=True)
@@ -198,7 +198,8 @@ class Lane:
             return
         sentence = death_sentence(self.name, code, spoke=child.spoke)
         log = self._write_log(job, sentence, child.output)
-        state = JobState.INTERRUPTED if child.spoke else JobState.FAILED
+        interrupted = child.spoke or was_killed(code)
+        state = JobState.INTERRUPTED if interrupted else JobState.FAILED
         self._book.finish(job.job_id, state, error=sentence, log=log)
 
     def _finish_unstarted(self, job: Job, error: OSError) -> None:

@@ -34,12 +34,12 @@ def error_sentence(kind: str, error: BaseException) -> str:
 def death_sentence(lane: str, code: int | None, *, spoke: bool) -> str:
     """Return what a person needs to know of a child process that ended by itself."""
     name = _LANES.get(lane, lane)
-    if not spoke:
+    if not spoke and not was_killed(code):
         return (
             f"The {name} process could not start (exit code {code}). The log has the reason; "
             "check the installation with 'semimoe check'."
         )
-    if code is not None and code < 0 and -code == getattr(signal, "SIGKILL", 9):
+    if was_killed(code):
         why = "was killed from outside, most often because the computer ran out of memory"
     elif code is not None and code < 0:
         why = f"crashed ({_signal_name(-code)})"
@@ -51,6 +51,11 @@ def death_sentence(lane: str, code: int | None, *, spoke: bool) -> str:
         else "Everything accepted is safe; select the tile again to retry."
     )
     return f"The {name} process {why}. {after}"
+
+
+def was_killed(code: int | None) -> bool:
+    """Whether somebody else ended the process, which says nothing about the installation."""
+    return code == -getattr(signal, "SIGKILL", 9)
 
 
 def _signal_name(number: int) -> str:

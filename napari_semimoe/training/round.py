@@ -24,6 +24,7 @@ from napari_semimoe.data.prepare import PreparedTile, prepare
 from napari_semimoe.data.sampling import draw, stable_seed
 from napari_semimoe.model.checkpoint import copy_of, describe, load_checkpoint, save_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
+from napari_semimoe.project.disk import write_text
 from napari_semimoe.training.device import choose_device, device_text, set_threads
 from napari_semimoe.training.learner import Learner, StepNumbers
 from napari_semimoe.training.pseudo import pseudo_maps
@@ -31,6 +32,7 @@ from napari_semimoe.training.schedule import Costs, fit_to_budget, stage_of
 from napari_semimoe.training.source import PatchSource, data_hash
 from napari_semimoe.training.state import (
     Progress,
+    clear_pseudo,
     clear_state,
     load_pseudo,
     load_state,
@@ -154,6 +156,7 @@ class _Round:
             self._pseudo_labels(stage)
             self.progress = replace(self.progress, stage=stage)
             self._save()
+            clear_pseudo(self.out_dir, keep=stage)
 
     def _pseudo_labels(self, stage: int) -> None:
         """Make the stage's pseudo-labels, or read them again after an interruption."""
@@ -183,7 +186,7 @@ class _Round:
             ahead = self.unlabelled if self.settings.pseudo_labels == "stage" else []
             self.settings = fit_to_budget(self.settings, self._costs(ahead), len(ahead))
             torch.manual_seed(stable_seed(self.settings.seed, "weights"))
-        (self.out_dir / PLAN).write_text(self.settings.model_dump_json(indent=1), encoding="utf-8")
+        write_text(self.out_dir / PLAN, self.settings.model_dump_json(indent=1))
         return Progress(0, self.settings.max_steps, -1)
 
     def _costs(self, ahead: Sequence[PreparedTile]) -> Costs:
@@ -208,11 +211,20 @@ class _Round:
         return min(seconds)
 
     def _resume(self) -> Progress | None:
+        """Go on as planned, also when the round ended before its first state or just at its end."""
+        plan = self._written_plan()
+        if plan is None:
+            return None
+        self.settings = RoundSettings.parse(plan)
         progress = load_state(self.out_dir, self.learner.modules(), self.learner.optimisers)
-        if progress is not None:
-            plan = json.loads((self.out_dir / PLAN).read_text(encoding="utf-8"))
-            self.settings = RoundSettings.parse(plan)
-        return progress
+        return progress or Progress(0, self.settings.max_steps, -1)
+
+    def _written_plan(self) -> Mapping[str, Any] | None:
+        """Return the plan; weights that nobody heard of any more hold theirs."""
+        if (self.out_dir / PLAN).is_file():
+            return json.loads((self.out_dir / PLAN).read_text(encoding="utf-8"))
+        weights = self.out_dir / WEIGHTS
+        return read_info(weights).training if weights.is_file() else None
 
     def _save(self) -> None:
         save_state(self.out_dir, self.progress, self.learner.modules(), self.learner.optimisers)
@@ -290,7 +302,7 @@ class _Round:
         )
         save_checkpoint(Path(report.weights), self.learner.teacher(), info)
         clear_state(self.out_dir)
-        (self.out_dir / PLAN).unlink()
+        (self.out_dir / PLAN).unlink(missing_ok=True)
         return report
 
     def _summary(self, **values: Any) -> RoundReport:

@@ -1,7 +1,8 @@
 """A round's state on disk, so that it can go on to the same numbers after an interruption.
 
-Two files, both safetensors: ``state.safetensors`` (weights, moving average, optimiser) is
-replaced whole at every save; ``pseudo.safetensors`` holds the pseudo-labels of the present stage.
+All files are safetensors: ``state.safetensors`` (weights, moving average, optimiser) is replaced
+whole at every save; ``pseudo-N.safetensors`` holds the pseudo-labels of stage N. Those of the stage
+before stay until a state of the new stage is stored, so that whichever state is there has its own.
 No random state is stored: random numbers depend on seed and step alone.
 """
 
@@ -21,7 +22,7 @@ from torch.optim import Optimizer
 
 from napari_semimoe.core.errors import StorageError
 
-_STATE, _PSEUDO = "state.safetensors", "pseudo.safetensors"
+_STATE = "state.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +74,30 @@ def load_state(
 
 def save_pseudo(folder: Path, stage: int, maps: Mapping[str, Tensor]) -> None:
     """Keep the pseudo-label maps of a stage."""
-    _write(folder / _PSEUDO, dict(maps), {"stage": str(stage)})
+    _write(_pseudo_path(folder, stage), dict(maps), {"stage": str(stage)})
 
 
 def load_pseudo(folder: Path, stage: int) -> dict[str, Tensor] | None:
     """Return the maps of ``stage``, or ``None`` if they were not kept."""
-    path = folder / _PSEUDO
-    if not path.is_file():
-        return None
-    with safe_open(path, "pt") as file:
-        if file.metadata()["stage"] != str(stage):
-            return None
-    return load_file(path)
+    path = _pseudo_path(folder, stage)
+    return load_file(path) if path.is_file() else None
+
+
+def clear_pseudo(folder: Path, *, keep: int | None = None) -> None:
+    """Remove pseudo-labels; ``keep`` names the stage whose stay."""
+    for path in folder.glob("pseudo-*.safetensors"):
+        if keep is None or path != _pseudo_path(folder, keep):
+            path.unlink(missing_ok=True)
 
 
 def clear_state(folder: Path) -> None:
     """Remove what only an unfinished round needs."""
-    for name in (_STATE, _PSEUDO):
-        (folder / name).unlink(missing_ok=True)
+    (folder / _STATE).unlink(missing_ok=True)
+    clear_pseudo(folder)
+
+
+def _pseudo_path(folder: Path, stage: int) -> Path:
+    return folder / f"pseudo-{stage}.safetensors"
 
 
 def _optimiser_tensors(name: str, optimiser: Optimizer) -> dict[str, Tensor]:

@@ -131,6 +131,14 @@ def test_process_that_cannot_start_is_said_in_words(process_engine):
     assert "No module named" in Path(data["log"]).read_text()
 
 
+def test_process_killed_while_it_starts_interrupts_its_job(process_engine):
+    job = process_engine.submit("train", {"do": "stubborn"})
+    os.kill(process_engine.pids["train"], signal.SIGKILL)  # long before it can say anything
+    data = finish_of(process_engine, job)
+    assert data["state"] is JobState.INTERRUPTED
+    assert "was killed from outside" in data["error"]
+
+
 def test_unwritable_log_folder_does_not_stop_the_work(process_engine, tmp_path):
     (tmp_path / "file").write_text("")
     process_engine.log_dir = process_engine.failure_dir = tmp_path / "file" / "logs"

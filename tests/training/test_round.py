@@ -267,3 +267,50 @@ def test_a_full_disk_while_the_state_is_saved_is_said_and_keeps_the_older_state(
         run(tmp_path, observer=Hearing(after_steps(1)))
     assert (tmp_path / "state.safetensors").read_bytes() == before
     assert not (tmp_path / "state.partial").exists()
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing after it runs."""
+
+
+def killed_at(monkeypatch, name, call):
+    """Let the round end without any cleaning up at the n-th call of one of its functions."""
+    calls = []
+    real = getattr(round_module, name)
+
+    def dying(*args, **kwargs):
+        calls.append(name)
+        if len(calls) == call:
+            raise Killed
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(round_module, name, dying)
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "values"),
+    [
+        ("save_state", 1, {"max_steps": 0, "budget_minutes": 0.01}),  # before the first state
+        ("save_state", 2, {"stages": 2, "max_steps": 6}),  # new pseudo-labels beside the old state
+        ("save_state", 3, {"stages": 2, "max_steps": 6, "validate_every": 2}),
+        ("clear_state", 1, {"max_steps": 0, "budget_minutes": 0.01}),  # weights there, not told
+    ],
+)
+def test_a_round_killed_between_two_files_goes_on_to_the_same_numbers(
+    tmp_path, monkeypatch, name, call, values
+):
+    with monkeypatch.context() as patching:
+        killed_at(patching, name, call)
+        with pytest.raises(Killed):
+            run(tmp_path / "parts", **values)
+    plan = json.loads((tmp_path / "parts/plan.json").read_text())
+    resumed = run(tmp_path / "parts", **values)
+    whole = run(tmp_path / "whole", chosen=RoundSettings.parse(plan))
+    assert resumed.steps == whole.steps == plan["max_steps"]
+    assert same_weights(*(tmp_path / n / "model.safetensors" for n in ("whole", "parts")))
+
+
+def test_a_finished_round_that_nobody_heard_of_keeps_its_plan(tmp_path):
+    first = run(tmp_path, max_steps=0, budget_minutes=0.01)
+    again = run(tmp_path, max_steps=0, budget_minutes=0.05)
+    assert again.steps == first.steps
