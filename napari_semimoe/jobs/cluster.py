@@ -21,11 +21,18 @@ CONNECT_SECONDS = 10.0
 
 def require_distributed() -> None:
     """Refuse, in words, to go on without the extra library; it is not imported yet."""
-    if importlib.util.find_spec("distributed") is None:
+    if not _is_installed("distributed"):
         raise JobError(
             "Working on another machine needs the library 'distributed', which is not installed. "
             "Install it with: pip install 'napari-semimoe[cluster]'"
         )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ValueError:  # blocked from being imported
+        return False
 
 
 def security(cluster: ClusterSettings) -> Security:
@@ -40,6 +47,15 @@ def security(cluster: ClusterSettings) -> Security:
     )
 
 
+def silence() -> None:
+    """Let the library's own loggers be quiet about what we say in one sentence."""
+    import distributed  # noqa: F401  # sets its loggers up
+
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 def connect(cluster: ClusterSettings) -> Client:
     """Return a client that is not the default one.
 
@@ -47,7 +63,7 @@ def connect(cluster: ClusterSettings) -> Client:
     """
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we say it in one sentence
+    silence()
     try:
         return Client(
             cluster.scheduler,

@@ -16,6 +16,7 @@ from napari_semimoe.jobs.cluster import (
     RESOURCES,
     require_distributed,
     security,
+    silence,
     unreachable,
 )
 from napari_semimoe.jobs.far_job import FOLDER_VARIABLE
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from distributed import Nanny
 
 #: Seconds between tries to find a scheduler again that went away.
-_RETRY_SECONDS = 5.0
+_RETRY_SECONDS = 2.0
 
 _CONFIG = {
     # dask would set MALLOC_TRIM_THRESHOLD_, which makes torch 1.6 times slower on the
@@ -52,7 +53,7 @@ def serve(cluster: ClusterSettings, folder: Path, tell: Callable[[str], None]) -
     require_distributed()
     import dask
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we say it in one sentence
+    silence()  # imports distributed, whose own configuration must not come after ours
     folder.mkdir(parents=True, exist_ok=True)
     with dask.config.set(_CONFIG):
         asyncio.run(_serve(cluster, folder, tell))
@@ -98,4 +99,5 @@ def _nanny(cluster: ClusterSettings, folder: Path, lane: str) -> Nanny:
         local_directory=str(folder),
         env={FOLDER_VARIABLE: str(folder)},
         dashboard=False,
+        silence_logs=logging.ERROR,
     )

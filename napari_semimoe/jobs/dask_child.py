@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.settings import ClusterSettings
 from napari_semimoe.jobs.cluster import RESOURCES, connect, serves
-from napari_semimoe.jobs.far_job import begun_event, run_job, stop_event
+from napari_semimoe.jobs.far_job import begun_event, end_process, run_job, stop_event
 from napari_semimoe.jobs.home_parcel import pack_job, round_key, unpack_answer
 from napari_semimoe.jobs.sentences import failed_answer, far_death_sentence
 
@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 _TICK_SECONDS = 0.5
 #: How long a job may wait for the first worker of its kind.
 _PATIENCE_SECONDS = 30.0
-#: Seconds for a killed worker to be replaced, and for a client to take its leave.
-_RESTART_SECONDS, _LEAVE_SECONDS = 30.0, 2.0
+#: Seconds for a client to take its leave.
+_LEAVE_SECONDS = 2.0
 
 
 class DaskChild:
@@ -76,7 +76,7 @@ class DaskChild:
         self._inbox.put((message["op"], message))
 
     def kill(self) -> None:
-        """Give up the job and restart the process that does it; what it says is not heard."""
+        """Give up the job and end the process that does it, which its keeper starts anew."""
         self._inbox.put(("kill", None))
 
     def close(self, timeout: float) -> None:
@@ -190,7 +190,7 @@ class DaskChild:
             busy = worker is not None and future.key in client.processing([worker])[worker]
             self._forget()  # first: the scheduler must not give it to another worker
             if busy:
-                client.restart_workers([worker], _RESTART_SECONDS, raise_for_error=False)
+                client.run(end_process, workers=[worker], nanny=True)
 
     def _on_close(self, timeout: float) -> None:
         self._on_cancel(None)

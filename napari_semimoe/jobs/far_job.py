@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from napari_semimoe.jobs.sentences import failed_answer
 from napari_semimoe.jobs.wire import plain
 
 if TYPE_CHECKING:
-    from distributed import Worker
+    from distributed import Nanny, Worker
 
 #: Names the folder of ``semimoe worker`` to its processes.
 FOLDER_VARIABLE = "SEMIMOE_WORKER_FOLDER"
@@ -116,6 +117,12 @@ def run_job(parcel: bytes, name: str, topic: str, tasks: str, round_key: str | N
         shutil.rmtree(folder, ignore_errors=True)
     _sweep(root)
     return answer
+
+
+def end_process(dask_worker: Nanny) -> None:
+    """End the process that a keeper (a nanny) keeps; the keeper starts another."""
+    if dask_worker.pid:
+        os.kill(dask_worker.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def _do(parcel: bytes, folder: Path, cache: Path, tasks: str, observer: FarObserver) -> bytes:

@@ -149,10 +149,11 @@ def unpack_answer(parcel: bytes, payload: Mapping[str, Any]) -> dict[str, Any]:
                 write_whole(target, opened.read(name))
     for name in answer.pop("gone", ()):  # last: the new weights are safe now
         discard(inside(Path(payload["out_dir"]), name))
-    far = answer.pop("far", {})
-    for key in ("result", "error"):
-        answer[key] = _home(answer.get(key), _pairs(far, payload))
-    return answer
+    far = answer.pop("far", None)
+    if far is None:
+        return answer  # the job was not even unpacked
+    pairs = _pairs(far, payload)
+    return answer | {key: _home(answer.get(key), pairs) for key in ("result", "error")}
 
 
 def _unpack_prediction(parcel: ZipFile, out: Path) -> None:

@@ -55,15 +55,16 @@ def running_cluster(folder):
 
 
 @contextmanager
-def scheduler(folder, files, port=0):
-    """Yield a running scheduler and its address."""
+def scheduler(folder, files, port=0, **environment):
+    """Yield a running scheduler and its address; it never repeats a job that killed a worker."""
     told = folder / "address.json"
     told.unlink(missing_ok=True)
     command = [sys.executable, "-m", "dask", "scheduler", "--no-dashboard", "--protocol", "tls"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--scheduler-file", str(told)]
     command += ["--tls-ca-file", files["tls_ca"], "--tls-cert", files["tls_cert"]]
     command += ["--tls-key", files["tls_key"]]
-    with process(command, folder, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as running:
+    usual = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+    with process(command, folder, **(usual | environment)) as running:
         wait_until(lambda: told.is_file() and told.read_text().strip().endswith("}"), running)
         yield running, json.loads(told.read_text())["address"]
 
