@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.settings import ClusterSettings
+from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs.cluster import RESOURCES, connect, serves
 from napari_semimoe.jobs.far_job import begun_event, end_process, run_job, stop_event
 from napari_semimoe.jobs.home_parcel import pack_job, round_key, unpack_answer
@@ -100,10 +101,13 @@ class DaskChild:
             "close": self._on_close,
         }
         while not self._over:
-            with suppress(queue.Empty):
-                verb, value = self._inbox.get(timeout=_TICK_SECONDS)
-                turns[verb](value)
-            self._look_around()
+            try:
+                with suppress(queue.Empty):
+                    verb, value = self._inbox.get(timeout=_TICK_SECONDS)
+                    turns[verb](value)
+                self._look_around()
+            except Exception as error:  # the worker's entry on this side: a job ends in words
+                self._fail(error)
         self._disconnect()
 
     def _on_warm_up(self, _: object) -> None:
@@ -112,16 +116,10 @@ class DaskChild:
 
     def _on_run(self, message: Mapping[str, Any]) -> None:
         self._job = message
-        self._attempt()
+        self._submit()
 
-    def _attempt(self, wanted: Collection[str] = ()) -> None:
+    def _submit(self, wanted: Collection[str] = ()) -> None:
         """Send the job, with the weights that the other machine asked for."""
-        try:
-            self._submit(wanted)
-        except Exception as error:  # the entry of the job on this side: it must end in words
-            self._finish(failed_answer(self._job["kind"], error))  # type: ignore[index]
-
-    def _submit(self, wanted: Collection[str]) -> None:
         import dask
 
         assert self._job is not None
@@ -143,9 +141,14 @@ class DaskChild:
     def _on_cancel(self, _: object) -> None:
         from distributed import Event
 
-        if self._future is not None:
-            with suppress(OSError):  # a lost connection is told by the future
-                Event(stop_event(self._future.key), client=self._client).set()
+        if self._future is None:
+            return  # late
+        if self._worker is None:  # it waits behind others; should it begin now, it is not wanted
+            self._forget()
+            self._finish({"state": JobState.CANCELLED})
+            return
+        with suppress(OSError):  # a lost connection is told by the future
+            Event(stop_event(self._future.key), client=self._client).set()
 
     def _on_said(self, message: Mapping[str, Any]) -> None:
         if self._future is None or message["job"] != self._future.key:
@@ -169,13 +172,10 @@ class DaskChild:
 
     def _take_home(self, future: Future) -> None:
         assert self._job is not None
-        try:
-            answer = unpack_answer(future.result(), self._job["payload"])
-        except Exception as error:  # the entry of the job on this side: it must end in words
-            answer = failed_answer(self._job["kind"], error)
+        answer = unpack_answer(future.result(), self._job["payload"])
         self._forget()
         if answer.get("missing"):
-            self._attempt(answer["missing"])
+            self._submit(answer["missing"])
         elif answer.get("again"):  # its worker died, and the scheduler gave it to another
             self._die()
         else:
@@ -203,7 +203,7 @@ class DaskChild:
         waits = self._future is not None and self._worker is None and not self._over
         if waits and now - self._since > _PATIENCE_SECONDS and not self._is_served():
             self._forget()
-            self._finish({"state": "failed", "error": self._nobody()})
+            self._finish({"state": JobState.FAILED, "error": self._nobody()})
 
     def _is_served(self) -> bool:
         with suppress(OSError):
@@ -215,6 +215,12 @@ class DaskChild:
             f"The scheduler {self._cluster.scheduler} has no worker that can take the job, for "
             f"{_PATIENCE_SECONDS:.0f} s. Start 'semimoe worker' on the other machine."
         )
+
+    def _fail(self, error: Exception) -> None:
+        logger.error("Work on another machine failed", exc_info=error)
+        self._forget()
+        if self._job is not None:
+            self._finish(failed_answer(self._job["kind"], error))
 
     def _finish(self, answer: Mapping[str, Any]) -> None:
         self._tell("finished", answer, ends=True)
@@ -237,7 +243,7 @@ class DaskChild:
         future, self._future = self._future, None
         if future is None:
             return
-        with suppress(OSError):
+        with suppress(OSError, RuntimeError):  # the connection is gone, and the job with it
             future.cancel(reason="semimoe is done with it")
             for event in (stop_event(future.key), begun_event(future.key)):
                 Event(event, client=self._client).clear()

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 FOLDER_VARIABLE = "SEMIMOE_WORKER_FOLDER"
 #: Checkpoints that are kept so that they need not travel with every tile.
 _KEPT_WEIGHTS = 8
-#: Folders of rounds that nobody went on with are removed after these seconds.
-_KEPT_SECONDS = 14 * 24 * 3600.0
+#: Folders that jobs left behind when they were killed are removed after these seconds.
+_KEPT_SECONDS = {"rounds": 14 * 24 * 3600.0, "jobs": 24 * 3600.0}
 
 
 class FarObserver:
@@ -141,11 +141,13 @@ def _do(parcel: bytes, folder: Path, cache: Path, tasks: str, observer: FarObser
 
 
 def _sweep(root: Path) -> None:
-    """Remove weights that were not used lately and rounds that nobody went on with."""
+    """Remove weights not used lately, rounds nobody went on with, and what killed jobs left."""
     weights = sorted(_folders(root / "weights"), key=_changed, reverse=True)
-    old = time.time() - _KEPT_SECONDS
-    rounds = [folder for folder in _folders(root / "rounds") if _changed(folder) < old]
-    for folder in [*weights[_KEPT_WEIGHTS:], *rounds]:
+    old = weights[_KEPT_WEIGHTS:]
+    for kind, kept_seconds in _KEPT_SECONDS.items():
+        oldest = time.time() - kept_seconds
+        old += [folder for folder in _folders(root / kind) if _changed(folder) < oldest]
+    for folder in old:
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from zipfile import ZipFile
 
 import numpy as np
 
+from napari_semimoe import __version__
+from napari_semimoe.core.errors import JobError
 from napari_semimoe.jobs.parcel import (
     ANSWER,
     JOB,
@@ -65,6 +68,7 @@ def unpack_job(parcel: bytes, folder: Path, cache: Path) -> FarJob:
     """
     with ZipFile(io.BytesIO(parcel)) as opened:
         job = json.loads(opened.read(JOB))
+        _refuse_other_version(job.get("version"))
         payload = job["payload"]
         _unpack_arrays(opened, folder)
         sent = _unpack_files(opened, folder)
@@ -82,6 +86,14 @@ def unpack_job(parcel: bytes, folder: Path, cache: Path) -> FarJob:
         payload["out_dir"] = str(folder / ROUND)
         payload["manifest"] = str(_write_manifest(folder / ROUND, payload["manifest"]))
     return FarJob(job["kind"], payload, sent)
+
+
+def _refuse_other_version(theirs: str | None) -> None:
+    if theirs != __version__:
+        raise JobError(
+            "Both machines need the same version of napari-semimoe, but the job came from "
+            f"{theirs} and this worker is {__version__}. Install the same on both."
+        )
 
 
 def pack_answer(answer: Mapping[str, Any], job: FarJob | None) -> bytes:
@@ -132,6 +144,7 @@ def _unpack_weights(parcel: ZipFile, cache: Path, weights: Mapping[str, str]) ->
     path = _cached(cache, weights)
     if not path.is_file():
         write_whole(path, parcel.read(f"weights/{weights['sha256']}"))
+    os.utime(path.parent)  # used last; the file's own time tells a loaded model from a new one
     return path
 
 

@@ -14,6 +14,7 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_semimoe import __version__
 from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.values import Box
 from napari_semimoe.jobs.manifest_source import ManifestSource
@@ -57,7 +58,7 @@ def pack_job(kind: str, payload: Mapping[str, Any], wanted: Collection[str] = ()
         if "manifest" in payload:
             far["manifest"] = _add_tiles(parcel, Path(payload["manifest"]))
             far["out_dir"] = _add_round(parcel, Path(payload["out_dir"]))
-        add_json(parcel, JOB, {"kind": kind, "payload": far})
+        add_json(parcel, JOB, {"version": __version__, "kind": kind, "payload": far})
     return _within_limit(stream.getvalue())
 
 

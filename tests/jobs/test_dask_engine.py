@@ -185,6 +185,47 @@ def _pid_of(engine, cluster, lane):
         client.close()
 
 
+def test_job_that_waits_behind_another_person_is_cancelled_at_once(dask_engine, cluster, tmp_path):
+    first = dask_engine.submit("train", {"do": "until_stopped"})
+    hear_name(dask_engine, "progress")
+    other = DaskEngine(cluster.settings, tmp_path / "other", tasks=FAKE_TASKS)
+    try:
+        waiting = other.submit("train", {"do": "echo"})
+        other.cancel(waiting)
+        assert finish_of(other, waiting)["state"] is JobState.CANCELLED
+        last = other.submit("train", {"do": "echo"})
+        dask_engine.cancel(first)
+        assert finish_of(dask_engine, first)["state"] is JobState.CANCELLED
+        assert finish_of(other, last)["state"] is JobState.DONE
+    finally:
+        other.close()
+
+
+SENDER = """
+import json, sys
+from pathlib import Path
+from napari_semimoe.core.settings import ClusterSettings
+from napari_semimoe.jobs.dask_engine import DaskEngine
+settings = ClusterSettings.parse(json.loads(sys.argv[1]))
+engine = DaskEngine(settings, Path(sys.argv[2]), tasks=sys.argv[3])
+engine.submit("train", {"do": "until_stopped"})
+while not any(r.name == "progress" for r in engine.poll()):
+    engine.wait()
+print("runs", flush=True)
+engine.wait()
+"""
+
+
+def test_job_whose_sender_was_killed_stops_by_itself(dask_engine, cluster, tmp_path):
+    given = [cluster.settings.model_dump_json(), str(tmp_path / "logs"), FAKE_TASKS]
+    command = [sys.executable, "-c", SENDER, *given]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sender:
+        assert sender.stdout.readline() == "runs\n"
+        waiting = dask_engine.submit("train", {"do": "echo"})
+        sender.kill()
+        assert finish_of(dask_engine, waiting)["state"] is JobState.DONE
+
+
 def test_worker_process_is_not_slowed_by_an_eager_memory_allocator(dask_engine):
     pid = finish_of(dask_engine, dask_engine.submit("predict", {"do": "echo"}))["result"]["pid"]
     environment = Path(f"/proc/{pid}/environ").read_bytes()

@@ -149,6 +149,12 @@ def test_files_of_the_same_name_do_not_meet(tmp_path, far):
     assert answer["result"]["refused"][0][0] == str(gone)
 
 
+def test_job_of_another_version_is_refused_in_words(far, monkeypatch):
+    monkeypatch.setattr(home_parcel, "__version__", "0.0.1")
+    with pytest.raises(JobError, match=r"came from 0\.0\.1 and this worker is"):
+        unpacked(pack_job("predict", {}), far)
+
+
 def test_job_without_data_travels_as_it_is(far):
     job = unpacked(pack_job("predict", {"do": "count", "to": 3}), far)
     assert (job.kind, job.payload) == ("predict", {"do": "count", "to": 3})
