@@ -101,7 +101,7 @@ def wait_for_line(running, path, text):
     wait_until(lambda: text in path.read_text(), running, path)
 
 
-def wait_until(condition, running, output=None, seconds=60.0):
+def wait_until(condition, running, output=None, seconds=120.0):
     """Wait until a condition holds while a process runs."""
     end = time.monotonic() + seconds
     while not condition():
