@@ -27,6 +27,7 @@ from napari_semimoe.cli import (
     rounds,
     train,
     weights,
+    worker,
 )
 from napari_semimoe.core.errors import SemiMoEError
 
@@ -50,6 +51,7 @@ app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.command("check")(check.check)
 app.command("import-weights")(weights.import_weights)
+app.command("worker")(worker.worker)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_semimoe.cli.output import Json, ProjectFolder, progress, remark, result
-from napari_semimoe.cli.work import INTERRUPTED, pump, session
+from napari_semimoe.cli.work import INTERRUPTED, cluster_settings, pump, session
 from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import RoundState
@@ -91,7 +91,8 @@ def train(
     Ctrl+C stops after the present step; what was learned so far is kept in the round.
     """
     given = {"budget_minutes": minutes, "max_steps": steps, "seed": seed, "device": device}
-    values = {"threads": os.cpu_count()}  # no window needs a core for itself
+    elsewhere = cluster_settings(os.environ).scheduler  # that machine counts its own cores
+    values = {} if elsewhere else {"threads": os.cpu_count()}  # no window needs one for itself
     values |= {name: value for name, value in given.items() if value is not None}
     values |= _parsed("--set", other or [])
     make = RoundSettings.paper if protocol is Protocol.PAPER else RoundSettings.fine_tune

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,9 @@ import typer
 
 from napari_semimoe.cli.output import progress, remark
 from napari_semimoe.core.errors import JobError
+from napari_semimoe.core.settings import ClusterSettings
 from napari_semimoe.core.states import JobState
-from napari_semimoe.jobs.engine import ProcessEngine
+from napari_semimoe.jobs.choice import make_engine
 from napari_semimoe.jobs.protocol import Engine, JobKind
 from napari_semimoe.session.session import Session
 
@@ -20,12 +22,25 @@ from napari_semimoe.session.session import Session
 INTERRUPTED = 130
 #: How often a waiting command looks up, so that Ctrl+C is answered on Windows too.
 TICK_SECONDS = 0.2
+#: Environment variables that send the work of a command to another machine, by setting.
+CLUSTER_VARIABLES = {
+    "scheduler": "SEMIMOE_SCHEDULER",
+    "tls_ca": "SEMIMOE_TLS_CA",
+    "tls_cert": "SEMIMOE_TLS_CERT",
+    "tls_key": "SEMIMOE_TLS_KEY",
+}
+
+
+def cluster_settings(environment: Mapping[str, str]) -> ClusterSettings:
+    """Return the other machine that the environment names, if it names one."""
+    given = {key: environment.get(name, "") for key, name in CLUSTER_VARIABLES.items()}
+    return ClusterSettings.parse(given)
 
 
 @contextmanager
 def engine() -> Iterator[Engine]:
-    """Yield an engine whose processes end with the command."""
-    running = ProcessEngine()
+    """Yield an engine, here or where the environment says, that ends with the command."""
+    running = make_engine(cluster_settings(os.environ))
     try:
         yield running
     finally:

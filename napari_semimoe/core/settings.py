@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -225,3 +226,30 @@ class RoundSettings(Settings):
             "budget_minutes": 24 * 60,
         }
         return cls.parse(released | values)
+
+
+class ClusterSettings(Settings):
+    """Another machine that predicts and trains; an empty ``scheduler`` means this computer.
+
+    Encryption with certificates on both sides is required: whoever can talk to a scheduler can
+    run programs on its machines.
+    """
+
+    scheduler: str = Field("", description="Address of the scheduler, such as tls://gpu:8786")
+    tls_ca: str = Field("", description="File with the authority that signed all certificates")
+    tls_cert: str = Field("", description="File with this computer's certificate")
+    tls_key: str = Field("", description="File with the private key of that certificate")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.scheduler:
+            return self
+        if not self.scheduler.startswith("tls://"):
+            raise ValueError(
+                "the scheduler's address must start with tls://, because without certificates "
+                "anyone could run programs there"
+            )
+        for name in ("tls_ca", "tls_cert", "tls_key"):
+            if not Path(getattr(self, name)).is_file():
+                raise ValueError(f"{name} must name a file that exists when a scheduler is set")
+        return self

@@ -10,10 +10,11 @@ from qtpy.QtWidgets import QApplication, QDockWidget
 
 from napari_semimoe.gui.log_file import LogFile
 from napari_semimoe.gui.panel import Panel
+from napari_semimoe.gui.preferences import preferred_cluster
 from napari_semimoe.gui.steps import Step
 from napari_semimoe.gui.tile_layers import warm_up
 from napari_semimoe.gui.workbench import Workbench
-from napari_semimoe.jobs import ProcessEngine
+from napari_semimoe.jobs import make_engine
 from napari_semimoe.session.session import Session
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ def open_panel(viewer: napari.Viewer, step: Step, bench: Workbench | None = None
 
 
 def make_bench(viewer: napari.Viewer) -> Workbench:
-    """Return a workbench whose predictions and rounds run in child processes."""
-    engine = ProcessEngine()
+    """Return a workbench whose work is done by other processes, where the person prefers."""
+    engine = make_engine(preferred_cluster())
     log = LogFile(engine.log_dir)
 
     def close() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QTimer
 
-from napari_semimoe.core.settings import PredictSettings
+from napari_semimoe.core.settings import ClusterSettings, PredictSettings
 
 PLUGIN = "napari-semimoe"
 _PREDICT_KEYS = ("device", "threshold", "min_object_um2", "split_touching", "flips")
@@ -32,6 +32,14 @@ def preferred_prediction() -> PredictSettings:
     usual = PredictSettings()
     return usual.changed(
         **{key: preference("prediction", key, getattr(usual, key)) for key in _PREDICT_KEYS}
+    )
+
+
+def preferred_cluster() -> ClusterSettings:
+    """Return the other machine that does the work; by default there is none."""
+    usual = ClusterSettings()
+    return usual.changed(
+        **{key: str(preference("cluster", key, "")).strip() for key in usual.model_dump()}
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from napari_semimoe.jobs.sentences import death_sentence
 from napari_semimoe.jobs.wire import Writer, read_messages
 
 #: A worker's own output is set aside when it has grown beyond this many bytes.
@@ -45,6 +46,7 @@ class Child:
     def __init__(self, lane: str, tasks: str, output: Path, listener: ChildListener) -> None:
         self.output = output
         self.spoke = False
+        self._lane = lane
         self._listener = listener
         self._process = _start(lane, tasks, output)
         assert self._process.stdin is not None
@@ -77,6 +79,10 @@ class Child:
             self.kill()
         if threading.current_thread() is not self._thread:
             self._thread.join(5)
+
+    def last_words(self, code: int) -> str:
+        """Return one sentence about the process's death."""
+        return death_sentence(self._lane, code, spoke=self.spoke)
 
     def _listen(self) -> None:
         with self._process.stdout:  # type: ignore[union-attr]

@@ -1,7 +1,8 @@
-"""The default engine: own child processes over inherited pipes, without any port."""
+"""The queue side of every engine, and the default one: own child processes, without any port."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import platformdirs
 
 from napari_semimoe.jobs.book import JobBook
 from napari_semimoe.jobs.child import Child
-from napari_semimoe.jobs.lane import Job, Lane
+from napari_semimoe.jobs.lane import Job, Lane, LaneChild
 from napari_semimoe.jobs.protocol import JobKind, JobReport, JobStatus
 from napari_semimoe.jobs.sentences import write_failure_log
 from napari_semimoe.jobs.wire import plain
@@ -23,15 +24,13 @@ def default_log_dir() -> Path:
     return platformdirs.user_log_path("napari-semimoe", appauthor=False)
 
 
-class ProcessEngine:
-    """Two child processes, one for predictions and one for training, started when needed.
-
-    A child ends by itself when this process is gone, however it went (end of its input).
+class LaneEngine(ABC):
+    """Two lanes of jobs, one for predictions and one for training, each done by a child.
 
     Parameters
     ----------
     log_dir
-        Folder for what the workers print; the person's log folder when None.
+        Folder for logs; the person's log folder when None.
     tasks
         Importable module whose ``TASKS`` maps a job kind to a job function.
     grace_s
@@ -66,11 +65,6 @@ class ProcessEngine:
     def on_wake(self, callback: Callable[[], None] | None) -> None:
         self._book.on_wake = callback
 
-    @property
-    def pids(self) -> dict[str, int]:
-        """Process ids of the running children, by lane."""
-        return {name: lane.pid for name, lane in self._lanes.items() if lane.pid is not None}
-
     def submit(self, kind: JobKind, payload: Mapping[str, Any], *, priority: int = 0) -> str:
         """Queue a job and return its id; a higher priority runs first, then the older."""
         lane = self._lanes[_LANE_OF[kind]]
@@ -98,19 +92,34 @@ class ProcessEngine:
         return self._book.wait(timeout)
 
     def warm_up(self) -> None:
-        """Start the predict process and let it import torch ahead of the first request."""
+        """Let the predict lane's child import torch ahead of the first request."""
         self._lanes["predict"].warm_up()
 
     def close(self) -> None:
-        """End all work and both processes; a running round has the grace time to save."""
+        """End all work and both children; a running round has the grace time to save."""
         for name in ("predict", "train"):
             self._lanes[name].close(self._grace_s if name == "train" else 0.5)
 
     def _lane(self, name: str) -> Lane:
         return Lane(name, self._book, self._start_child, self._write_log, self._grace_s)
 
-    def _start_child(self, lane: Lane) -> Child:
-        return Child(lane.name, self._tasks, self.log_dir / f"{lane.name}.log", lane)
+    @abstractmethod
+    def _start_child(self, lane: Lane) -> LaneChild: ...
 
     def _write_log(self, job: Job, text: str, output: Path | None) -> str | None:
         return write_failure_log(self.failure_dir, job.kind, job.job_id, text, output)
+
+
+class ProcessEngine(LaneEngine):
+    """Two child processes of this computer, started when needed.
+
+    A child ends by itself when this process is gone, however it went (end of its input).
+    """
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids of the running children, by lane."""
+        return {name: lane.pid for name, lane in self._lanes.items() if lane.pid is not None}
+
+    def _start_child(self, lane: Lane) -> Child:
+        return Child(lane.name, self._tasks, self.log_dir / f"{lane.name}.log", lane)

@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs.book import JobBook
-from napari_semimoe.jobs.child import Child
-from napari_semimoe.jobs.sentences import death_sentence, was_killed
+from napari_semimoe.jobs.sentences import was_killed
 
 
 @dataclass(slots=True)
@@ -26,6 +25,40 @@ class Job:
     cancel_asked: float | None = None  # monotonic seconds
     begun: bool = False  # the child has taken it
     sent_again: bool = False
+
+
+class LaneChild(Protocol):
+    """Whoever does a lane's jobs one after another, here or on another machine.
+
+    Attributes
+    ----------
+    pid
+        Process id, or None where the process is not on this computer.
+    output
+        File with what the process printed, or None.
+    spoke
+        Whether it was ever heard, so that a job may be given to its successor.
+    """
+
+    pid: int | None
+    output: Path | None
+    spoke: bool
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Pass on ``run``, ``cancel`` or ``warm_up``; never blocks."""
+        ...
+
+    def kill(self) -> None:
+        """End its present work at once."""
+        ...
+
+    def close(self, timeout: float) -> None:
+        """Let it end by itself, and end it after ``timeout`` seconds."""
+        ...
+
+    def last_words(self, code: int) -> str:
+        """Return one sentence about its death."""
+        ...
 
 
 class Lane:
@@ -49,7 +82,7 @@ class Lane:
         self,
         name: str,
         book: JobBook,
-        start_child: Callable[[Lane], Child],
+        start_child: Callable[[Lane], LaneChild],
         write_log: Callable[[Job, str, Path | None], str | None],
         grace_s: float,
     ) -> None:
@@ -61,7 +94,7 @@ class Lane:
         self._lock = threading.RLock()
         self._waiting: list[Job] = []
         self._running: Job | None = None
-        self._child: Child | None = None
+        self._child: LaneChild | None = None
         self._closed = False
 
     @property
@@ -115,7 +148,7 @@ class Lane:
             state = JobState.CANCELLED if asked else JobState.INTERRUPTED
             self._book.finish(running.job_id, state)
 
-    def on_child_message(self, child: Child, message: Mapping[str, Any]) -> None:
+    def on_child_message(self, child: LaneChild, message: Mapping[str, Any]) -> None:
         """Take what the running job said; anything else is late and dropped."""
         with self._lock:
             job = self._running
@@ -132,7 +165,7 @@ class Lane:
             self._finish(job, child, message["data"])
             self._pump()
 
-    def on_child_death(self, child: Child, code: int) -> None:
+    def on_child_death(self, child: LaneChild, code: int) -> None:
         """Finish the job that the child was doing; the next job gets a new child."""
         with self._lock:
             if child is not self._child:
@@ -146,7 +179,7 @@ class Lane:
                 self._finish_dead(job, child, code)
             self._pump()
 
-    def _was_dead_already(self, job: Job, child: Child) -> bool:
+    def _was_dead_already(self, job: Job, child: LaneChild) -> bool:
         """Whether an idle child died unnoticed just before it was given the job."""
         untouched = not job.begun and not job.sent_again and job.cancel_asked is None
         return child.spoke and untouched and not self._closed
@@ -180,7 +213,7 @@ class Lane:
             self._book.mark(job.job_id, JobState.CANCELLING)
             self._child.send({"op": "cancel", "job": job.job_id})
 
-    def _finish(self, job: Job, child: Child, data: Mapping[str, Any]) -> None:
+    def _finish(self, job: Job, child: LaneChild, data: Mapping[str, Any]) -> None:
         log = None
         if data.get("traceback"):
             log = self._write_log(job, data["traceback"], child.output)
@@ -192,11 +225,11 @@ class Lane:
             log=log,
         )
 
-    def _finish_dead(self, job: Job, child: Child, code: int) -> None:
+    def _finish_dead(self, job: Job, child: LaneChild, code: int) -> None:
         if job.cancel_asked is not None:
             self._book.finish(job.job_id, JobState.CANCELLED)
             return
-        sentence = death_sentence(self.name, code, spoke=child.spoke)
+        sentence = child.last_words(code)
         log = self._write_log(job, sentence, child.output)
         interrupted = child.spoke or was_killed(code)
         state = JobState.INTERRUPTED if interrupted else JobState.FAILED

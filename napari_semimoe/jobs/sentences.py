@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import signal
+import traceback
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from napari_semimoe.core.errors import SemiMoEError
+from napari_semimoe.core.states import JobState
 
 _WORK = {"predict": "The prediction", "files": "The prediction of files", "train": "The training"}
 _LANES = {"predict": "prediction", "train": "training"}
+_AFTER = {
+    "train": "Everything accepted is safe; the round can be resumed.",
+    "predict": "Everything accepted is safe; select the tile again to retry.",
+}
 #: Bytes of a worker's own output that are copied into a failure log.
 _TAIL = 8_000
 
@@ -31,6 +38,15 @@ def error_sentence(kind: str, error: BaseException) -> str:
     return f"{work} failed: {type(error).__name__}: {first.rstrip('.')}. The log has the details."
 
 
+def failed_answer(kind: str, error: BaseException) -> dict[str, Any]:
+    """Return what a job that raised says as its last: a sentence and the whole story."""
+    return {
+        "state": JobState.FAILED,
+        "error": error_sentence(kind, error),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
 def death_sentence(lane: str, code: int | None, *, spoke: bool) -> str:
     """Return what a person needs to know of a child process that ended by itself."""
     name = _LANES.get(lane, lane)
@@ -45,12 +61,18 @@ def death_sentence(lane: str, code: int | None, *, spoke: bool) -> str:
         why = f"crashed ({_signal_name(-code)})"
     else:
         why = f"ended unexpectedly (exit code {code})"
-    after = (
-        "Everything accepted is safe; the round can be resumed."
-        if lane == "train"
-        else "Everything accepted is safe; select the tile again to retry."
+    return f"The {name} process {why}. {_AFTER.get(lane, _AFTER['predict'])}"
+
+
+def far_death_sentence(lane: str, scheduler: str, *, lost: bool) -> str:
+    """Return what a person needs to know when the machine that did a job is gone."""
+    after = _AFTER.get(lane, _AFTER["predict"])
+    if lost:
+        return f"The connection to the scheduler {scheduler} was lost. {after}"
+    return (
+        f"The {_LANES.get(lane, lane)} process on the other machine was killed from outside or "
+        f"ended by itself, most often because that machine ran out of memory. {after}"
     )
-    return f"The {name} process {why}. {after}"
 
 
 def was_killed(code: int | None) -> bool:

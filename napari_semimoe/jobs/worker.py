@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from napari_semimoe.core.reports import Observer
 from napari_semimoe.core.states import JobState
-from napari_semimoe.jobs.sentences import error_sentence
+from napari_semimoe.jobs.sentences import failed_answer
 from napari_semimoe.jobs.wire import Writer, read_messages
 
 #: Seconds that the running job has to save itself after the parent is gone.
@@ -103,16 +103,8 @@ class Worker:
             answer = {"state": state, "result": result}
             self.tell(job_id, "finished", answer)
         except BaseException as error:  # the worker's entry: everything becomes a sentence
-            self.tell(job_id, "finished", _failure(kind, error))
+            self.tell(job_id, "finished", failed_answer(kind, error))
         self._cancelled.discard(job_id)
-
-
-def _failure(kind: str, error: BaseException) -> dict[str, Any]:
-    return {
-        "state": JobState.FAILED,
-        "error": error_sentence(kind, error),
-        "traceback": "".join(traceback.format_exception(error)),
-    }
 
 
 def _warm_up(tasks: ModuleType) -> None:

@@ -19,7 +19,7 @@ ENTRIES = {
 def quiet_viewer(viewer, engine, monkeypatch, tmp_path):
     """A viewer whose panel, opened from the menu, starts no child processes."""
     engine.log_dir = tmp_path / "logs"
-    monkeypatch.setattr("napari_semimoe.gui.opening.ProcessEngine", lambda: engine)
+    monkeypatch.setattr("napari_semimoe.gui.opening.make_engine", lambda _: engine)
     return viewer
 
 

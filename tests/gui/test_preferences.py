@@ -4,7 +4,8 @@ import pytest
 from npe2 import PluginManifest
 from psygnal import Signal
 
-from napari_semimoe.core.settings import PredictSettings, RoundSettings
+from napari_semimoe.core.errors import SettingsError
+from napari_semimoe.core.settings import ClusterSettings, PredictSettings, RoundSettings
 from napari_semimoe.gui import preferences
 
 
@@ -50,7 +51,8 @@ def declared():
 
 
 def test_defaults_in_the_preferences_are_the_defaults_of_the_settings(declared):
-    for group, settings in (("prediction", PredictSettings()), ("training", RoundSettings())):
+    usual = {"prediction": PredictSettings(), "training": RoundSettings()}
+    for group, settings in (usual | {"cluster": ClusterSettings()}).items():
         for key, declaration in declared[group].properties.items():
             assert declaration.default == getattr(settings, key), key
 
@@ -60,6 +62,20 @@ def test_without_declared_preferences_the_usual_values_hold(monkeypatch):
     assert preferences.preferred_prediction() == PredictSettings()
     assert RoundSettings().changed(**preferences.preferred_round_values()) == RoundSettings()
     assert preferences.preferred_author() is None
+    assert preferences.preferred_cluster() == ClusterSettings()
+
+
+def test_another_machine_is_chosen_in_the_preferences(groups, tmp_path):
+    files = {name: tmp_path / name for name in ("tls_ca", "tls_cert", "tls_key")}
+    for path in files.values():
+        path.write_text("")
+    given = {name: f" {path} " for name, path in files.items()}  # as pasted
+    groups["cluster"] = Group(scheduler="tls://gpu:8786", **given)
+    assert preferences.preferred_cluster().scheduler == "tls://gpu:8786"
+    assert preferences.preferred_cluster().tls_key == str(files["tls_key"])
+    groups["cluster"].tls_key = ""
+    with pytest.raises(SettingsError, match="tls_key must name a file"):
+        preferences.preferred_cluster()
 
 
 def test_changed_preferences_reach_the_session(opened, groups, settled, qtbot):

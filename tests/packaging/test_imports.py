@@ -20,7 +20,8 @@ def imported(path):
 
 def test_every_library_that_the_package_imports_is_a_declared_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {re.split(r"[\[<>=]", line)[0].lower() for line in project["dependencies"]}
+    lines = [*project["dependencies"], *project["optional-dependencies"]["cluster"]]
+    declared = {re.split(r"[\[<>=]", line)[0].lower() for line in lines}
     homes = packages_distributions()
     names = {name for path in (ROOT / "napari_semimoe").rglob("*.py") for name in imported(path)}
     names -= {*sys.stdlib_module_names, "napari_semimoe"}
