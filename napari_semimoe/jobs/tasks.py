@@ -12,8 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from napari_semimoe.core.errors import StorageError
 from napari_semimoe.core.reports import Observer
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
+
+#: Held in a round's folder while a process trains there.
+ROUND_LOCK = "training.lock"
+#: A process whose window was killed notices within seconds, and then lets go of its round.
+_LOCK_SECONDS = 30.0
 
 
 def warm_up() -> None:
@@ -63,20 +71,34 @@ def train_round(payload: Mapping[str, Any], observer: Observer) -> dict[str, Any
         `RoundSettings` and `ModelSettings` as dicts; ``base``: checkpoint to start from, or None.
     observer
         Hears every step and may stop the round after any.
+
+    Raises
+    ------
+    StorageError
+        If another process goes on training the same round.
     """
     from napari_semimoe.jobs.manifest_source import ManifestSource
     from napari_semimoe.training.round import run_round
 
     settings = RoundSettings.parse(payload["settings"])
     settings = settings.changed(threads=settings.threads or spare_cores())
-    report = run_round(
-        ManifestSource(Path(payload["manifest"])),
-        settings,
-        model=ModelSettings.parse(payload["model"]),
-        base=Path(payload["base"]) if payload.get("base") else None,
-        out_dir=Path(payload["out_dir"]),
-        observer=observer,
-    )
+    folder = Path(payload["out_dir"])
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ROUND_LOCK, timeout=_LOCK_SECONDS):
+            report = run_round(
+                ManifestSource(Path(payload["manifest"])),
+                settings,
+                model=ModelSettings.parse(payload["model"]),
+                base=Path(payload["base"]) if payload.get("base") else None,
+                out_dir=folder,
+                observer=observer,
+            )
+    except Timeout as error:
+        raise StorageError(
+            f"Another process is still training in {folder}, and a round may have one only. Wait "
+            "until it has ended, or end it, and go on with the round again."
+        ) from error
     return report.to_json()
 
 

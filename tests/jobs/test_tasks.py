@@ -6,8 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from napari_semimoe.core.errors import ProjectFormatError
+from napari_semimoe.core.errors import ProjectFormatError, StorageError
+from napari_semimoe.core.settings import ModelSettings, RoundSettings
+from napari_semimoe.jobs import tasks
 from napari_semimoe.jobs.manifest_source import ManifestSource
 from napari_semimoe.jobs.tasks import TASKS, spare_cores
 from napari_semimoe.project.arrays import write_array
@@ -96,3 +99,20 @@ def test_manifest_with_an_unknown_role_is_refused(project):
     path.write_text(path.read_text().replace("unlabelled", "half-labelled"))
     with pytest.raises(ProjectFormatError, match="half-labelled"):
         ManifestSource(path)
+
+
+def test_a_round_that_another_process_still_trains_is_not_trained_twice(project, monkeypatch):
+    monkeypatch.setattr(tasks, "_LOCK_SECONDS", 0.0)
+    folder = project / "rounds/1"
+    payload = {
+        "manifest": str(folder / "manifest.json"),
+        "out_dir": str(folder),
+        "settings": RoundSettings(max_steps=1, device="cpu").model_dump(mode="json"),
+        "model": ModelSettings(width=4).model_dump(mode="json"),
+    }
+    with (
+        FileLock(folder / tasks.ROUND_LOCK),
+        pytest.raises(StorageError, match="Another process is still training"),
+    ):
+        tasks.train_round(payload, observer=None)
+    assert not (folder / "log.jsonl").exists()
