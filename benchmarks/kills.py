@@ -191,9 +191,10 @@ def work_until_killed(project: Path, victim: str, seed: int, seconds: float) -> 
 
 def _listen(process: subprocess.Popen[str], heard: queue.Queue[dict[str, Any] | None]) -> None:
     assert process.stdout is not None, "it was asked for"
-    for line in process.stdout:
-        if line.endswith("\n"):  # a half line is of a process that was killed while saying it
-            heard.put(json.loads(line))
+    with process.stdout as lines:
+        for line in lines:
+            if line.endswith("\n"):  # a half line: the process was killed while saying it
+                heard.put(json.loads(line))
     heard.put(None)
 
 
