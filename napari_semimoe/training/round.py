@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -190,25 +191,26 @@ class _Round:
         return Progress(0, self.settings.max_steps, -1)
 
     def _costs(self, ahead: Sequence[PreparedTile]) -> Costs:
-        """Time trial steps on a copy; the quickest counts, because the first ones warm up."""
+        """Time trial steps on a copy."""
         trial = Learner(copy_of(self.learner.model), self.settings, self.device)
         tiles, view = list(self.unlabelled), 0.0
         if ahead:
             first = self._pseudo(trial.teacher(), ahead[0], views=1)
-            view = self._quickest(lambda _: self._pseudo(trial.teacher(), ahead[0], views=1))
+            view = self._usual(lambda _: self._pseudo(trial.teacher(), ahead[0], views=1))
             tiles = [ahead[0].with_maps(first.to(self.device))]
-        step = self._quickest(lambda n: trial.step(self.labelled, tiles, n, 100, 0))
+        step = self._usual(lambda n: trial.step(self.labelled, tiles, n, 100, 0))
         alone = step
         if self.settings.labelled_only:
-            alone = self._quickest(lambda n: trial.step(self.labelled, tiles, n, 100, -1))
+            alone = self._usual(lambda n: trial.step(self.labelled, tiles, n, 100, -1))
         return Costs(step, alone, view, _timed(lambda: self._score(trial.teacher(), 0)))
 
-    def _quickest(self, call: Callable[[int], object]) -> float:
+    def _usual(self, call: Callable[[int], object]) -> float:
+        """Return the mean seconds of a few calls, without the first one, which warms up."""
         seconds = []
         for number in range(_TRIALS):
             self._check_stop()
             seconds.append(_timed(lambda n=number: call(n)))
-        return min(seconds)
+        return fmean(seconds[1:])
 
     def _resume(self) -> Progress | None:
         """Go on as planned, also when the round ended before its first state or just at its end."""
