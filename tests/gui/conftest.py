@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
+from qtpy.QtCore import QTimer
 
 from napari_semimoe.gui.opening import open_panel
 from napari_semimoe.gui.steps import Step
@@ -68,7 +69,10 @@ def settled(qtbot):
     def wait(panel):
         def quiet():
             bench = panel.bench
-            return not (bench.background.pending or bench.long_work.pending)
+            waiting = any(
+                timer.isActive() and timer.isSingleShot() for timer in panel.findChildren(QTimer)
+            )
+            return not (waiting or bench.background.pending or bench.long_work.pending)
 
         for _ in range(3):  # what ends may begin something else
             qtbot.waitUntil(quiet, timeout=10_000)
