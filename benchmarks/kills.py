@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.core.settings import ModelSettings, RoundSettings
+from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.jobs import ProcessEngine
 from napari_semimoe.project.project import Project
@@ -128,6 +128,7 @@ def hold(path: Path, seed: int) -> int:
     told = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), told.set()), daemon=True).start()
     tiles = [tile.id for tile in session.tiles()]
+    predict_anew(session)
     train(session)
     session.select(tiles[0])
     while not told.is_set():
@@ -139,10 +140,17 @@ def hold(path: Path, seed: int) -> int:
         engine.wait(0.05)
         session.process()
         if session.running_round is None:
+            predict_anew(session)
             train(session)
     session.close()
     engine.close()
     return 0
+
+
+def predict_anew(session: Session) -> None:
+    """Let every prediction count as outdated, so that there is something to predict."""
+    for flips in (True, False):
+        session.set_predict_settings(PredictSettings(flips=flips))
 
 
 def train(session: Session) -> None:

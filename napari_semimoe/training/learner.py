@@ -68,7 +68,27 @@ class Learner:
         steps: int,
         stage: int,
     ) -> StepNumbers:
-        """Learn from one batch of each pool; ``stage`` -1 uses labelled tiles only."""
+        """Learn from one batch of each pool; ``stage`` -1 uses labelled tiles only.
+
+        A step that is left half-way, for instance because the person cancels, never was: only
+        its end changes weights, and the statistics of the batch are taken back.
+        """
+        statistics = [buffer.clone() for buffer in self.model.buffers()]
+        try:
+            return self._step(labelled, unlabelled, step, steps, stage)
+        except BaseException:
+            for buffer, before in zip(self.model.buffers(), statistics, strict=True):
+                buffer.copy_(before)
+            raise
+
+    def _step(
+        self,
+        labelled: Sequence[PreparedTile],
+        unlabelled: Sequence[PreparedTile],
+        step: int,
+        steps: int,
+        stage: int,
+    ) -> StepNumbers:
         torch.manual_seed(stable_seed(self.settings.seed, "dropout", step))
         rate = self._set_rate(step, steps)
         taught = self._labelled_batch(labelled, step)

@@ -40,6 +40,7 @@ from napari_semimoe.training.state import (
     save_pseudo,
     save_state,
 )
+from napari_semimoe.training.stopping import stoppable
 from napari_semimoe.training.validate import validate
 
 WEIGHTS = "model.safetensors"
@@ -71,8 +72,9 @@ def run_round(
         settings and data, the round goes on from there, to the same numbers.
     observer
         Hears ``started``, ``stage``, ``step`` and ``validation``, and is asked whether to stop
-        before every step and every tile that is prepared, pseudo-labelled or scored. A stopped
-        round is reported as cancelled; the state of the steps it made is saved.
+        before every step and every tile that is prepared, pseudo-labelled or scored, and a few
+        times a second inside of them. A stopped round is reported as cancelled; the state of the
+        steps it completed is saved.
 
     Raises
     ------
@@ -115,20 +117,25 @@ class _Round:
     def run(self) -> RoundReport:
         """Run all steps that are left, or those until the observer stops the round."""
         try:
-            self._prepare_pools()
-            self.progress = self._resume() or self._plan()
-            self._choose_unlabelled()
-            told = {"steps": self.progress.steps, "device": device_text(self.device)}
-            self._tell("started", told)
-            base_score = self._base_score()
-            with (self.out_dir / "log.jsonl").open("a", encoding="utf-8", buffering=1) as self.log:
-                self._steps()
-                score = self._validate(self.learner.teacher(), self.progress.step)
+            with stoppable(self._check_stop):
+                scores = self._learn()
         except _Stopped:
             if self.progress.step:
                 self._save()
             return self._summary(cancelled=True)
-        return self._finish(base_score, score)
+        return self._finish(*scores)
+
+    def _learn(self) -> tuple[ValidationReport | None, ValidationReport | None]:
+        """Return the scores of the base and of what it became."""
+        self._prepare_pools()
+        self.progress = self._resume() or self._plan()
+        self._choose_unlabelled()
+        told = {"steps": self.progress.steps, "device": device_text(self.device)}
+        self._tell("started", told)
+        base_score = self._base_score()
+        with (self.out_dir / "log.jsonl").open("a", encoding="utf-8", buffering=1) as self.log:
+            self._steps()
+        return base_score, self._validate(self.learner.teacher(), self.progress.step)
 
     def _check_stop(self) -> None:
         if self.observer.should_stop():

@@ -1,6 +1,7 @@
 """A round: repeatable, resumable, stoppable, with any mix of tiles."""
 
 import json
+import traceback
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import SettingsError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.training import round as round_module
-from napari_semimoe.training import state
+from napari_semimoe.training import state, stopping
 from napari_semimoe.training.round import run_round
 from napari_semimoe.training.source import MemorySource
 from tests.training.making import MODEL, Hearing, after_steps, patch, settings, tiles
@@ -219,6 +220,33 @@ def test_a_stop_while_tiles_are_prepared_reads_no_further_tile(tmp_path):
     assert (report.cancelled, report.steps, report.weights) == (True, 0, "")
     assert len(read) == 2
     assert not (tmp_path / "state.safetensors").exists()
+
+
+def during(monkeypatch, module, number):
+    """Stop at the ``number``-th of all questions that ``module`` lets through after two steps."""
+    monkeypatch.setattr(stopping, "INTERVAL", 0.0)
+    asked = []
+
+    def stop(hearing):
+        if len(hearing.named("step")) < 2:
+            return False
+        inside = module in {frame.name for frame in traceback.extract_stack()}
+        asked.extend([1] * inside)
+        return len(asked) >= number
+
+    return Hearing(stop)
+
+
+@pytest.mark.parametrize("number", [1, 7])
+@pytest.mark.parametrize("part", ["on_forward", "on_gradient"])
+def test_a_stop_inside_a_step_ends_it_there_and_takes_it_back(tmp_path, monkeypatch, part, number):
+    values = {"labelled_only": 0.0, "stages": 1, "ema_decay": 0.9}
+    run(tmp_path / "whole", **values)
+    stopped = run(tmp_path / "parts", observer=during(monkeypatch, part, number), **values)
+    assert (stopped.cancelled, stopped.steps) == (True, 2)
+    resumed = run(tmp_path / "parts", **values)
+    assert not resumed.cancelled
+    assert same_weights(*(tmp_path / n / "model.safetensors" for n in ("whole", "parts")))
 
 
 def test_a_stop_while_pseudo_labels_are_made_ends_at_the_next_tile(tmp_path, monkeypatch):
