@@ -29,6 +29,8 @@ LIMITS = {
     "dock after napari's window": 2.0,
     "first prediction after opening a project": 10.0,
     "next tile": 1.0,
+    "first step of a round": 10.0,
+    "from cancel to idle": 2.0,
 }
 
 
@@ -129,6 +131,7 @@ def measure_window(project: Path, minutes: float) -> dict[str, float]:
 
     gaps = measure_gaps(panel, minutes, wait)
     figures |= {f"longest freeze {name}": gap for name, gap in gaps.items()}
+    figures |= measure_cancel(panel, wait)
     viewer.close()
     QTest.qWait(100)
     return figures
@@ -160,6 +163,36 @@ def measure_gaps(panel: object, minutes: float, wait: Callable[..., float]) -> d
     gaps["during a round"] = worst()
     timer.stop()
     return gaps
+
+
+def measure_cancel(panel: object, wait: Callable[..., float]) -> dict[str, float]:
+    """Start a round of the usual length and cancel it in its steps."""
+    from qtpy.QtTest import QTest
+
+    bench, page = panel.bench, panel.retrain_page
+    page.common.set_values({"budget_minutes": 4.0})
+    steps: list[object] = []
+    bench.relay.round_progress.connect(steps.append)
+    QTest.qWait(500)  # the plan is read anew
+    wait(page.start.isEnabled, "the plan")
+    start = time.perf_counter()
+    page.start.click()
+    wait(lambda: steps, "the first step")
+    figures = {"first step of a round": time.perf_counter() - start}
+    waits = []
+    for seconds in (0.1, 0.7, 1.3, 1.9):  # wherever a step happens to be
+        QTest.qWait(int(1000 * seconds))
+        start = time.perf_counter()
+        page.cancel.click()
+        wait(lambda: bench.session.running_round is None, "the end of the round")
+        waits.append(time.perf_counter() - start)
+        steps.clear()
+        if len(waits) < 4:
+            bench.background.run(
+                lambda: bench.session.resume_round(bench.session.project.rounds()[-1].number)
+            )
+            wait(lambda: steps, "the resumed round")
+    return figures | {"from cancel to idle": max(waits)}
 
 
 def tell(figures: dict[str, float], out: Path | None) -> int:

@@ -27,6 +27,11 @@ def preferred_round_values() -> dict[str, Any]:
     }
 
 
+def prefers_automatic_rounds() -> bool:
+    """Whether rounds begin by themselves."""
+    return bool(preference("training", "automatic", False))
+
+
 def preferred_prediction() -> PredictSettings:
     """Return how the person wants tiles to be predicted."""
     usual = PredictSettings()

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QTimer, Slot
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_semimoe.core.errors import SettingsError
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.gui.loss_plot import LEGEND, LossPlot
-from napari_semimoe.gui.preferences import preferred_round_values
+from napari_semimoe.gui.preferences import preferred_round_values, prefers_automatic_rounds
 from napari_semimoe.gui.rounds_panel import RoundsPanel
 from napari_semimoe.gui.settings_form import SettingsForm
 from napari_semimoe.gui.start_box import StartBox
@@ -24,6 +24,7 @@ from napari_semimoe.gui.widgets import button, hint
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
     from napari_semimoe.project.records import RoundRecord
+    from napari_semimoe.session.plan import RoundPlan
 
 _COMMON = ("budget_minutes", "device")
 _MORE = (
@@ -73,12 +74,17 @@ class RetrainPage(QWidget):
         self.more = SettingsForm(first, _MORE, self.ask_for_plan)
         self._first = first
         self.begin = StartBox()
+        self.automatic = QCheckBox("Begin rounds by themselves")
+        self.automatic.setToolTip(
+            "A round begins in the background as soon as 3, 6, 12, 24 … tiles are accepted"
+        )
+        self.automatic.setChecked(prefers_automatic_rounds())
         self.plan = hint("")
         self.plan.setProperty("role", "plan")
         self.start = button(
             "Retrain", "Train a new model in the background; you can go on working", "primary"
         )
-        self.cancel = button("Cancel this round", "Stop at the next step and keep the old model")
+        self.cancel = button("Cancel this round", "Stop at once and keep the old model")
         self.stage = hint("")
         self.bar = QProgressBar()
         self.bar.setToolTip("Share of this round's time that is over")
@@ -114,6 +120,7 @@ class RetrainPage(QWidget):
         form.addWidget(self.common.container.native)
         form.addLayout(self._beginning())
         form.addWidget(self._folded)
+        form.addWidget(self.automatic)
         layout.addWidget(self._form)
         layout.addWidget(self.plan)
         layout.addWidget(self.start)
@@ -140,6 +147,7 @@ class RetrainPage(QWidget):
         relay.weights_changed.connect(self.ask_for_plan)
         self.history.listed.connect(self.begin.show_lineage)
         self.begin.start_changed.connect(self.ask_for_plan)
+        self.automatic.toggled.connect(self.ask_for_plan)
         self.start.clicked.connect(self._on_start_clicked)
         self.cancel.clicked.connect(self._on_cancel_clicked)
 
@@ -170,22 +178,33 @@ class RetrainPage(QWidget):
     @Slot()
     def _read_plan(self) -> None:
         if not self._bench.has_project:
-            self._show_plan("", False)
+            self._refuse("")
             return
         try:
             settings, start = self.settings, self.begin.start
         except SettingsError as error:
-            self._show_plan(str(error), False)
+            self._refuse(str(error))
             return
         self._bench.background.run(
             lambda: self._bench.session.round_plan(settings, start),
-            lambda plan: self._show_plan(plan.sentence, True),
-            otherwise=lambda error: self._show_plan(str(error), False),
+            self._show_plan,
+            otherwise=lambda error: self._refuse(str(error)),
         )
 
-    def _show_plan(self, sentence: str, possible: bool) -> None:
+    def _show_plan(self, plan: RoundPlan) -> None:
+        self.plan.setText(plan.sentence)
+        self.start.setEnabled(True)
+        if plan.is_due and self.automatic.isChecked() and not self._is_running:
+            self._bench.said.emit(f"{plan.sentence}. It begins by itself.")
+            self._on_start_clicked()
+
+    def _refuse(self, sentence: str) -> None:
         self.plan.setText(sentence)
-        self.start.setEnabled(possible)
+        self.start.setEnabled(False)
+
+    @property
+    def _is_running(self) -> bool:
+        return self._bench.session.running_round is not None
 
     # -- the round ----------------------------------------------------------------------------
 
@@ -203,7 +222,7 @@ class RetrainPage(QWidget):
     @Slot()
     def _on_cancel_clicked(self) -> None:
         self.cancel.setEnabled(False)
-        self.left.setText("Stopping at the next step…")
+        self.left.setText("Stopping…")
         self._bench.session.cancel_round()
 
     @Slot(int)
@@ -283,7 +302,7 @@ class RetrainPage(QWidget):
         self._latest = None
         self.plot.clear_curves()
         self.score.setText("")
-        self._show_running(self._bench.session.running_round is not None)
+        self._show_running(self._is_running)
         self.history.refresh()
         self.ask_for_plan()
 

@@ -11,6 +11,7 @@ from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.project.project import Project
+from napari_semimoe.session.automatic import is_due
 from napari_semimoe.session.models import Model
 from napari_semimoe.session.start_from import StartFrom, StartKind, find_model
 
@@ -40,6 +41,8 @@ class RoundPlan:
         The time budget.
     device_text
         Where it will run, as far as it is known; empty before the first prediction.
+    is_due
+        Whether enough tiles were accepted since the last round for one to begin by itself.
     """
 
     number: int
@@ -50,6 +53,7 @@ class RoundPlan:
     validation: int
     minutes: float
     device_text: str
+    is_due: bool
 
     @property
     def sentence(self) -> str:
@@ -86,6 +90,7 @@ def make_plan(
         validation=roles["validation"],
         minutes=settings.budget_minutes,
         device_text=DEVICE_TEXTS.get(settings.device, device_text),
+        is_due=is_due(project),
     )
 
 

@@ -17,6 +17,7 @@ from napari_semimoe.jobs import Engine, JobReport
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import RoundRecord
 from napari_semimoe.session.alarm import NO_OTHER, NOT_IN_CHARGE, alarms
+from napari_semimoe.session.automatic import note_start
 from napari_semimoe.session.comparison import known_scores
 from napari_semimoe.session.events import SessionEvents
 from napari_semimoe.session.gate_log import read_gates
@@ -63,6 +64,7 @@ class RoundDesk:
             record = project.start_round(
                 settings.model_dump(mode="json"), base.reference if base else None
             )
+            note_start(project)
             path = project.round_folder(record.number) / _NETWORK
             path.write_text(network.model_dump_json(indent=1), encoding="utf-8")
             self._train(project, record)

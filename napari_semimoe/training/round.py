@@ -132,10 +132,9 @@ class _Round:
         self._choose_unlabelled()
         told = {"steps": self.progress.steps, "device": device_text(self.device)}
         self._tell("started", told)
-        base_score = self._base_score()
         with (self.out_dir / "log.jsonl").open("a", encoding="utf-8", buffering=1) as self.log:
             self._steps()
-        return base_score, self._validate(self.learner.teacher(), self.progress.step)
+        return self._base_score(), self._validate(self.learner.teacher(), self.progress.step)
 
     def _check_stop(self) -> None:
         if self.observer.should_stop():
@@ -209,7 +208,8 @@ class _Round:
         alone = step
         if self.settings.labelled_only:
             alone = self._usual(lambda n: trial.step(self.labelled, tiles, n, 100, -1))
-        return Costs(step, alone, view, _timed(lambda: self._score(trial.teacher(), 0)))
+        look = _timed(lambda: self._score(trial.teacher(), 0, self.source.validation[:1]))
+        return Costs(step, alone, view, look * len(self.source.validation))
 
     def _usual(self, call: Callable[[int], object]) -> float:
         """Return the mean seconds of a few calls, without the first one, which warms up."""
@@ -285,13 +285,15 @@ class _Round:
         return self._validate(load_checkpoint(self.base)[0], 0) if self.base else None
 
     def _validate(self, model: SemiMoE, step: int) -> ValidationReport | None:
-        report = self._score(model, step)
+        report = self._score(model, step, self.source.validation)
         if report is not None:
             self._tell("validation", report.to_json())
         return report
 
-    def _score(self, model: SemiMoE, step: int) -> ValidationReport | None:
-        return validate(model, self.source, self.settings.device, step, check=self._check_stop)
+    def _score(self, model: SemiMoE, step: int, names: Sequence[str]) -> ValidationReport | None:
+        return validate(
+            model, self.source, names, self.settings.device, step, check=self._check_stop
+        )
 
     def _finish(
         self, base_score: ValidationReport | None, score: ValidationReport | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from napari_semimoe.core.reports import ValidationReport
 from napari_semimoe.core.settings import PredictSettings
@@ -18,12 +18,13 @@ THRESHOLD = 0.5
 def validate(
     model: SemiMoE,
     source: PatchSource,
+    names: Sequence[str],
     device: str,
     step: int,
     *,
     check: Callable[[], None] = lambda: None,
 ) -> ValidationReport | None:
-    """Score ``model`` on the source's validation tiles; ``None`` if there are none.
+    """Score ``model`` on tiles of the source; ``None`` if none of them has a mask.
 
     Dice, Jaccard and the shares of foreground are pooled over all pixels; ignored pixels count
     nowhere. ``check`` is called before every tile and may raise to end the work there.
@@ -31,7 +32,7 @@ def validate(
     predictor = Predictor(model, PredictSettings(device=device))
     counts: dict[str, PixelCounts] = {}
     pixels = 0
-    for name in source.validation:
+    for name in names:
         check()
         patch = source.read(name)
         if patch.labels is None:

@@ -391,6 +391,22 @@ def test_failed_round_says_why(opened, settled, engine):
     assert "no memory left" in opened.messages.text
 
 
+def test_round_begins_by_itself_after_three_accepted_tiles(opened, settled, engine):
+    page, session = opened.retrain_page, opened.bench.session
+    page.automatic.setChecked(True)
+    settled(opened)
+    assert session.running_round is None
+    for tile in session.tiles()[2:5]:
+        opened.bench.desk.select(tile.id)
+        settled(opened)
+        opened.bench.desk.accept()
+        settled(opened)
+        session.set_pool(tile.id, Pool.CURATED)
+        settled(opened)
+    assert session.running_round == 1
+    assert len(engine.of_kind("train")) == 1
+
+
 def test_round_without_any_mask_is_refused_in_words(
     panel, starter, images, tmp_path, settled, engine
 ):

@@ -34,7 +34,8 @@ def found(monkeypatch):
 
 
 def score(*labels):
-    return validate(SemiMoE(MODEL), source(*labels), "cpu", 0)
+    tiles = source(*labels)
+    return validate(SemiMoE(MODEL), tiles, tiles.validation, "cpu", 0)
 
 
 def test_shares_of_foreground_are_pooled_over_all_pixels(found):
