@@ -13,8 +13,8 @@ from superqt import QCollapsible
 from napari_semimoe.core.errors import SettingsError
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import RoundState
-from napari_semimoe.gui.loss_plot import LEGEND, LossPlot
 from napari_semimoe.gui.preferences import preferred_round_values, prefers_automatic_rounds
+from napari_semimoe.gui.round_plot import RoundPlot
 from napari_semimoe.gui.rounds_panel import RoundsPanel
 from napari_semimoe.gui.settings_form import SettingsForm
 from napari_semimoe.gui.start_box import StartBox
@@ -93,7 +93,7 @@ class RetrainPage(QWidget):
         self.score.setToolTip(
             "Dice on the validation tiles, which never teach: 1 is perfect overlap with the masks"
         )
-        self.plot = LossPlot()
+        self.plot = RoundPlot()
         self.history = RoundsPanel(bench)
         self.rounds = self.history.table
         self._folded = QCollapsible("More settings", expandedIcon="▾", collapsedIcon="▸")
@@ -109,8 +109,7 @@ class RetrainPage(QWidget):
         self._running = QWidget()
         inner = QVBoxLayout(self._running)
         inner.setContentsMargins(0, 0, 0, 0)
-        self._legend = QLabel(LEGEND)
-        for each in (self.stage, self.bar, self.left, self._legend, self.plot, self.score):
+        for each in (self.stage, self.bar, self.left, self.plot, self.score):
             inner.addWidget(each)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
@@ -240,7 +239,7 @@ class RetrainPage(QWidget):
 
     @Slot(object)
     def _on_round_progress(self, report: Mapping[str, Any]) -> None:
-        self.plot.add_step(report["step"], report["total"], report["losses"])
+        self.plot.add_step(report)
         self._latest = report
         if not self._draw_timer.isActive():
             self._draw_timer.start()
@@ -266,6 +265,7 @@ class RetrainPage(QWidget):
 
     @Slot(object)
     def _on_round_validation(self, report: Mapping[str, Any]) -> None:
+        self.plot.add_validation(report)
         self.score.setText(
             f"Validation Dice {report['dice']:.3f} on {report['tiles']} "
             f"tile{'s' if report['tiles'] != 1 else ''}"

@@ -22,8 +22,8 @@ STEP_REPORT = {
     "stage": 0,
     "total": 1.5,
     "losses": {"labelled/segmentation": 0.5, "labelled/distance": 0.2},
-    "weights": {},
-    "gates": {},
+    "weights": {"segmentation": 0.4, "distance": 0.6},
+    "gates": {"segmentation<-segmentation": 0.8, "segmentation<-boundary": 0.2},
     "learning_rate": 1e-3,
     "seconds_left": 42.0,
     "images_per_second": 3.0,
@@ -324,8 +324,11 @@ def test_round_shows_progress_losses_and_an_honest_end(opened, settled, engine, 
     assert page.left.text() == "Step 5 of 20 · about 40 seconds left"
     assert page.stage.text() == "Making pseudo-labels"
     assert "0.871 on 2 tiles" in page.score.text()
-    assert list(page.plot._curves["total"].getData()[1]) == [1.5]
-    assert list(page.plot._curves["labelled"].getData()[1]) == [0.7]
+    assert page.plot.drawn("total") == [1.5]
+    assert page.plot.drawn("labelled") == [pytest.approx(0.7)]
+    assert page.plot.drawn("unlabelled") == []
+    assert page.plot.drawn("weight/distance") == [0.6]
+    assert page.plot.drawn("gate/boundary") == [0.2]
 
 
 def test_promoted_round_takes_over(opened, settled, engine):
