@@ -10,9 +10,10 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.project.disk import write_text
 from napari_semimoe.training.device import choose_device, device_text, set_threads
 from napari_semimoe.training.learner import Learner, StepNumbers
+from napari_semimoe.training.memory import free_memory, halved, is_out_of_memory
 from napari_semimoe.training.pseudo import pseudo_maps
 from napari_semimoe.training.schedule import Costs, fit_to_budget, stage_of
 from napari_semimoe.training.source import PatchSource, data_hash
@@ -46,6 +48,8 @@ from napari_semimoe.training.validate import validate
 WEIGHTS = "model.safetensors"
 PLAN = "plan.json"
 _TRIALS = 3
+
+_T = TypeVar("_T")
 
 
 def run_round(
@@ -148,15 +152,41 @@ class _Round:
             self._check_stop()
             self._enter_stage(stage_of(self.settings, step, steps))
             started = time.monotonic()
-            numbers = self.learner.step(
-                self.labelled, self.unlabelled, step, steps, self.progress.stage
-            )
+            numbers = self._fitting(partial(self._step, step))
             self._count(time.monotonic() - started)
             self.progress = replace(self.progress, step=step + 1)
             self._report(numbers)
             if (step + 1) % self.settings.validate_every == 0 and step + 1 < steps:
                 self._validate(self.learner.teacher(), step + 1)
                 self._save()
+
+    def _step(self, step: int) -> StepNumbers:
+        stage, steps = self.progress.stage, self.progress.steps
+        return self.learner.step(self.labelled, self.unlabelled, step, steps, stage)
+
+    def _fitting(self, call: Callable[[], _T]) -> _T:
+        """Call; where memory is short, halve the step, say so, and call again."""
+        while True:
+            try:
+                return call()
+            except (RuntimeError, MemoryError) as error:
+                smaller = halved(self.settings)
+                if smaller == self.settings or not is_out_of_memory(error):
+                    raise
+            self._shrink(smaller)
+
+    def _shrink(self, smaller: RoundSettings) -> None:
+        free_memory()
+        self.settings = self.learner.settings = smaller
+        if self.progress.step:
+            self._write_plan()
+            self._save()
+        crops = f"{smaller.labelled_batch} labelled and {smaller.unlabelled_batch} unlabelled"
+        text = f"Memory is short: steps of {crops} crops of {smaller.crop_px} px from now on"
+        self._say(text, self.progress.stage)
+
+    def _say(self, text: str, stage: int) -> None:
+        self._tell("stage", {"stage": stage + 1, "stages": self.settings.stages, "text": text})
 
     def _enter_stage(self, stage: int) -> None:
         if stage != self.progress.stage:
@@ -170,7 +200,7 @@ class _Round:
         if not self.unlabelled or self.settings.pseudo_labels != "stage":
             return
         text = f"Making pseudo-labels of {len(self.unlabelled)} unlabelled tiles"
-        self._tell("stage", {"stage": stage + 1, "stages": self.settings.stages, "text": text})
+        self._say(text, stage)
         kept = load_pseudo(self.out_dir, stage)
         if kept is None:
             teacher = self.learner.teacher()
@@ -191,10 +221,14 @@ class _Round:
         """Decide once what fits the minutes, and write it down for a resumed round."""
         if not self.settings.max_steps:
             ahead = self.unlabelled if self.settings.pseudo_labels == "stage" else []
-            self.settings = fit_to_budget(self.settings, self._costs(ahead), len(ahead))
+            costs = self._fitting(partial(self._costs, ahead))
+            self.settings = fit_to_budget(self.settings, costs, len(ahead))
             torch.manual_seed(stable_seed(self.settings.seed, "weights"))
-        write_text(self.out_dir / PLAN, self.settings.model_dump_json(indent=1))
+        self._write_plan()
         return Progress(0, self.settings.max_steps, -1)
+
+    def _write_plan(self) -> None:
+        write_text(self.out_dir / PLAN, self.settings.model_dump_json(indent=1))
 
     def _costs(self, ahead: Sequence[PreparedTile]) -> Costs:
         """Time trial steps on a copy."""

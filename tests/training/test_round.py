@@ -2,6 +2,7 @@
 
 import json
 import traceback
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from napari_semimoe.core.errors import SettingsError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.training import round as round_module
 from napari_semimoe.training import state, stopping
+from napari_semimoe.training.learner import Learner
+from napari_semimoe.training.memory import halved
 from napari_semimoe.training.round import run_round
 from napari_semimoe.training.source import MemorySource
 from tests.training.making import MODEL, Hearing, after_steps, patch, settings, tiles
@@ -342,3 +345,63 @@ def test_a_finished_round_that_nobody_heard_of_keeps_its_plan(tmp_path):
     first = run(tmp_path, max_steps=0, budget_minutes=0.01)
     again = run(tmp_path, max_steps=0, budget_minutes=0.05)
     assert again.steps == first.steps
+
+
+def memory_for(monkeypatch, crops, error, after=0):
+    """Let steps of more than so many labelled crops fail, after so many steps."""
+    real = Learner._forward
+    calls = []
+
+    def forward(self, image):
+        calls.append(len(image))
+        if len(calls) > after and self.settings.labelled_batch > crops:
+            raise error
+        return real(self, image)
+
+    monkeypatch.setattr(Learner, "_forward", forward)
+
+
+SHORT = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:73] . DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 5 GB)"),
+]
+
+
+@pytest.mark.parametrize("error", SHORT)
+def test_short_memory_halves_the_batch_and_says_so(tmp_path, monkeypatch, error):
+    memory_for(monkeypatch, 2, error, after=1)
+    hearing = Hearing()
+    report = run(tmp_path, observer=hearing, labelled_batch=5, unlabelled_batch=2)
+    assert (report.steps, report.cancelled) == (4, False)
+    assert [t["text"] for t in hearing.named("stage") if "Memory" in t["text"]] == [
+        "Memory is short: steps of 2 labelled and 1 unlabelled crops of 32 px from now on"
+    ]
+    assert read_info(Path(report.weights)).training["labelled_batch"] == 2
+
+
+def test_short_memory_is_met_before_the_first_step_of_a_timed_round(tmp_path, monkeypatch):
+    memory_for(monkeypatch, 1, SHORT[0])
+    report = run(tmp_path, max_steps=0, budget_minutes=0.01, labelled_batch=4)
+    stored = read_info(Path(report.weights)).training
+    assert (stored["labelled_batch"], stored["unlabelled_batch"]) == (1, 1)
+
+
+def test_memory_that_holds_no_step_at_all_ends_the_round(tmp_path, monkeypatch):
+    memory_for(monkeypatch, 0, SHORT[0])
+    with pytest.raises(torch.OutOfMemoryError):
+        run(tmp_path)
+
+
+def test_another_error_in_a_step_is_not_taken_for_short_memory(tmp_path, monkeypatch):
+    memory_for(monkeypatch, 0, RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        run(tmp_path)
+
+
+def test_the_crop_is_halved_when_the_batches_are_single():
+    single = settings(labelled_batch=1, unlabelled_batch=1, crop_px=272)
+    assert halved(single).crop_px == 128
+    assert halved(halved(single)) == halved(single)
+    alone = settings(labelled_batch=4, unlabelled_batch=0)
+    assert (halved(alone).labelled_batch, halved(alone).unlabelled_batch) == (2, 0)

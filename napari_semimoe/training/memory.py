@@ -1,0 +1,43 @@
+"""What to do where the memory does not hold a step: make it smaller, never give up at once."""
+
+from __future__ import annotations
+
+import gc
+
+import torch
+
+from napari_semimoe.core.settings import RoundSettings
+
+#: Smaller crops than this show too little of a gland.
+_SMALLEST_CROP = 128
+#: What torch's processor and Apple GPU backends say; they have no error class of their own.
+_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is short, on any device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _WORDS)
+
+
+def halved(settings: RoundSettings) -> RoundSettings:
+    """Return settings whose step needs about half the memory; the same if none is left to save.
+
+    First the batches are halved, down to one crop of each pool, then the crop's side.
+    """
+    labelled, unlabelled = settings.labelled_batch, settings.unlabelled_batch
+    if max(labelled, unlabelled) > 1:
+        return settings.changed(
+            labelled_batch=max(1, labelled // 2),
+            unlabelled_batch=min(unlabelled, max(1, unlabelled // 2)),
+        )
+    side = 16 * (settings.crop_px // 32)  # crops are whole multiples of 16
+    return settings.changed(crop_px=side) if side >= _SMALLEST_CROP else settings
+
+
+def free_memory() -> None:
+    """Give back what a step that failed has left."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
