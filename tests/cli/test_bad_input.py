@@ -217,9 +217,17 @@ class TestMasks:
         )
 
 
+@pytest.fixture
+def heeded():
+    """Let processes hear Ctrl-C, also when the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C reaches the whole console there")
 class TestInterrupted:
-    def test_ctrl_c_stops_the_round_keeps_it_and_ends_with_130(self, home, semimoe, copy):
+    def test_ctrl_c_stops_the_round_keeps_it_and_ends_with_130(self, home, semimoe, copy, heeded):
         given = ["train", str(copy), "--minutes", "30", "--steps", "100000", "--device", "cpu"]
         given += ["--network", "width=4", "--set", "crop_px=32", "--set", "threads=1"]
         running = subprocess.Popen(
