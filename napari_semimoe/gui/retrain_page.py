@@ -24,6 +24,7 @@ from napari_semimoe.gui.widgets import button, hint
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
     from napari_semimoe.project.records import RoundRecord
+    from napari_semimoe.session.lineage import Lineage
     from napari_semimoe.session.plan import RoundPlan
 
 _COMMON = ("budget_minutes", "device")
@@ -69,6 +70,8 @@ class RetrainPage(QWidget):
         self._bench = bench
         self._latest: Mapping[str, Any] | None = None
         self._starting = ""
+        self._pausing = False
+        self._unfinished: int | None = None
         first = RoundSettings().changed(**preferred_round_values())
         self.common = SettingsForm(first, _COMMON, self.ask_for_plan)
         self.more = SettingsForm(first, _MORE, self.ask_for_plan)
@@ -84,6 +87,8 @@ class RetrainPage(QWidget):
         self.start = button(
             "Retrain", "Train a new model in the background; you can go on working", "primary"
         )
+        self.go_on = button("Go on", "Go on with the round where it stopped, to the same numbers")
+        self.pause = button("Pause", "Stop now and go on later, also after closing the window")
         self.cancel = button("Cancel this round", "Stop at once and keep the old model")
         self.stage = hint("")
         self.bar = QProgressBar()
@@ -123,7 +128,11 @@ class RetrainPage(QWidget):
         layout.addWidget(self._form)
         layout.addWidget(self.plan)
         layout.addWidget(self.start)
-        layout.addWidget(self.cancel)
+        layout.addWidget(self.go_on)
+        stops = QHBoxLayout()
+        stops.addWidget(self.pause)
+        stops.addWidget(self.cancel)
+        layout.addLayout(stops)
         layout.addWidget(self._running)
         layout.addWidget(self.history, 1)
         layout.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -145,9 +154,12 @@ class RetrainPage(QWidget):
         relay.round_finished.connect(self._on_round_finished)
         relay.weights_changed.connect(self.ask_for_plan)
         self.history.listed.connect(self.begin.show_lineage)
+        self.history.listed.connect(self._offer_unfinished)
         self.begin.start_changed.connect(self.ask_for_plan)
         self.automatic.toggled.connect(self.ask_for_plan)
         self.start.clicked.connect(self._on_start_clicked)
+        self.go_on.clicked.connect(self._on_go_on_clicked)
+        self.pause.clicked.connect(self._on_pause_clicked)
         self.cancel.clicked.connect(self._on_cancel_clicked)
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -220,9 +232,32 @@ class RetrainPage(QWidget):
 
     @Slot()
     def _on_cancel_clicked(self) -> None:
+        self._show_stopping()
+        self._bench.session.cancel_round()
+
+    @Slot()
+    def _on_pause_clicked(self) -> None:
+        self._pausing = True
+        self._show_stopping()
+        self._bench.session.pause_round()
+
+    def _show_stopping(self) -> None:
+        self.pause.setEnabled(False)
         self.cancel.setEnabled(False)
         self.left.setText("Stopping…")
-        self._bench.session.cancel_round()
+
+    @Slot()
+    def _on_go_on_clicked(self) -> None:
+        if self._unfinished is not None:
+            self.history.resume(self._unfinished)
+
+    @Slot(object)
+    def _offer_unfinished(self, lineage: Lineage) -> None:
+        last = lineage.rounds[-1] if lineage.rounds else None
+        stopped = last is not None and last.state is RoundState.INTERRUPTED
+        self._unfinished = last.number if last is not None and stopped else None
+        self.go_on.setText(f"Go on with round {self._unfinished}")
+        self.go_on.setVisible(stopped and not self._is_running)
 
     @Slot(int)
     def _on_round_started(self, number: int) -> None:
@@ -276,7 +311,12 @@ class RetrainPage(QWidget):
         self._draw()
         self._show_running(False)
         text = _ENDED_TEXT.get(record.state, "Round {n} ended.").format(n=record.number)
-        if record.state in (RoundState.FAILED, RoundState.INTERRUPTED):
+        paused, self._pausing = self._pausing, False
+        if paused and record.state is RoundState.INTERRUPTED:
+            self._bench.said.emit(
+                f"Round {record.number} is paused. It can go on another day, too."
+            )
+        elif record.state in (RoundState.FAILED, RoundState.INTERRUPTED):
             note = f" {record.note}" if record.note else ""
             self._bench.failed.emit(text + note)
         elif record.note:  # signs that the network has collapsed
@@ -289,8 +329,10 @@ class RetrainPage(QWidget):
     def _show_running(self, running: bool) -> None:
         self.start.setVisible(not running)
         self.plan.setVisible(not running)
-        self.cancel.setVisible(running)
-        self.cancel.setEnabled(running)
+        self.go_on.setVisible(not running and self._unfinished is not None)
+        for each in (self.pause, self.cancel):
+            each.setVisible(running)
+            each.setEnabled(running)
         self._form.setVisible(not running)
         self.bar.setVisible(running)
         self.stage.setVisible(running)

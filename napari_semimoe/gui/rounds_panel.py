@@ -63,7 +63,7 @@ class RoundsPanel(QWidget):
         self.report.tile_chosen.connect(self._bench.desk.select)
         self.table.round_chosen.connect(self._on_round_chosen)
         self.table.starter_chosen.connect(self._on_starter_chosen)
-        self.table.resume_chosen.connect(self._on_resume_chosen)
+        self.table.resume_chosen.connect(self.resume)
         self.table.name_wanted.connect(self._on_name_wanted)
         self.use.clicked.connect(self._on_use_clicked)
         self.starter.clicked.connect(self._on_starter_chosen)
@@ -124,7 +124,8 @@ class RoundsPanel(QWidget):
         )
 
     @Slot(int)
-    def _on_resume_chosen(self, number: int) -> None:
+    def resume(self, number: int) -> None:
+        """Go on with a round that was paused, cancelled or interrupted."""
         self._bench.background.run(
             lambda: self._bench.session.resume_round(number), title=f"Going on with round {number}"
         )

@@ -47,7 +47,7 @@ class RoundDesk:
         self._events = events
         self._lock = threading.RLock()
         self._running: _Running | None = None
-        self._leaving = False
+        self._goes_on_later = False
 
     @property
     def number(self) -> int | None:
@@ -85,11 +85,18 @@ class RoundDesk:
             if self._running is not None:
                 self._engine.cancel(self._running.job_id)
 
+    def pause(self) -> None:
+        """Ask the round to stop; it is interrupted then and can go on, also another day."""
+        with self._lock:
+            if self._running is not None:
+                self._goes_on_later = True
+                self._engine.cancel(self._running.job_id)
+
     def leave(self, seconds: float) -> None:
         """End the round, giving it time to save; its last report makes it interrupted."""
         with self._lock:
             running = self._running
-            self._leaving = running is not None
+            self._goes_on_later = running is not None
         if running is None:
             return
         self._engine.cancel(running.job_id)
@@ -145,9 +152,9 @@ class RoundDesk:
         if state is None or result.get("weights"):  # also: asked to stop after its last step
             rival = _rival(running, in_charge, result)
             state = verdict(result, is_only=is_only, rival=rival)
-        if state is RoundState.CANCELLED and self._leaving:
+        if state is RoundState.CANCELLED and self._goes_on_later:
             state = RoundState.INTERRUPTED
-        self._leaving = False
+        self._goes_on_later = False
         return running.project.finish_round(
             running.number,
             state,

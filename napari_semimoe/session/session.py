@@ -313,6 +313,10 @@ class Session(SessionEvents):
         """Go on with an interrupted or cancelled round."""
         self._rounds.resume(self._open_project(), number)
 
+    def pause_round(self) -> None:
+        """Ask the round to stop and keep what it learned; `resume_round` goes on with it."""
+        self._rounds.pause()
+
     def cancel_round(self) -> None:
         """Ask the round to stop; asked again after five seconds, its process is ended."""
         self._rounds.cancel()
@@ -379,7 +383,7 @@ class Session(SessionEvents):
         if ended.state is RoundState.PROMOTED:
             self._use_model_in_charge()
         self.round_finished.emit(ended)
-        if ended.state in (RoundState.FAILED, RoundState.INTERRUPTED):
+        if ended.note and ended.state in (RoundState.FAILED, RoundState.INTERRUPTED):
             self.failed.emit(ended.note)
 
     # -- helpers -------------------------------------------------------------------------------

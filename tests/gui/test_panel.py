@@ -375,6 +375,27 @@ def test_cancelled_round_goes_on_where_it_was(opened, settled, engine):
     assert opened.bench.session.project.rounds()[-1].state is RoundState.PROMOTED
 
 
+def test_paused_round_goes_on_with_a_button(opened, settled, engine):
+    page, session = opened.retrain_page, opened.bench.session
+    start_round(opened, settled, engine)
+    assert not page.go_on.isVisible()
+    page.pause.click()
+    settled(opened)
+    assert session.project.rounds()[-1].state is RoundState.INTERRUPTED
+    assert "is paused" in opened.messages.text
+    assert not opened.messages.is_error
+    assert page.go_on.text() == "Go on with round 1"
+    page.go_on.click()
+    settled(opened)
+    assert session.running_round == 1
+    assert not page.go_on.isVisible()
+    assert page.pause.isEnabled()
+    page.cancel.click()  # this time for good
+    settled(opened)
+    assert session.project.rounds()[-1].state is RoundState.CANCELLED
+    assert not page.go_on.isVisible()
+
+
 def test_running_round_is_seen_on_every_page(opened, settled, engine):
     job = start_round(opened, settled, engine)
     opened.show_step(Step.REFINE)
