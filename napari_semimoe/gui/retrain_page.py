@@ -70,6 +70,7 @@ class RetrainPage(QWidget):
         self._bench = bench
         self._latest: Mapping[str, Any] | None = None
         self._starting = ""
+        self._asked = False  # for a round that has not begun yet
         self._pausing = False
         self._unfinished: int | None = None
         first = RoundSettings().changed(**preferred_round_values())
@@ -204,8 +205,9 @@ class RetrainPage(QWidget):
 
     def _show_plan(self, plan: RoundPlan) -> None:
         self.plan.setText(plan.sentence)
-        self.start.setEnabled(True)
-        if plan.is_due and self.automatic.isChecked() and not self._is_running:
+        self.start.setEnabled(not self._asked)
+        free = not self._asked and not self._is_running
+        if plan.is_due and self.automatic.isChecked() and free:
             self._bench.said.emit(f"{plan.sentence}. It begins by itself.")
             self._on_start_clicked()
 
@@ -222,13 +224,17 @@ class RetrainPage(QWidget):
     @Slot()
     def _on_start_clicked(self) -> None:
         settings, start = self.settings, self.begin.start
-        self.start.setEnabled(False)
+        self._show_asked(True)
         self._bench.desk.keep_draft()
         self._bench.background.run(
             lambda: self._bench.session.start_round(settings, start=start),
             title="Starting the round",
-            otherwise=lambda _: self.start.setEnabled(True),
+            otherwise=lambda _: self._show_asked(False),
         )
+
+    def _show_asked(self, asked: bool) -> None:
+        self._asked = asked
+        self.start.setEnabled(not asked)
 
     @Slot()
     def _on_cancel_clicked(self) -> None:
@@ -261,6 +267,7 @@ class RetrainPage(QWidget):
 
     @Slot(int)
     def _on_round_started(self, number: int) -> None:
+        self._asked = False
         self._latest = None
         self.plot.clear_curves()
         self.score.setText("")
