@@ -45,3 +45,14 @@ class CheckpointError(SemiMoEError, ValueError):
 
 class JobError(SemiMoEError, RuntimeError):
     """Background work failed; the message is the worker's own sentence."""
+
+
+#: Each of torch's backends says it in other words, and not all have an error class for it.
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is short, on any device."""
+    return isinstance(error, MemoryError) or any(
+        words in str(error).lower() for words in _MEMORY_WORDS
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -170,8 +171,9 @@ class RoundPlot(QWidget):
     def _add(self, key: str, step: float, value: float) -> None:
         if key in self._curves:
             steps, values = self._points.setdefault(key, ([], []))
-            steps.append(step)
-            values.append(value)
+            place = bisect(steps, step)  # the base, step 0, is scored last
+            steps.insert(place, step)
+            values.insert(place, value)
 
 
 def _bare_plot() -> pg.PlotWidget:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from napari_semimoe.core.errors import SemiMoEError
+from napari_semimoe.core.errors import SemiMoEError, is_out_of_memory
 from napari_semimoe.core.states import JobState
 
 _WORK = {"predict": "The prediction", "files": "The prediction of files", "train": "The training"}
@@ -26,7 +26,7 @@ def error_sentence(kind: str, error: BaseException) -> str:
     if isinstance(error, SemiMoEError):
         return str(error)
     work = _WORK.get(kind, "The job")
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    if is_out_of_memory(error):
         return (
             f"{work} needs more memory than there is free. Close other programs, or choose "
             "smaller batches, smaller tiles or the processor as device in the settings."

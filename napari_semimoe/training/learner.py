@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -73,33 +74,18 @@ class Learner:
         A step that is left half-way, for instance because the person cancels, never was: only
         its end changes weights, and the statistics of the batch are taken back.
         """
-        statistics = [buffer.clone() for buffer in self.model.buffers()]
-        try:
-            return self._step(labelled, unlabelled, step, steps, stage)
-        except BaseException:
-            for buffer, before in zip(self.model.buffers(), statistics, strict=True):
-                buffer.copy_(before)
-            raise
-
-    def _step(
-        self,
-        labelled: Sequence[PreparedTile],
-        unlabelled: Sequence[PreparedTile],
-        step: int,
-        steps: int,
-        stage: int,
-    ) -> StepNumbers:
-        torch.manual_seed(stable_seed(self.settings.seed, "dropout", step))
-        rate = self._set_rate(step, steps)
-        taught = self._labelled_batch(labelled, step)
-        self.model.train()
-        if stage < 0 or not unlabelled or not self.settings.unlabelled_batch:
-            outputs = self._forward(taught[0])
-            losses = [self._supervised(outputs, taught[1])]
-        else:
-            losses, outputs = self._both(taught, self._unlabelled_batch(unlabelled, step))
-        self._learn(losses, step, ramp(self.settings, step, steps))
-        return self._numbers(losses, outputs, rate)
+        with _taken_back_if_left(self.model):
+            torch.manual_seed(stable_seed(self.settings.seed, "dropout", step))
+            rate = self._set_rate(step, steps)
+            taught = self._labelled_batch(labelled, step)
+            self.model.train()
+            if stage < 0 or not unlabelled or not self.settings.unlabelled_batch:
+                outputs = self._forward(taught[0])
+                losses = [self._supervised(outputs, taught[1])]
+            else:
+                losses, outputs = self._both(taught, self._unlabelled_batch(unlabelled, step))
+            self._learn(losses, step, ramp(self.settings, step, steps))
+            return self._numbers(losses, outputs, rate)
 
     def _both(
         self, taught: tuple[Tensor, Targets], untaught: tuple[Tensor, Targets | None]
@@ -194,6 +180,18 @@ class Learner:
         chosen = [tiles[i] for i in draw(len(tiles), batch, step, self.settings.seed, pool)]
         settings = self.settings.weak if pool == "labelled" else self.settings.strong
         return crop_batch(chosen, self.settings.crop_px, settings, generator), generator
+
+
+@contextmanager
+def _taken_back_if_left(model: nn.Module) -> Iterator[None]:
+    """Restore the statistics of the batch if what is inside does not reach its end."""
+    statistics = [buffer.clone() for buffer in model.buffers()]
+    try:
+        yield
+    except BaseException:
+        for buffer, before in zip(model.buffers(), statistics, strict=True):
+            buffer.copy_(before)
+        raise
 
 
 def _optimiser(settings: RoundSettings, model: SemiMoE) -> torch.optim.Optimizer:

@@ -10,15 +10,6 @@ from napari_semimoe.core.settings import RoundSettings
 
 #: Smaller crops than this show too little of a gland.
 _SMALLEST_CROP = 128
-#: What torch's processor and Apple GPU backends say; they have no error class of their own.
-_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is short, on any device."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _WORDS)
 
 
 def halved(settings: RoundSettings) -> RoundSettings:

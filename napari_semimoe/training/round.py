@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from napari_semimoe.core.checkpoint_info import read_info
-from napari_semimoe.core.errors import SettingsError
+from napari_semimoe.core.errors import SettingsError, is_out_of_memory
 from napari_semimoe.core.reports import Observer, RoundReport, StepReport, ValidationReport
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.data.prepare import PreparedTile, prepare
@@ -29,7 +29,7 @@ from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.project.disk import write_text
 from napari_semimoe.training.device import choose_device, device_text, set_threads
 from napari_semimoe.training.learner import Learner, StepNumbers
-from napari_semimoe.training.memory import free_memory, halved, is_out_of_memory
+from napari_semimoe.training.memory import free_memory, halved
 from napari_semimoe.training.pseudo import pseudo_maps
 from napari_semimoe.training.schedule import Costs, fit_to_budget, stage_of
 from napari_semimoe.training.source import PatchSource, data_hash

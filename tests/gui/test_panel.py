@@ -318,6 +318,7 @@ def test_round_shows_progress_losses_and_an_honest_end(opened, settled, engine, 
     assert not page.start.isVisible()
     engine.say(job, "stage", {"stage": 1, "stages": 2, "text": "Making pseudo-labels"})
     engine.say(job, "step", STEP_REPORT)
+    engine.say(job, "validation", {"step": 0, "tiles": 2, "dice": 0.8, "jaccard": 0.6})
     engine.say(job, "validation", {"step": 5, "tiles": 2, "dice": 0.8713, "jaccard": 0.7})
     qtbot.waitUntil(lambda: page.bar.value() == 5, timeout=5000)
     assert page.bar.maximum() == 20
