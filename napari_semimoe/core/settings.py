@@ -162,7 +162,11 @@ class RoundSettings(Settings):
     )
     stages: int = Field(1, ge=1, le=20, description="Times the pseudo-labels are made anew")
     labelled_only: float = Field(
-        0.0, ge=0, lt=1, description="Share of the round before unlabelled tiles join in"
+        0.25,
+        ge=0,
+        lt=1,
+        description="Share of the round before unlabelled tiles join in, so that their "
+        "pseudo-labels come from a network that knows the newest masks",
     )
     pseudo_views: int = Field(
         8, ge=1, le=8, description="Flips and turns that a pseudo-label is averaged over"
@@ -213,6 +217,7 @@ class RoundSettings(Settings):
             "schedule": "step",
             "warmup": 0.1,
             "pseudo_labels": "step",
+            "labelled_only": 0.0,
             "stages": 1,
             "confidence": False,
             "teach_gates": False,

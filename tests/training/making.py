@@ -15,6 +15,7 @@ def settings(**values):
         "crop_px": 32,
         "labelled_batch": 2,
         "unlabelled_batch": 2,
+        "labelled_only": 0.0,
         "pseudo_views": 1,
         "threads": 1,
         "device": "cpu",
