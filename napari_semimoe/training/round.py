@@ -48,9 +48,8 @@ from napari_semimoe.training.validate import validate
 WEIGHTS = "model.safetensors"
 PLAN = "plan.json"
 _TRIALS = 3
-#: Crops in a trial step on a processor; so few cost a tenth less each than those of a full step.
+#: Crops in a trial step on a processor.
 _FEW_CROPS = 2
-_CACHE_GAIN = 1.1
 
 _T = TypeVar("_T")
 
@@ -254,7 +253,7 @@ class _Round:
         if self.device.type != "cpu":
             return self._step_cost(trial, batch + more), self._step_cost(trial, batch)
         few = min(batch, _FEW_CROPS)
-        crop = _CACHE_GAIN * self._step_cost(trial, few) / few
+        crop = self._step_cost(trial, few) / few
         return crop * (batch + more), crop * batch
 
     def _step_cost(self, trial: Learner, crops: int) -> float:
@@ -312,9 +311,9 @@ class _Round:
 
     def _report(self, numbers: StepNumbers) -> None:
         step, steps = self.progress.step, self.progress.steps
-        batch = self.settings.labelled_batch + (
-            self.settings.unlabelled_batch if self.unlabelled else 0
-        )
+        batch = self.settings.labelled_batch
+        if self.unlabelled and self.progress.stage >= 0:
+            batch += self.settings.unlabelled_batch
         report = StepReport(
             step=step,
             steps=steps,
