@@ -71,6 +71,10 @@ class Desk(QObject):
         self._autosave.setSingleShot(True)
         self._autosave.setInterval(AUTOSAVE_MS)
         self._autosave.timeout.connect(self.keep_draft)
+        self._first_view: TileView | None = None
+        self._making = QTimer(self)
+        self._making.setSingleShot(True)
+        self._making.timeout.connect(self._make_next_layer)
         layers.on_new_labels_layer = self._watch
 
     # -- what is on the desk ------------------------------------------------------------------
@@ -151,9 +155,19 @@ class Desk(QObject):
         assert project is not None, "tiles are asked for only while a project is open"
         return read_tile_view(project, tile_id)
 
+    @Slot()
+    def _make_next_layer(self) -> None:
+        assert self._first_view is not None, "the timer runs only after it was set"
+        self._show(self._first_view)
+
     def _show(self, view: TileView) -> None:
         if view.tile.id != self._requested:
             return  # the person has moved on meanwhile
+        if self.view is None and self.layers.make_one(view):
+            self._first_view = view
+            self._making.start()
+            return
+        self._making.stop()
         moved = self.tile_id != view.tile.id
         self.view = view
         self._classes = dict(view.classes)
@@ -167,7 +181,10 @@ class Desk(QObject):
             self.said.emit("Your unaccepted strokes on this tile are back.")
 
     def _show_prediction(self, view: TileView) -> None:
-        if view.tile.id != self._requested or view.prediction is None or self.view is None:
+        if view.tile.id != self._requested or view.prediction is None:
+            return
+        if self.view is None:  # its first layers are being made
+            self._show(view)
             return
         if view.tile.prediction_id == self.view.tile.prediction_id:
             return  # it is on show already

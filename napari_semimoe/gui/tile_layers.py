@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     import napari
 
 IMAGE = "image"
-SEGMENTATION = "expert: segmentation"
-DISTANCE = "expert: distance"
-BOUNDARY = "expert: boundary"
+_EXPERT = "expert: "
+SEGMENTATION = f"{_EXPERT}segmentation"
+DISTANCE = f"{_EXPERT}distance"
+BOUNDARY = f"{_EXPERT}boundary"
 DISAGREEMENT = "disagreement"
 LABELS = "pseudo-label"
 #: Bottom to top.
@@ -103,13 +105,23 @@ class TileLayers:
         finally:
             self.filling = False
 
+    def make_one(self, view: TileView) -> bool:
+        """Make the first layer that is missing, and return whether one was.
+
+        Each takes napari a tenth of a second or more, so the first tile makes one in each turn
+        of the event loop.
+        """
+        missing = next((name for name in NAMES if not self._has(name)), None)
+        if missing is not None:
+            self._fill(missing, view, self._data(missing, view))
+        return missing is not None
+
     def _show(self, view: TileView, n_classes: int) -> None:
-        fresh = not self._is_complete()
+        fresh = not all(self._has(name) for name in NAMES)
         moved = self._view is None or self._view.tile.id != view.tile.id
         self._view = view
-        self._fill(IMAGE, view, view.image)
-        self._fill_maps(view, view.prediction)
-        self._fill(LABELS, view, view.labels)
+        for name in NAMES:
+            self._fill(name, view, self._data(name, view))
         self.show_labels_colors(view.classes, n_classes)
         self._forget_strokes()
         if fresh:
@@ -121,7 +133,9 @@ class TileLayers:
     def show_prediction(self, prediction: Prediction) -> None:
         """Replace the maps of the shown tile and leave the mask alone."""
         if self._view is not None:
-            self._fill_maps(self._view, prediction)
+            self._view = replace(self._view, prediction=prediction)
+            for name in MAPS:
+                self._fill(name, self._view, self._data(name, self._view))
 
     def replace_labels(self, labels: NDArray[np.uint16]) -> None:
         """Put another mask under the brush as a step that can be undone."""
@@ -173,28 +187,25 @@ class TileLayers:
         shown = [name for name in MAPS if name in self._layers and self._layers[name].visible]
         return shown[-1] if shown else None
 
-    def _is_complete(self) -> bool:
-        return all(name in self._layers for name in NAMES) and all(
-            layer in self._viewer.layers for layer in self._layers.values()
-        )
+    def _has(self, name: str) -> bool:
+        return name in self._layers and self._layers[name] in self._viewer.layers
 
-    def _fill_maps(self, view: TileView, prediction: Prediction | None) -> None:
+    @staticmethod
+    def _data(name: str, view: TileView) -> NDArray[Any]:
+        if name in (IMAGE, LABELS):
+            return view.image if name == IMAGE else view.labels
         empty = np.zeros(view.shape, np.float32)
-        experts = {} if prediction is None else prediction.experts
-        for name, task in (
-            (SEGMENTATION, "segmentation"),
-            (DISTANCE, "distance"),
-            (BOUNDARY, "boundary"),
-        ):
-            self._fill(name, view, experts.get(task, empty))
-        disagreement = empty if prediction is None else prediction.disagreement
-        self._fill(DISAGREEMENT, view, disagreement)
+        if view.prediction is None:
+            return empty
+        if name == DISAGREEMENT:
+            return view.prediction.disagreement
+        return view.prediction.experts.get(name.removeprefix(_EXPERT), empty)
 
     def _fill(self, name: str, view: TileView, data: NDArray[Any]) -> None:
-        layer = self._layers.get(name)
-        if layer is None or layer not in self._viewer.layers:
+        if not self._has(name):
             self._layers[name] = self._make(name, view, data)
             return
+        layer = self._layers[name]
         layer.data = data
         if tuple(layer.scale[-2:]) != self._scale(view):  # setting it costs as much as the data
             layer.scale = self._scale(view)

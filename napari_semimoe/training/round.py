@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any, TypeVar
 
 import torch
@@ -24,7 +23,7 @@ from napari_semimoe.core.reports import Observer, RoundReport, StepReport, Valid
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.data.prepare import PreparedTile, prepare
 from napari_semimoe.data.sampling import draw, stable_seed
-from napari_semimoe.model.checkpoint import copy_of, describe, load_checkpoint, save_checkpoint
+from napari_semimoe.model.checkpoint import describe, load_checkpoint, save_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.project.disk import write_text
 from napari_semimoe.training.device import choose_device, device_text, set_threads
@@ -43,13 +42,11 @@ from napari_semimoe.training.state import (
     save_state,
 )
 from napari_semimoe.training.stopping import stoppable
+from napari_semimoe.training.trial import trial_costs
 from napari_semimoe.training.validate import validate
 
 WEIGHTS = "model.safetensors"
 PLAN = "plan.json"
-_TRIALS = 3
-#: Crops in a trial step on a processor.
-_FEW_CROPS = 2
 
 _T = TypeVar("_T")
 
@@ -222,9 +219,9 @@ class _Round:
     def _plan(self) -> Progress:
         """Decide once what fits the minutes, and write it down for a resumed round."""
         if not self.settings.max_steps:
-            ahead = self.unlabelled if self.settings.pseudo_labels == "stage" else []
-            costs = self._fitting(partial(self._costs, ahead))
-            self.settings = fit_to_budget(self.settings, costs, len(ahead))
+            costs = self._fitting(self._costs)
+            ahead = len(self.unlabelled) if self.settings.pseudo_labels == "stage" else 0
+            self.settings = fit_to_budget(self.settings, costs, ahead)
             torch.manual_seed(stable_seed(self.settings.seed, "weights"))
         self._write_plan()
         return Progress(0, self.settings.max_steps, -1)
@@ -232,41 +229,16 @@ class _Round:
     def _write_plan(self) -> None:
         write_text(self.out_dir / PLAN, self.settings.model_dump_json(indent=1))
 
-    def _costs(self, ahead: Sequence[PreparedTile]) -> Costs:
-        """Time trial steps on a copy."""
-        trial = Learner(copy_of(self.learner.model), self.settings, self.device)
-        view = 0.0
-        if ahead:
-            view = self._usual(lambda _: self._pseudo(trial.teacher(), ahead[0], views=1))
-        both, alone = self._step_costs(trial)
-        look = _timed(lambda: self._score(trial.teacher(), 0, self.source.validation[:1]))
-        return Costs(both, alone, view, look * len(self.source.validation))
+    def _costs(self) -> Costs:
+        one = self.source.validation[:1]
 
-    def _step_costs(self, trial: Learner) -> tuple[float, float]:
-        """Return the seconds of a step on both pools and of one on labelled tiles only.
+        def look() -> object:
+            return self._score(self.learner.teacher(), 0, one)
 
-        A processor's time grows with the crops, so a small step tells enough and the person
-        waits less; a graphics card is quick, and takes as long for few crops as for many.
-        """
-        full = self.settings
-        batch, more = full.labelled_batch, full.unlabelled_batch if self.unlabelled else 0
-        if self.device.type != "cpu":
-            return self._step_cost(trial, batch + more), self._step_cost(trial, batch)
-        few = min(batch, _FEW_CROPS)
-        crop = self._step_cost(trial, few) / few
-        return crop * (batch + more), crop * batch
-
-    def _step_cost(self, trial: Learner, crops: int) -> float:
-        trial.settings = self.settings.model_copy(update={"labelled_batch": crops})
-        return self._usual(lambda n: trial.step(self.labelled, (), n, 100, -1))
-
-    def _usual(self, call: Callable[[int], object]) -> float:
-        """Return the mean seconds of a few calls, without the first one, which warms up."""
-        seconds = []
-        for number in range(_TRIALS):
-            self._check_stop()
-            seconds.append(_timed(lambda n=number: call(n)))
-        return fmean(seconds[1:])
+        found = trial_costs(
+            self.learner, self.labelled, self.unlabelled, look, check=self._check_stop
+        )
+        return replace(found, look=found.look * len(self.source.validation))
 
     def _resume(self) -> Progress | None:
         """Go on as planned, also when the round ended before its first state or just at its end."""
@@ -393,11 +365,3 @@ def _check(source: PatchSource) -> None:
             "A round needs at least one labelled or curated tile, got none. Correct and accept a "
             "tile first."
         )
-
-
-def _timed(call: Callable[[], object]) -> float:
-    started = time.monotonic()
-    call()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.monotonic() - started

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 
 from napari_semimoe.core.errors import StorageError
 from napari_semimoe.core.states import Pool
@@ -45,6 +47,40 @@ def test_tile_is_shown_in_six_layers_from_tissue_to_mask(opened, viewer):
     ]
     assert viewer.layers["image"].rgb
     assert viewer.layers.selection.active is viewer.layers["pseudo-label"]
+
+
+def test_the_first_tile_lets_the_window_breathe_between_its_layers(
+    panel, viewer, starter, images, tmp_path, settled
+):
+    turns, clock = [], QTimer()
+    clock.timeout.connect(lambda: turns.append("turn"))
+    viewer.layers.events.inserted.connect(lambda event: turns.append(event.value.name))
+    clock.start(0)
+    panel.bench.new_project(tmp_path / "project", ("background", "gland"))
+    settled(panel)
+    panel.bench.add_images([images], um_per_px=0.5)
+    settled(panel)
+    clock.stop()
+    names = [layer.name for layer in viewer.layers]
+    assert len(names) == 6
+    for name, following in pairwise(names):
+        assert "turn" in turns[turns.index(name) : turns.index(following)]
+
+
+def test_a_prediction_that_comes_while_the_first_layers_are_made_is_shown(
+    panel, viewer, engine, starter, images, tmp_path, settled
+):
+    def predict_soon(event):
+        if event.value.name == "image":
+            engine.predict_everything()
+
+    viewer.layers.events.inserted.connect(predict_soon)
+    panel.bench.new_project(tmp_path / "project", ("background", "gland"))
+    settled(panel)
+    panel.bench.add_images([images], um_per_px=0.5)
+    settled(panel)
+    assert panel.bench.desk.view.prediction is not None
+    assert viewer.layers["expert: segmentation"].data.any()
 
 
 def test_layers_carry_microns(opened, viewer):

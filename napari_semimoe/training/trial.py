@@ -1,0 +1,90 @@
+"""What the parts of a round cost on this machine, from a few trial steps on a copy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from statistics import fmean
+
+import torch
+
+from napari_semimoe.data.prepare import PreparedTile
+from napari_semimoe.model.checkpoint import copy_of
+from napari_semimoe.training.learner import Learner
+from napari_semimoe.training.pseudo import pseudo_maps
+from napari_semimoe.training.schedule import Costs
+
+_TRIALS = 3
+#: Crops in a trial step on a processor.
+_FEW_CROPS = 2
+
+
+def trial_costs(
+    learner: Learner,
+    labelled: Sequence[PreparedTile],
+    unlabelled: Sequence[PreparedTile],
+    look: Callable[[], object],
+    *,
+    check: Callable[[], None],
+) -> Costs:
+    """Time the parts of a round; the learner stays as it is.
+
+    Parameters
+    ----------
+    learner
+        Its network and settings are those of the round.
+    look
+        Scores the validation tiles, or enough of them to tell.
+    check
+        Called before every trial; may raise to end the work there.
+    """
+    trial = Learner(copy_of(learner.model), learner.settings, learner.device)
+
+    def usual(call: Callable[[int], object]) -> float:
+        return _usual(call, check)
+
+    def step(crops: int) -> float:
+        trial.settings = learner.settings.model_copy(update={"labelled_batch": crops})
+        return usual(lambda number: trial.step(labelled, (), number, 100, -1))
+
+    both, alone = _step_costs(learner, step, has_unlabelled=bool(unlabelled))
+    view = 0.0
+    if unlabelled and learner.settings.pseudo_labels == "stage":
+        teacher, mixed = trial.teacher(), learner.settings.mixed_precision
+        first = unlabelled[0]
+        view = usual(lambda _: pseudo_maps(teacher, first, trial.device, views=1, mixed=mixed))
+    return Costs(both, alone, view, _timed(look))
+
+
+def _step_costs(
+    learner: Learner, step: Callable[[int], float], *, has_unlabelled: bool
+) -> tuple[float, float]:
+    """Return the seconds of a step on both pools, and of one on labelled tiles only.
+
+    A processor's time grows with the crops, so a small step tells enough and the person waits
+    less; a graphics card is quick, and takes as long for few crops as for many.
+    """
+    batch = learner.settings.labelled_batch
+    more = learner.settings.unlabelled_batch if has_unlabelled else 0
+    if learner.device.type != "cpu":
+        return step(batch + more), step(batch)
+    few = min(batch, _FEW_CROPS)
+    crop = step(few) / few
+    return crop * (batch + more), crop * batch
+
+
+def _usual(call: Callable[[int], object], check: Callable[[], None]) -> float:
+    """Return the mean seconds of a few calls, without the first one, which warms up."""
+    seconds = []
+    for number in range(_TRIALS):
+        check()
+        seconds.append(_timed(lambda n=number: call(n)))
+    return fmean(seconds[1:])
+
+
+def _timed(call: Callable[[], object]) -> float:
+    started = time.monotonic()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.monotonic() - started
