@@ -165,7 +165,7 @@ class TileLayers:
         """Show one of the maps above the image and hide the others."""
         for each in MAPS:
             layer = self._layers.get(each)
-            if layer is not None:
+            if layer is not None and layer.visible != (each == name):  # setting it draws all anew
                 layer.visible = each == name
         self._style_mask()
 
@@ -179,8 +179,9 @@ class TileLayers:
         layer = self.labels_layer
         if layer is not None:
             outlined = self._outlines or self.visible_map() is not None
-            layer.contour = 2 if outlined else 0
-            layer.opacity = 0.9 if outlined else _FILL_OPACITY
+            if outlined != bool(layer.contour):
+                layer.contour = 2 if outlined else 0
+                layer.opacity = 0.9 if outlined else _FILL_OPACITY
 
     def visible_map(self) -> str | None:
         """Return the topmost map that is visible."""
