@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from rich.tree import Tree
 
 from napari_semimoe.cli.output import Json, Part, ProjectFolder, facts, result, table
 from napari_semimoe.cli.work import session
+from napari_semimoe.core.measures import MEASURES, WORDS
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import RoundRecord
 from napari_semimoe.session.comparison import (
@@ -27,6 +29,8 @@ app = typer.Typer(help="List the rounds of a project; put another model in charg
 RoundNumber = Annotated[
     int, typer.Argument(help="The round's number.", metavar="NUMBER", show_default=False)
 ]
+MeasureName = StrEnum("MeasureName", {name: name for name in MEASURES})
+MeasureChoice = Annotated[MeasureName, typer.Option("--measure", help="Score to compare by.")]
 AnyModel = Annotated[
     str,
     typer.Argument(
@@ -80,11 +84,16 @@ def name(
 
 
 @app.command("show")
-def show(project: ProjectFolder, number: RoundNumber, as_json: Json = False) -> None:
+def show(
+    project: ProjectFolder,
+    number: RoundNumber,
+    measure: MeasureChoice = MeasureName.dice,
+    as_json: Json = False,
+) -> None:
     """Show one round: every validation tile against the model it began from, and its settings."""
     with Project.open(project, read_only=True) as opened:
         record = opened.round(number)
-        compared = against_base(record, tile_ids(opened))
+        compared = against_base(record, tile_ids(opened), measure.value)
     entry = asdict(record)
     about = [(name, entry[name]) for name in ("state", "base", "created", "ended", "note")]
     parts = [
@@ -100,6 +109,7 @@ def compare(
     project: ProjectFolder,
     before: Annotated[int, typer.Argument(help="A round's number.", show_default=False)],
     after: Annotated[int, typer.Argument(help="Another round's number.", show_default=False)],
+    measure: MeasureChoice = MeasureName.dice,
     as_json: Json = False,
 ) -> None:
     """Compare the models of two rounds on each validation tile, the largest loss first.
@@ -107,7 +117,7 @@ def compare(
     A round's scores are those of its end; masks that were corrected since change nothing.
     """
     with Project.open(project, read_only=True) as opened:
-        compared = compare_rounds(opened, before, after)
+        compared = compare_rounds(opened, before, after, measure.value)
     result(asdict(compared), _compared(compared), as_json)
 
 
@@ -140,7 +150,10 @@ def rollback(project: ProjectFolder, as_json: Json = False) -> None:
 def _compared(compared: Comparison) -> list[Part]:
     rows = [(tile.name, tile.before, tile.after, _signed(tile.change)) for tile in compared.tiles]
     columns = ("tile", compared.before_name, compared.after_name, "change")
-    return [compared.sentence, table("Dice of each validation tile", columns, rows)]
+    name = WORDS[compared.measure].name
+    about = f"{name[:1].upper()}{name[1:]} of each validation tile"
+    words = [text for text in (compared.sentence, compared.experts_sentence) if text]
+    return [*words, table(about, columns, rows)]
 
 
 def _signed(change: float | None) -> str | None:

@@ -33,13 +33,23 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class ValidationReport:
-    """Scores on the frozen validation tiles at native size, threshold fixed at 0.5."""
+    """Scores on the frozen validation tiles at native size, threshold fixed at 0.5.
+
+    Object scores are the GlaS challenge's, over the union of all tiles' objects.
+    ``per_tile_objects`` holds them for each tile by their names here. ``experts`` is the Dice of
+    the experts that mark a region by themselves: segmentation and distance.
+    """
 
     step: int
     tiles: int
     dice: float  # pooled over all pixels, in [0, 1]
     jaccard: float
+    object_f1: float
+    object_dice: float
+    object_hausdorff_px: float
+    experts: Mapping[str, float] = field(default_factory=dict)
     per_tile_dice: Mapping[str, float] = field(default_factory=dict)
+    per_tile_objects: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     foreground: float | None = None  # share of all pixels that the network marks, in [0, 1]
     true_foreground: float | None = None  # the same share in the masks
 

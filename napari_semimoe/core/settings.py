@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_semimoe.core.errors import SettingsError
+from napari_semimoe.core.measures import Measure
 
 ExpertName = Literal["segmentation", "distance", "boundary"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
@@ -190,6 +191,9 @@ class RoundSettings(Settings):
     mixed_precision: bool = Field(True, description="bfloat16 where the processor gains from it")
     weak: AugmentSettings = AugmentSettings()
     strong: AugmentSettings = AugmentSettings()
+    measure: Measure = Field(
+        "dice", description="Score on the validation tiles by which the new model must win"
+    )
     validate_every: int = Field(100, ge=1, description="Steps between looks at validation tiles")
     joint_forward: bool = Field(True, description="One pass over labelled and unlabelled crops")
 

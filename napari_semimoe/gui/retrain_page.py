@@ -39,6 +39,7 @@ _MORE = (
     "confidence",
     "ema_decay",
     "max_steps",
+    "measure",
     "validate_every",
     "threads",
     "mixed_precision",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal, Slot
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QComboBox,
     QHeaderView,
     QTableWidget,
     QTableWidgetItem,
@@ -12,15 +13,20 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_semimoe.core.measures import MEASURES, WORDS, Measure
 from napari_semimoe.gui.widgets import hint
 from napari_semimoe.session.comparison import Comparison, TileChange
 
 _COLUMNS = ("Tile", "Before", "After", "Change")
 _TOOLTIPS = (
     "Validation tile; the one that lost most comes first",
-    "Dice of the model that the round began from",
-    "Dice of the round's model",
+    "Score of the model that the round began from",
+    "Score of the round's model",
     "What the tile gained, or lost",
+)
+_MEASURE_TOOLTIP = (
+    "Dice and object Dice: 1 is perfect overlap. Object F1: 1 when every gland is found and none "
+    "is invented. Object Hausdorff: how far outlines are apart at most, 0 is perfect"
 )
 _ROW_PX = 24
 _ROWS_SHOWN = 4
@@ -33,27 +39,49 @@ class RoundReport(QWidget):
     ----------
     tile_chosen
         The person wants to see this tile.
+    measure_chosen
+        The person wants to see another score.
     """
 
     tile_chosen = Signal(int)
+    measure_chosen = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         self._tiles: tuple[TileChange, ...] = ()
+        self._measure: Measure = "dice"
+        self.measures = QComboBox()
+        for measure in MEASURES:
+            self.measures.addItem(_capital(WORDS[measure].name), measure)
+        self.measures.setToolTip(_MEASURE_TOOLTIP)
         self.sentence = hint("")
+        self.experts = hint("")
         self.table = _table()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.sentence)
-        layout.addWidget(self.table)
+        for each in (self.measures, self.sentence, self.experts, self.table):
+            layout.addWidget(each)
         self.table.cellClicked.connect(self._on_cell_clicked)
+        self.measures.activated.connect(self.measure_chosen)
         self.show_comparison(None)
+
+    @property
+    def measure(self) -> Measure:
+        """The score that the person wants to see."""
+        return self.measures.currentData()
+
+    def show_measure(self, measure: Measure) -> None:
+        """Choose a score as the person would; nothing is filled in anew."""
+        self.measures.setCurrentIndex(MEASURES.index(measure))
 
     def show_comparison(self, compared: Comparison | None) -> None:
         """Fill the table; without a comparison there is nothing to see."""
         self.setVisible(compared is not None)
         self._tiles = compared.tiles if compared is not None else ()
+        self._measure = compared.measure if compared is not None else "dice"
         self.sentence.setText(compared.sentence if compared is not None else "")
+        self.experts.setText(compared.experts_sentence if compared is not None else "")
+        self.experts.setVisible(bool(self.experts.text()))
         self.table.setVisible(bool(self._tiles))
         self.table.setRowCount(len(self._tiles))
         for row, tile in enumerate(self._tiles):
@@ -63,15 +91,25 @@ class RoundReport(QWidget):
         self.table.setFixedHeight(header + rows * _ROW_PX + 4)
 
     def _show_tile(self, row: int, tile: TileChange) -> None:
-        for column, text in enumerate(_cells(tile)):
+        for column, text in enumerate(self._cells(tile)):
             item = QTableWidgetItem(text)
-            item.setToolTip("Click to open this tile" if tile.tile_id is not None else "")
+            known = tile.tile_id is not None
+            item.setToolTip("Click to open this tile and see what changed" if known else "")
             if column:
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             font = item.font()
             font.setBold(tile.is_worse)
             item.setFont(font)
             self.table.setItem(row, column, item)
+
+    def _cells(self, tile: TileChange) -> tuple[str, ...]:
+        words = WORDS[self._measure]
+        before, after = (
+            "–" if score is None else words.text(score) for score in (tile.before, tile.after)
+        )
+        digits = 1 if words.unit else 3
+        change = "–" if tile.change is None else f"{tile.change:+.{digits}f}"
+        return tile.name, before, after, change
 
     @Slot(int, int)
     def _on_cell_clicked(self, row: int, _: int) -> None:
@@ -80,13 +118,8 @@ class RoundReport(QWidget):
             self.tile_chosen.emit(tile_id)
 
 
-def _cells(tile: TileChange) -> tuple[str, ...]:
-    change = "–" if tile.change is None else f"{tile.change:+.3f}"
-    return tile.name, _number(tile.before), _number(tile.after), change
-
-
-def _number(dice: float | None) -> str:
-    return "–" if dice is None else f"{dice:.3f}"
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _table() -> QTableWidget:

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QInputDialog, QVBoxLayout, QWidget
 
 from napari_semimoe.gui.round_report import RoundReport
 from napari_semimoe.gui.rounds_table import RoundsTable
+from napari_semimoe.gui.tile_difference import TileDifference
 from napari_semimoe.gui.widgets import button, heading
 from napari_semimoe.session.comparison import against_base, tile_ids
 from napari_semimoe.session.lineage import Lineage, read_lineage
@@ -44,6 +45,7 @@ class RoundsPanel(QWidget):
             "Back to the starter", "Let the model that came with the plugin predict from now on"
         )
         self.report = RoundReport()
+        self.difference = TileDifference(bench, self)
         self._tile_ids: dict[str, int] = {}
         buttons = QHBoxLayout()
         buttons.addWidget(self.use)
@@ -60,7 +62,8 @@ class RoundsPanel(QWidget):
     def _connect(self) -> None:
         self._bench.relay.weights_changed.connect(self.refresh)
         self.table.itemSelectionChanged.connect(self._show_selected)
-        self.report.tile_chosen.connect(self._bench.desk.select)
+        self.report.tile_chosen.connect(self._on_tile_chosen)
+        self.report.measure_chosen.connect(self._show_report)
         self.table.round_chosen.connect(self._on_round_chosen)
         self.table.starter_chosen.connect(self._on_starter_chosen)
         self.table.resume_chosen.connect(self.resume)
@@ -100,7 +103,21 @@ class RoundsPanel(QWidget):
         record = self.table.selected
         self.use.setEnabled(self.table.can_be_used(record))
         self.starter.setEnabled(self.table.starter_can_be_used)
-        self.report.show_comparison(against_base(record, self._tile_ids) if record else None)
+        if record is not None:
+            self.report.show_measure(record.settings.get("measure", "dice"))
+        self._show_report()
+
+    @Slot()
+    def _show_report(self) -> None:
+        record, measure = self.table.selected, self.report.measure
+        compared = against_base(record, self._tile_ids, measure) if record else None
+        self.report.show_comparison(compared)
+
+    @Slot(int)
+    def _on_tile_chosen(self, tile_id: int) -> None:
+        record = self.table.selected
+        if record is not None:
+            self.difference.open(record.number, tile_id)
 
     @Slot()
     def _on_use_clicked(self) -> None:

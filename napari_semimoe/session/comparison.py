@@ -7,34 +7,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_semimoe.core.errors import ProjectError
+from napari_semimoe.core.measures import WORDS, Measure, tile_scores
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import RoundRecord
 from napari_semimoe.session.models import base_name, model_name
 
-#: A smaller loss of Dice is not worth a person's look.
-WORSE_BY = 0.001
-
 
 @dataclass(frozen=True, slots=True)
 class TileChange:
-    """Dice of one validation tile before and after; None where it was not scored."""
+    """Score of one validation tile before and after; None where it was not measured."""
 
     tile_id: int | None  # None: the project has no tile of this name any more
     name: str
     before: float | None
     after: float | None
+    is_worse: bool
 
     @property
     def change(self) -> float | None:
-        """What the tile gained, negative where it lost."""
+        """How the score changed."""
         if self.before is None or self.after is None:
             return None
         return self.after - self.before
-
-    @property
-    def is_worse(self) -> bool:
-        """Whether the tile lost Dice."""
-        return self.change is not None and self.change <= -WORSE_BY
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,45 +37,59 @@ class Comparison:
 
     Attributes
     ----------
+    measure
+        Which score.
     before_name, after_name
         What the models are called.
     before, after
-        Dice over all pixels of the validation tiles, in [0, 1]; None where it was not scored.
+        Score over all validation tiles together; None where it was not measured.
+    experts
+        Dice of the new model's experts that mark a region by themselves.
     tiles
         The one that lost most first; tiles that cannot be compared last.
     """
 
+    measure: Measure
     before_name: str
     after_name: str
     before: float | None
     after: float | None
+    experts: Mapping[str, float]
     tiles: tuple[TileChange, ...]
 
     @property
     def worse(self) -> tuple[TileChange, ...]:
-        """The tiles that lost Dice, the one that lost most first."""
+        """The tiles that got worse, the one that lost most first."""
         return tuple(tile for tile in self.tiles if tile.is_worse)
 
     @property
     def sentence(self) -> str:
         """The comparison in words."""
+        words, name = WORDS[self.measure], _capital(self.after_name)
         if self.after is None:
-            return f"{_capital(self.after_name)} was not scored: there are no validation tiles."
+            return f"{name} has no {words.name}: it was not measured on validation tiles."
         if self.before is None:
-            return (
-                f"{_capital(self.after_name)}: Dice {self.after:.3f}; nothing to compare it with."
-            )
+            now = words.text(self.after)
+            return f"{name}: {words.name} {now}; nothing to compare it with."
         compared = sum(tile.change is not None for tile in self.tiles)
         text = (
-            f"{_capital(self.after_name)} against {self.before_name}: Dice {self.before:.3f} → "
-            f"{self.after:.3f}; {len(self.worse)} of {compared} tiles got worse."
+            f"{name} against {self.before_name}: {words.name} {words.text(self.before)} → "
+            f"{words.text(self.after)}; {len(self.worse)} of {compared} tiles got worse."
         )
         if compared < len(self.tiles):
             text += " They were not scored on the same tiles."
         return text
 
+    @property
+    def experts_sentence(self) -> str:
+        """How good the new model's experts are alone; empty where it was not measured."""
+        each = [f"{name} {dice:.3f}" for name, dice in self.experts.items()]
+        return f"Dice of its experts alone: {', '.join(each)}." if each else ""
 
-def against_base(record: RoundRecord, tile_ids: Mapping[str, int]) -> Comparison | None:
+
+def against_base(
+    record: RoundRecord, tile_ids: Mapping[str, int], measure: Measure = "dice"
+) -> Comparison | None:
     """Compare a round's model with the one that it began from; None if it was not scored.
 
     Parameters
@@ -94,10 +102,13 @@ def against_base(record: RoundRecord, tile_ids: Mapping[str, int]) -> Comparison
     if not after:
         return None
     before = report.get("base_validation") or {}
-    return _compare(base_name(record.base), before, model_name(record), after, tile_ids)
+    names = base_name(record.base), model_name(record)
+    return _compare(names, before, after, tile_ids, measure)
 
 
-def compare_rounds(project: Project, before: int, after: int) -> Comparison:
+def compare_rounds(
+    project: Project, before: int, after: int, measure: Measure = "dice"
+) -> Comparison:
     """Compare the models of two rounds, each as it was scored when its round ended.
 
     Raises
@@ -106,7 +117,8 @@ def compare_rounds(project: Project, before: int, after: int) -> Comparison:
         If a round is unknown or was not scored.
     """
     one, two = project.round(before), project.round(after)
-    return _compare(model_name(one), _scores(one), model_name(two), _scores(two), tile_ids(project))
+    names = model_name(one), model_name(two)
+    return _compare(names, _scores(one), _scores(two), tile_ids(project), measure)
 
 
 def known_scores(project: Project, name: str, tiles: Iterable[str]) -> Mapping[str, Any] | None:
@@ -146,19 +158,22 @@ def _scores(record: RoundRecord) -> Mapping[str, Any]:
 
 
 def _compare(
-    before_name: str,
+    names: tuple[str, str],
     before: Mapping[str, Any],
-    after_name: str,
     after: Mapping[str, Any],
     ids: Mapping[str, int],
+    measure: Measure,
 ) -> Comparison:
-    old, new = before.get("per_tile_dice") or {}, after.get("per_tile_dice") or {}
-    tiles = [
-        TileChange(ids.get(name), name, old.get(name), new.get(name))
-        for name in dict.fromkeys((*new, *old))
-    ]
-    tiles.sort(key=lambda tile: (tile.change is None, tile.change or 0.0, tile.name))
-    return Comparison(before_name, after_name, before.get("dice"), after.get("dice"), tuple(tiles))
+    old, new, words = tile_scores(before, measure), tile_scores(after, measure), WORDS[measure]
+    tiles = []
+    for name in dict.fromkeys((*new, *old)):
+        known = name in old and name in new
+        worse = known and words.is_worse(new[name] - old[name])
+        tiles.append(TileChange(ids.get(name), name, old.get(name), new.get(name), worse))
+    sign = -1 if words.lower_is_better else 1
+    tiles.sort(key=lambda tile: (tile.change is None, sign * (tile.change or 0), tile.name))
+    pooled = before.get(measure), after.get(measure)
+    return Comparison(measure, *names, *pooled, after.get("experts") or {}, tuple(tiles))
 
 
 def _capital(text: str) -> str:

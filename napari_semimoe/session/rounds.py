@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_semimoe.core.errors import ProjectError, ProjectFormatError
+from napari_semimoe.core.measures import WORDS, Measure
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import JobState, RoundState
 from napari_semimoe.jobs import Engine, JobReport
@@ -151,7 +152,7 @@ class RoundDesk:
         state = _ENDED_BADLY.get(data["state"])
         if state is None or result.get("weights"):  # also: asked to stop after its last step
             rival = _rival(running, in_charge, result)
-            state = verdict(result, is_only=is_only, rival=rival)
+            state = verdict(result, measure=_measure(running), is_only=is_only, rival=rival)
         if state is RoundState.CANCELLED and self._goes_on_later:
             state = RoundState.INTERRUPTED
         self._goes_on_later = False
@@ -167,6 +168,7 @@ class RoundDesk:
 def verdict(
     report: Mapping[str, Any],
     *,
+    measure: Measure = "dice",
     is_only: bool = False,
     rival: Mapping[str, Any] | None = None,
 ) -> RoundState:
@@ -177,6 +179,9 @@ def verdict(
 
     Parameters
     ----------
+    measure
+        What decides. Where one of the models was not measured so, which happens with rounds of
+        earlier versions, Dice decides.
     is_only
         Whether there is no other model that could predict; then signs of collapse are told, and
         the model takes over all the same.
@@ -190,8 +195,16 @@ def verdict(
     new = report.get("validation")
     if not new or not new["tiles"]:
         return RoundState.PROMOTED
-    others = [scores["dice"] for scores in (report.get("base_validation"), rival) if scores]
-    return RoundState.PROMOTED if new["dice"] >= max(others, default=0) else RoundState.KEPT_BESIDE
+    others = [scores for scores in (report.get("base_validation"), rival) if scores]
+    if any(scores.get(measure) is None for scores in (new, *others)):
+        measure = "dice"
+    beaten = any(WORDS[measure].is_better(other[measure], new[measure]) for other in others)
+    return RoundState.KEPT_BESIDE if beaten else RoundState.PROMOTED
+
+
+def _measure(running: _Running) -> Measure:
+    """Return what the round's settings say; rounds of earlier versions say nothing."""
+    return running.project.round(running.number).settings.get("measure", "dice")
 
 
 def _rival(

@@ -73,12 +73,6 @@ class Predictor:
         native = resample_maps(maps, image.shape[:2])
         return self._assemble(native, gates, um_per_px)
 
-    def foreground(self, image: NDArray[np.uint8], um_per_px: float) -> NDArray[np.float32]:
-        """Return only the gated foreground probability, ``(H, W)`` float32: for validation."""
-        size = working_size(*image.shape[:2], um_per_px, self.model.settings.um_per_px)
-        background = self._part(self._maps(resample_image(image, size)), "gated", "segmentation")
-        return 1 - resample_maps(background[:1], image.shape[:2])[0].numpy()
-
     def _maps(self, image: Tensor) -> Tensor:
         batch = (image[None].to(self._device).float() / 255).contiguous(
             memory_format=torch.channels_last

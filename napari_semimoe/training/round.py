@@ -14,7 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_semimoe.core.checkpoint_info import read_info
@@ -26,6 +28,7 @@ from napari_semimoe.data.sampling import draw, stable_seed
 from napari_semimoe.model.checkpoint import describe, load_checkpoint, save_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.project.disk import write_text
+from napari_semimoe.project.found_masks import AFTER, BEFORE, write_found
 from napari_semimoe.training.device import choose_device, device_text, set_threads
 from napari_semimoe.training.learner import Learner, StepNumbers
 from napari_semimoe.training.memory import free_memory, halved
@@ -61,6 +64,8 @@ def run_round(
     observer: Observer,
 ) -> RoundReport:
     """Train, and write ``out_dir/model.safetensors`` and ``out_dir/log.jsonl``.
+
+    What the base and the new model mark on the validation tiles is kept beside them.
 
     Parameters
     ----------
@@ -137,7 +142,9 @@ class _Round:
         self._tell("started", told)
         with (self.out_dir / "log.jsonl").open("a", encoding="utf-8", buffering=1) as self.log:
             self._steps()
-        return self._base_score(), self._validate(self.learner.teacher(), self.progress.step)
+        return self._base_score(), self._validate(
+            self.learner.teacher(), self.progress.step, keep=AFTER
+        )
 
     def _check_stop(self) -> None:
         if self.observer.should_stop():
@@ -303,18 +310,29 @@ class _Round:
 
     def _base_score(self) -> ValidationReport | None:
         """Score the base itself: a resumed round's network is no longer the base."""
-        return self._validate(load_checkpoint(self.base)[0], 0) if self.base else None
+        if not self.base:
+            return None
+        return self._validate(load_checkpoint(self.base)[0], 0, keep=BEFORE)
 
-    def _validate(self, model: SemiMoE, step: int) -> ValidationReport | None:
-        report = self._score(model, step, self.source.validation)
+    def _validate(self, model: SemiMoE, step: int, keep: str = "") -> ValidationReport | None:
+        """Score and tell; ``keep`` names the file for what the model marks."""
+        found: dict[str, NDArray[np.bool_]] = {}
+        report = self._score(model, step, self.source.validation, found.__setitem__)
         if report is not None:
             self._tell("validation", report.to_json())
+            if keep:
+                write_found(self.out_dir / keep, found)
         return report
 
-    def _score(self, model: SemiMoE, step: int, names: Sequence[str]) -> ValidationReport | None:
-        return validate(
-            model, self.source, names, self.settings.device, step, check=self._check_stop
-        )
+    def _score(
+        self,
+        model: SemiMoE,
+        step: int,
+        names: Sequence[str],
+        hear: Callable[[str, NDArray[np.bool_]], None] = lambda name, found: None,
+    ) -> ValidationReport | None:
+        device = self.settings.device
+        return validate(model, self.source, names, device, step, check=self._check_stop, hear=hear)
 
     def _finish(
         self, base_score: ValidationReport | None, score: ValidationReport | None

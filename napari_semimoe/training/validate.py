@@ -1,18 +1,26 @@
-"""Pooled scores of a network on held-out tiles: native size, threshold 0.5 fixed."""
+"""Scores of a network on held-out tiles: native size, threshold 0.5 fixed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semimoe.core.measures import MEASURES
 from napari_semimoe.core.reports import ValidationReport
 from napari_semimoe.core.settings import PredictSettings
-from napari_semimoe.core.values import IGNORE
+from napari_semimoe.core.values import IGNORE, Prediction
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.metrics import PixelCounts, count_pixels, pool
+from napari_semimoe.training.object_metrics import ObjectCounts, count_objects
 from napari_semimoe.training.predict import Predictor
 from napari_semimoe.training.source import PatchSource
 
 THRESHOLD = 0.5
+#: Value from which an expert's shown map is inside an object; a boundary is not a region.
+_INSIDE = {"segmentation": THRESHOLD, "distance": 0.0}
 
 
 def validate(
@@ -23,32 +31,70 @@ def validate(
     step: int,
     *,
     check: Callable[[], None] = lambda: None,
+    hear: Callable[[str, NDArray[np.bool_]], None] = lambda name, found: None,
 ) -> ValidationReport | None:
     """Score ``model`` on tiles of the source; ``None`` if none of them has a mask.
 
     Dice, Jaccard and the shares of foreground are pooled over all pixels; ignored pixels count
-    nowhere. ``check`` is called before every tile and may raise to end the work there.
+    nowhere.
+
+    Parameters
+    ----------
+    check
+        Called before every tile; may raise to end the work there.
+    hear
+        Gets the name of every tile and what the network marks on it, ``(H, W)`` bool.
     """
-    predictor = Predictor(model, PredictSettings(device=device))
-    counts: dict[str, PixelCounts] = {}
-    pixels = 0
+    predictor = Predictor(model, PredictSettings(device=device, threshold=THRESHOLD))
+    tally = _Tally()
     for name in names:
         check()
         patch = source.read(name)
         if patch.labels is None:
             continue
-        found = predictor.foreground(patch.image, patch.um_per_px) >= THRESHOLD
-        counts[name] = count_pixels(found, patch.labels)
-        pixels += int((patch.labels != IGNORE).sum())
-    if not counts:
-        return None
-    pooled = pool(counts.values())
-    return ValidationReport(
-        step=step,
-        tiles=len(counts),
-        dice=pooled.dice,
-        jaccard=pooled.jaccard,
-        per_tile_dice={name: count.dice for name, count in counts.items()},
-        foreground=pooled.predicted / pixels if pixels else None,
-        true_foreground=pooled.true / pixels if pixels else None,
-    )
+        prediction = predictor.predict(patch.image, patch.um_per_px)
+        hear(name, tally.add(name, prediction, patch.labels))
+    return tally.report(step) if tally.gated else None
+
+
+@dataclass(slots=True)
+class _Tally:
+    gated: dict[str, PixelCounts] = field(default_factory=dict)
+    objects: dict[str, ObjectCounts] = field(default_factory=dict)
+    experts: dict[str, PixelCounts] = field(default_factory=dict)
+    pixels: int = 0
+
+    def add(
+        self, name: str, prediction: Prediction, truth: NDArray[np.integer]
+    ) -> NDArray[np.bool_]:
+        """Count one tile; return what the gated head marks."""
+        found = prediction.gated["segmentation"] >= THRESHOLD
+        self.gated[name] = count_pixels(found, truth)
+        self.objects[name] = count_objects(prediction.instances, truth)
+        for expert, inside in _INSIDE.items():
+            if expert in prediction.experts:
+                counts = count_pixels(prediction.experts[expert] >= inside, truth)
+                self.experts[expert] = self.experts.get(expert, PixelCounts()) + counts
+        self.pixels += int((truth != IGNORE).sum())
+        return found
+
+    def report(self, step: int) -> ValidationReport:
+        pooled = pool(self.gated.values())
+        objects = sum(self.objects.values(), ObjectCounts())
+        return ValidationReport(
+            step=step,
+            tiles=len(self.gated),
+            dice=pooled.dice,
+            jaccard=pooled.jaccard,
+            **_object_scores(objects),
+            experts={name: counts.dice for name, counts in self.experts.items()},
+            per_tile_dice={name: count.dice for name, count in self.gated.items()},
+            per_tile_objects={name: _object_scores(each) for name, each in self.objects.items()},
+            foreground=pooled.predicted / self.pixels if self.pixels else None,
+            true_foreground=pooled.true / self.pixels if self.pixels else None,
+        )
+
+
+def _object_scores(counts: ObjectCounts) -> dict[str, float]:
+    values = (counts.f1, counts.dice, counts.hausdorff)
+    return dict(zip(MEASURES[1:], values, strict=True))

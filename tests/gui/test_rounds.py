@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.states import JobState, RoundState
+from napari_semimoe.gui import tile_difference
+from napari_semimoe.project.found_masks import AFTER, BEFORE, write_found
 
 from .test_panel import start_round
 
@@ -198,6 +201,46 @@ def test_end_of_a_round_shows_which_tiles_got_worse_and_a_click_opens_one(
     report.table.cellClicked.emit(1, 0)  # a tile that is not there any more opens nothing
     settled(opened)
     assert opened.bench.desk.view.tile.name == "tile_6"
+
+
+def test_click_on_a_tile_shows_what_got_better_and_worse_until_the_tile_goes(
+    opened, viewer, scored, settled
+):
+    """The mask of tile 1 is [5:15, 5:15]; before, its left half was found, now its upper half."""
+    scored(tile_1=(0.6, 0.6), tile_2=(0.9, 0.9))
+    folder = opened.bench.session.project.round_folder(1)
+    before, after = np.zeros((60, 80), bool), np.zeros((60, 80), bool)
+    before[5:15, 5:10] = after[5:10, 5:15] = after[40, 40] = True
+    write_found(folder / BEFORE, {"tile_1": before})
+    write_found(folder / AFTER, {"tile_1": after})
+    report = opened.retrain_page.history.report
+    report.table.cellClicked.emit(0, 0)
+    settled(opened)
+    layer = viewer.layers[tile_difference.NAME]
+    better, worse = np.argwhere(layer.data == 1), np.argwhere(layer.data == 2)
+    assert (better.min(0).tolist(), better.max(0).tolist(), len(better)) == ([5, 10], [9, 14], 25)
+    assert len(worse) == 26  # the lower left quarter is lost, and one pixel is invented
+    assert tuple(layer.scale) == (0.5, 0.5)
+    assert viewer.layers.selection.active is viewer.layers["pseudo-label"]
+    assert "Green: only round 1 is right" in opened.messages.text
+    report.table.cellClicked.emit(1, 0)
+    settled(opened)
+    assert tile_difference.NAME not in viewer.layers
+    assert "Where round 1 differs is not known" in opened.messages.text
+
+
+def test_another_score_is_shown_when_it_is_chosen(opened, scored):
+    scored(tile_5=(0.5, 0.9))
+    report = opened.retrain_page.history.report
+    report.show_measure("object_hausdorff_px")
+    report.measure_chosen.emit()
+    assert report.sentence.text() == (
+        "Round 1 has no object Hausdorff: it was not measured on validation tiles."
+    )
+    assert not report.table.isVisible()
+    report.show_measure("dice")
+    report.measure_chosen.emit()
+    assert report.table.item(0, 3).text() == "+0.400"
 
 
 def test_report_follows_the_selected_round(opened, scored, run):

@@ -117,13 +117,6 @@ def test_views_are_turned_back_before_they_are_averaged():
         averaged(lambda x: x, image, 0)
 
 
-def test_the_quick_foreground_is_the_predictions():
-    ready, image = predictor(), picture(50, 70)
-    np.testing.assert_allclose(
-        ready.foreground(image, 0.7), ready.predict(image, 0.7).gated["segmentation"], atol=1e-6
-    )
-
-
 def test_fewer_experts_and_more_classes_predict():
     model = {"experts": ("segmentation", "boundary"), "classes": ("none", "gland", "vessel")}
     found = predictor(model).predict(picture(40, 40), UM)

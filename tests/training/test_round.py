@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import SettingsError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
+from napari_semimoe.project.found_masks import AFTER, BEFORE, read_found
 from napari_semimoe.training import round as round_module
 from napari_semimoe.training import state, stopping
 from napari_semimoe.training.learner import Learner
@@ -60,7 +61,17 @@ def test_a_finished_round_leaves_no_state_behind(tmp_path):
         "log.jsonl",
         "model.json",
         "model.safetensors",
+        "validation_after.npz",
     ]
+
+
+def test_what_base_and_new_model_mark_on_validation_tiles_is_kept(tmp_path):
+    run(tmp_path / "base", max_steps=1)
+    report = run(tmp_path / "next", base=tmp_path / "base" / "model.safetensors", max_steps=1)
+    for file, scores in ((BEFORE, report.base_validation), (AFTER, report.validation)):
+        found = read_found(tmp_path / "next" / file, "validation 0")
+        assert found.shape == (40, 48)
+        assert found.mean() == pytest.approx(scores.foreground)
 
 
 def test_max_steps_are_made_and_no_more(tmp_path):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -23,14 +25,20 @@ def source(*labels):
 
 @pytest.fixture
 def found(monkeypatch):
-    """Let the network mark the upper half of each tile."""
+    """Let the network mark the upper half of each tile, as one object; its experts differ."""
 
-    def foreground(self, image, um_per_px):
+    def predict(self, image, um_per_px):
         marked = np.zeros(image.shape[:2], np.float32)
         marked[: len(marked) // 2] = 1
-        return marked
+        experts = {
+            "segmentation": np.zeros_like(marked),
+            "distance": 2 * marked - 1,
+            "boundary": marked,
+        }
+        instances = marked.astype(np.uint16)
+        return SimpleNamespace(gated={"segmentation": marked}, experts=experts, instances=instances)
 
-    monkeypatch.setattr("napari_semimoe.training.predict.Predictor.foreground", foreground)
+    monkeypatch.setattr("napari_semimoe.training.predict.Predictor.predict", predict)
 
 
 def score(*labels):
@@ -58,3 +66,30 @@ def test_ignored_pixels_count_in_no_share(found):
 def test_tile_that_is_ignored_as_a_whole_has_no_share(found):
     report = score(np.full((4, 4), IGNORE, np.uint16))
     assert (report.foreground, report.true_foreground) == (None, None)
+
+
+def test_object_scores_are_of_each_tile_and_of_all_objects_together(found):
+    """4 x 10 px are marked; the first mask holds the upper 2 rows of them, the second nothing."""
+    one, two = np.zeros((8, 10), np.uint16), np.zeros((8, 10), np.uint16)
+    one[:2] = 3
+    report = score(one, two)
+    first = report.per_tile_objects["tile 0"]
+    assert first["object_f1"] == 1  # all of the true object is covered
+    assert first["object_dice"] == pytest.approx(2 * 20 / 60)
+    assert first["object_hausdorff_px"] == pytest.approx(2)  # row 3 is two rows from row 1
+    assert report.per_tile_objects["tile 1"]["object_f1"] == 0
+    assert report.object_f1 == pytest.approx(2 * 1 / (2 + 1))  # one found, one invented
+    assert report.per_tile_dice["tile 0"] == pytest.approx(2 * 20 / 60)
+
+
+def test_experts_that_mark_a_region_are_scored_alone(found):
+    mask = np.zeros((8, 10), np.uint16)
+    mask[:4] = 1
+    assert score(mask).experts == {"segmentation": 0, "distance": 1}
+
+
+def test_marks_of_every_tile_are_heard(found):
+    tiles, heard = source(np.ones((4, 6), np.uint16)), {}
+    validate(SemiMoE(MODEL), tiles, tiles.validation, "cpu", 0, hear=heard.__setitem__)
+    assert heard["tile 0"].dtype == bool
+    assert heard["tile 0"].sum() == 12

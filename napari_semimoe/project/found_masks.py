@@ -1,0 +1,47 @@
+"""What a round's models mark on its validation tiles, kept to show where they differ."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semimoe.project.disk import publish, storing, temporary_beside
+
+#: Files in a round's folder: of the model that it began from, and of its own.
+BEFORE, AFTER = "validation_before.npz", "validation_after.npz"
+
+
+def write_found(path: Path, masks: Mapping[str, NDArray[np.bool_]]) -> None:
+    """Store masks ``(H, W)`` bool by tile name, whole or not at all.
+
+    Raises
+    ------
+    StorageError
+        If the disk refuses.
+    """
+    names = np.array(json.dumps(list(masks)))  # a tile's name may be no name for a file
+    arrays = {str(index): mask for index, mask in enumerate(masks.values())}
+    temporary = temporary_beside(path)
+    with storing(f"What the model marks on the validation tiles, {path},"):
+        try:
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, names=names, **arrays)
+            publish(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def read_found(path: Path, tile: str) -> NDArray[np.bool_] | None:
+    """Return the mask of one tile; None if it is not there or cannot be read."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            names = json.loads(str(stored["names"]))
+            return stored[str(names.index(tile))]
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
