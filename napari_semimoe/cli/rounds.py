@@ -21,6 +21,7 @@ from napari_semimoe.session.comparison import (
     compare_rounds,
     tile_ids,
 )
+from napari_semimoe.session.ledger import TaughtTile, read_ledger
 from napari_semimoe.session.lineage import Lineage, read_lineage
 from napari_semimoe.session.models import STARTER, base_name, model_name
 
@@ -90,18 +91,27 @@ def show(
     measure: MeasureChoice = MeasureName.dice,
     as_json: Json = False,
 ) -> None:
-    """Show one round: every validation tile against the model it began from, and its settings."""
+    """Show one round: its validation tiles, what unlabelled tiles taught, and its settings.
+
+    Every validation tile is compared with the model that the round began from.
+    """
     with Project.open(project, read_only=True) as opened:
         record = opened.round(number)
         compared = against_base(record, tile_ids(opened), measure.value)
+        taught = read_ledger(opened, number)
     entry = asdict(record)
     about = [(name, entry[name]) for name in ("state", "base", "created", "ended", "note")]
     parts = [
         facts(f"Round {number}", about),
         *(_compared(compared) if compared is not None else ()),
+        *(_taught(taught) if taught else ()),
         facts("Settings", entry["settings"].items()),
     ]
-    result(entry | {"comparison": asdict(compared) if compared else None}, parts, as_json)
+    more = {
+        "comparison": asdict(compared) if compared else None,
+        "taught": [asdict(tile) for tile in taught],
+    }
+    result(entry | more, parts, as_json)
 
 
 @app.command("compare")
@@ -154,6 +164,12 @@ def _compared(compared: Comparison) -> list[Part]:
     about = f"{name[:1].upper()}{name[1:]} of each validation tile"
     words = [text for text in (compared.sentence, compared.experts_sentence) if text]
     return [*words, table(about, columns, rows)]
+
+
+def _taught(tiles: tuple[TaughtTile, ...]) -> list[Part]:
+    rows = [(t.name, t.foreground, t.coverage, t.weight, t.changed) for t in tiles]
+    columns = ("tile", "foreground", "teaches", "weight", "changed since the round before")
+    return [table("What unlabelled tiles taught, as shares of their pixels", columns, rows)]
 
 
 def _signed(change: float | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -52,6 +52,8 @@ class ValidationReport:
     per_tile_objects: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     foreground: float | None = None  # share of all pixels that the network marks, in [0, 1]
     true_foreground: float | None = None  # the same share in the masks
+    #: Threshold, coverage and precision of the pixels on which the experts agree so much.
+    agreement: Sequence[tuple[float, float, float | None]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -73,6 +75,8 @@ class RoundReport:
     device: str
     data_hash: str
     final_losses: Mapping[str, float] = field(default_factory=dict)
+    #: By unlabelled tile: foreground, coverage and weight of its last pseudo-label.
+    taught: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -185,6 +185,13 @@ class RoundSettings(Settings):
         0.0, ge=0, le=1, description="Chance that unlabelled crops swap a rectangle"
     )
     confidence: bool = Field(True, description="Weight pseudo-labels by the network's confidence")
+    agreement: float = Field(
+        0.0,
+        ge=0,
+        le=0.95,
+        description="Unlabelled pixels teach only where the experts agree at least so much; "
+        "0: all of them, 0.9: only where they hardly contradict each other",
+    )
     ema_decay: float = Field(
         0.99, ge=0, lt=1, description="Moving average of the weights that is kept; 0 for none"
     )
@@ -196,6 +203,14 @@ class RoundSettings(Settings):
     )
     validate_every: int = Field(100, ge=1, description="Steps between looks at validation tiles")
     joint_forward: bool = Field(True, description="One pass over labelled and unlabelled crops")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.agreement and self.pseudo_labels != "stage":
+            raise ValueError(
+                "agreement needs pseudo_labels 'stage': those of every step do not measure it"
+            )
+        return self
 
     @classmethod
     def fine_tune(cls, **values: Any) -> RoundSettings:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_semimoe.session.lineage import Lineage
     from napari_semimoe.session.plan import RoundPlan
 
-_COMMON = ("budget_minutes", "device")
+_COMMON = ("budget_minutes", "device", "agreement")
 _MORE = (
     "learning_rate",
     "labelled_batch",

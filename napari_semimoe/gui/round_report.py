@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal, Slot
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QComboBox,
-    QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import Signal, Slot
+from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_semimoe.core.measures import MEASURES, WORDS, Measure
-from napari_semimoe.gui.widgets import hint
+from napari_semimoe.gui.widgets import TileTable, hint
 from napari_semimoe.session.comparison import Comparison, TileChange
 
-_COLUMNS = ("Tile", "Before", "After", "Change")
-_TOOLTIPS = (
-    "Validation tile; the one that lost most comes first",
-    "Score of the model that the round began from",
-    "Score of the round's model",
-    "What the tile gained, or lost",
+_COLUMNS = (
+    ("Tile", "Validation tile; the one that lost most comes first"),
+    ("Before", "Score of the model that the round began from"),
+    ("After", "Score of the round's model"),
+    ("Change", "What the tile gained, or lost"),
 )
 _MEASURE_TOOLTIP = (
     "Dice and object Dice: 1 is perfect overlap. Object F1: 1 when every gland is found and none "
     "is invented. Object Hausdorff: how far outlines are apart at most, 0 is perfect"
 )
-_ROW_PX = 24
-_ROWS_SHOWN = 4
 
 
 class RoundReport(QWidget):
@@ -56,7 +45,7 @@ class RoundReport(QWidget):
         self.measures.setToolTip(_MEASURE_TOOLTIP)
         self.sentence = hint("")
         self.experts = hint("")
-        self.table = _table()
+        self.table = TileTable(_COLUMNS)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for each in (self.measures, self.sentence, self.experts, self.table):
@@ -82,25 +71,11 @@ class RoundReport(QWidget):
         self.sentence.setText(compared.sentence if compared is not None else "")
         self.experts.setText(compared.experts_sentence if compared is not None else "")
         self.experts.setVisible(bool(self.experts.text()))
-        self.table.setVisible(bool(self._tiles))
-        self.table.setRowCount(len(self._tiles))
-        for row, tile in enumerate(self._tiles):
-            self._show_tile(row, tile)
-        rows = min(len(self._tiles), _ROWS_SHOWN)
-        header = self.table.horizontalHeader().sizeHint().height()
-        self.table.setFixedHeight(header + rows * _ROW_PX + 4)
-
-    def _show_tile(self, row: int, tile: TileChange) -> None:
-        for column, text in enumerate(self._cells(tile)):
-            item = QTableWidgetItem(text)
-            known = tile.tile_id is not None
-            item.setToolTip("Click to open this tile and see what changed" if known else "")
-            if column:
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            font = item.font()
-            font.setBold(tile.is_worse)
-            item.setFont(font)
-            self.table.setItem(row, column, item)
+        self.table.show_rows(
+            [self._cells(tile) for tile in self._tiles],
+            bold=[tile.is_worse for tile in self._tiles],
+            tip="Click to open this tile and see what changed",
+        )
 
     def _cells(self, tile: TileChange) -> tuple[str, ...]:
         words = WORDS[self._measure]
@@ -120,20 +95,3 @@ class RoundReport(QWidget):
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _table() -> QTableWidget:
-    table = QTableWidget(0, len(_COLUMNS))
-    table.setHorizontalHeaderLabels(_COLUMNS)
-    for column, tip in enumerate(_TOOLTIPS):
-        table.horizontalHeaderItem(column).setToolTip(tip)
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    table.setShowGrid(False)
-    table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(_ROW_PX)
-    header = table.horizontalHeader()
-    header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-    header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    return table

@@ -10,9 +10,11 @@ from qtpy.QtWidgets import QHBoxLayout, QInputDialog, QVBoxLayout, QWidget
 
 from napari_semimoe.gui.round_report import RoundReport
 from napari_semimoe.gui.rounds_table import RoundsTable
+from napari_semimoe.gui.taught_panel import TaughtPanel
 from napari_semimoe.gui.tile_difference import TileDifference
 from napari_semimoe.gui.widgets import button, heading
 from napari_semimoe.session.comparison import against_base, tile_ids
+from napari_semimoe.session.ledger import TaughtTile, read_ledger
 from napari_semimoe.session.lineage import Lineage, read_lineage
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class RoundsPanel(QWidget):
         )
         self.report = RoundReport()
         self.difference = TileDifference(bench, self)
+        self.taught = TaughtPanel()
         self._tile_ids: dict[str, int] = {}
         buttons = QHBoxLayout()
         buttons.addWidget(self.use)
@@ -56,6 +59,7 @@ class RoundsPanel(QWidget):
         layout.addWidget(self.table, 1)
         layout.addLayout(buttons)
         layout.addWidget(self.report)
+        layout.addWidget(self.taught)
         self._connect()
         self._show_selected()
 
@@ -64,6 +68,8 @@ class RoundsPanel(QWidget):
         self.table.itemSelectionChanged.connect(self._show_selected)
         self.report.tile_chosen.connect(self._on_tile_chosen)
         self.report.measure_chosen.connect(self._show_report)
+        self.taught.tile_chosen.connect(self._bench.desk.select)
+        self.taught.exclude_wanted.connect(self._on_exclude_wanted)
         self.table.round_chosen.connect(self._on_round_chosen)
         self.table.starter_chosen.connect(self._on_starter_chosen)
         self.table.resume_chosen.connect(self.resume)
@@ -106,12 +112,33 @@ class RoundsPanel(QWidget):
         if record is not None:
             self.report.show_measure(record.settings.get("measure", "dice"))
         self._show_report()
+        self._show_taught(record)
+
+    def _show_taught(self, record: RoundRecord | None) -> None:
+        project = self._bench.session.project
+        if record is None or project is None:
+            self.taught.show_tiles(())
+            return
+
+        def arrive(tiles: tuple[TaughtTile, ...]) -> None:
+            if self.table.selected == record:  # else the person has moved on meanwhile
+                self.taught.show_tiles(tiles)
+
+        self._bench.background.run(lambda: read_ledger(project, record.number), arrive)
 
     @Slot()
     def _show_report(self) -> None:
         record, measure = self.table.selected, self.report.measure
         compared = against_base(record, self._tile_ids, measure) if record else None
         self.report.show_comparison(compared)
+
+    @Slot(int)
+    def _on_exclude_wanted(self, tile_id: int) -> None:
+        self._bench.background.run(
+            lambda: self._bench.session.exclude(tile_id),
+            lambda _: self._bench.said.emit("The tile is excluded; it teaches no more."),
+            title="Excluding the tile",
+        )
 
     @Slot(int)
     def _on_tile_chosen(self, tile_id: int) -> None:

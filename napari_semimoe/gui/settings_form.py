@@ -21,7 +21,11 @@ _LABELS = {
     "ema_decay": "Averaging",
     "validate_every": "Validate every (steps)",
     "unlabelled_weight": "Weight of unlabelled",
+    "agreement": "Experts must agree",
+    "measure": "New model must win in",
 }
+#: Values that are felt rather than known.
+_SLIDERS = ("agreement",)
 
 #: Steps of the arrows; they also decide how many digits are shown.
 _STEPS = {"learning_rate": 0.0001, "budget_minutes": 0.5, "ema_decay": 0.005}
@@ -80,6 +84,8 @@ def _widget(name: str, field: FieldInfo, value: Any) -> ValueWidget:
         options |= _range(field, annotation)
         if annotation is float:
             options["step"] = _STEPS.get(name, 0.05)
+    if name in _SLIDERS:
+        options["widget_type"] = "FloatSlider"
     return create_widget(
         value=value,
         annotation=annotation,

@@ -2,8 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+)
+
+_ROW_PX = 24
+_ROWS_SHOWN = 4
+
+
+class TileTable(QTableWidget):
+    """Rows to read and to choose: a name, then numbers.
+
+    Parameters
+    ----------
+    columns
+        Header and tooltip of each column.
+    """
+
+    def __init__(self, columns: Sequence[tuple[str, str]]) -> None:
+        super().__init__(0, len(columns))
+        self.setHorizontalHeaderLabels([header for header, _ in columns])
+        for column, (_, tip) in enumerate(columns):
+            self.horizontalHeaderItem(column).setToolTip(tip)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setShowGrid(False)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(_ROW_PX)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+
+    def show_rows(self, rows: Sequence[Sequence[str]], *, bold: Sequence[bool], tip: str) -> None:
+        """Replace all rows; without one there is nothing to see."""
+        self.setVisible(bool(rows))
+        self.setRowCount(len(rows))
+        for row, texts in enumerate(rows):
+            for column, text in enumerate(texts):
+                self.setItem(row, column, _cell(text, column, bold=bold[row], tip=tip))
+        header = self.horizontalHeader().sizeHint().height()
+        self.setFixedHeight(header + min(len(rows), _ROWS_SHOWN) * _ROW_PX + 4)
+
+
+def _cell(text: str, column: int, *, bold: bool, tip: str) -> QTableWidgetItem:
+    item = QTableWidgetItem(text)
+    item.setToolTip(tip)
+    if column:
+        item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    font = item.font()
+    font.setBold(bold)
+    item.setFont(font)
+    return item
 
 
 def button(text: str, tooltip: str, role: str = "") -> QPushButton:

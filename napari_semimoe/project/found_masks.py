@@ -1,4 +1,4 @@
-"""What a round's models mark on its validation tiles, kept to show where they differ."""
+"""What a round's models mark on tiles, kept to show where they differ."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from napari_semimoe.project.disk import publish, storing, temporary_beside
 
-#: Files in a round's folder: of the model that it began from, and of its own.
+#: Files in a round's folder, of the validation tiles: what the model that it began from marks,
+#: and what its own does.
 BEFORE, AFTER = "validation_before.npz", "validation_after.npz"
+#: Of the unlabelled tiles: the pseudo-labels that taught, at working resolution.
+PSEUDO = "pseudo_labels.npz"
 
 
 def write_found(path: Path, masks: Mapping[str, NDArray[np.bool_]]) -> None:
@@ -27,7 +30,7 @@ def write_found(path: Path, masks: Mapping[str, NDArray[np.bool_]]) -> None:
     names = np.array(json.dumps(list(masks)))  # a tile's name may be no name for a file
     arrays = {str(index): mask for index, mask in enumerate(masks.values())}
     temporary = temporary_beside(path)
-    with storing(f"What the model marks on the validation tiles, {path},"):
+    with storing(f"What the model marks, {path},"):
         try:
             with temporary.open("wb") as file:
                 np.savez_compressed(file, names=names, **arrays)

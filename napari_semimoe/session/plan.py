@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.project.project import Project
 from napari_semimoe.session.automatic import is_due
+from napari_semimoe.session.comparison import known_scores
+from napari_semimoe.session.ledger import agreement_words
 from napari_semimoe.session.models import Model
 from napari_semimoe.session.start_from import StartFrom, StartKind, find_model
 
@@ -41,6 +44,8 @@ class RoundPlan:
         The time budget.
     device_text
         Where it will run, as far as it is known; empty before the first prediction.
+    agreement
+        How many pixels of unlabelled tiles may teach, in words; empty if all may.
     is_due
         Whether enough tiles were accepted since the last round for one to begin by itself.
     """
@@ -53,6 +58,7 @@ class RoundPlan:
     validation: int
     minutes: float
     device_text: str
+    agreement: str
     is_due: bool
 
     @property
@@ -62,9 +68,10 @@ class RoundPlan:
         fresh = f" ({self.new} new)" if 0 < self.new < self.labelled else ""
         check = f", {_tiles(self.validation)} to check it" if self.validation else ""
         where = f" on {self.device_text}" if self.device_text else ""
+        pixels = f" ({self.agreement})" if self.agreement and self.unlabelled else ""
         return (
             f"Round {self.number}: {start}, {_tiles(self.labelled, 'labelled ')}{fresh} + "
-            f"{self.unlabelled} unlabelled{check}, about {_minutes(self.minutes)}{where}"
+            f"{self.unlabelled} unlabelled{pixels}{check}, about {_minutes(self.minutes)}{where}"
         )
 
 
@@ -90,8 +97,16 @@ def make_plan(
         validation=roles["validation"],
         minutes=settings.budget_minutes,
         device_text=DEVICE_TEXTS.get(settings.device, device_text),
+        agreement=agreement_words(_scores(project, base, tiles), settings.agreement),
         is_due=is_due(project),
     )
+
+
+def _scores(
+    project: Project, base: Model | None, tiles: list[dict[str, Any]]
+) -> Mapping[str, Any] | None:
+    checked = [tile["name"] for tile in tiles if tile["role"] == "validation"]
+    return known_scores(project, base.short_name, checked) if base is not None else None
 
 
 def starting_point(

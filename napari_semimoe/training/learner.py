@@ -167,7 +167,12 @@ class Learner:
         crops, generator = self._crops(tiles, self.settings.unlabelled_batch, step, "unlabelled")
         targets = None
         if crops.maps is not None:
-            targets = targets_from_maps(self.model, crops.maps, confidence=self.settings.confidence)
+            targets = targets_from_maps(
+                self.model,
+                crops.maps,
+                confidence=self.settings.confidence,
+                agreement=self.settings.agreement,
+            )
         image = change_colours(crops.image, self.settings.strong, generator)
         if targets is not None and self.settings.cutmix:
             return swap_rectangles(image, targets, self.settings.cutmix, generator)

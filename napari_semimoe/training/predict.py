@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.segmentation import find_boundaries
 from torch import Tensor
 
 from napari_semimoe.core.settings import PredictSettings
@@ -18,12 +16,10 @@ from napari_semimoe.data.resample import resample_image, resample_maps, working_
 from napari_semimoe.data.targets import BOUNDARY_PX
 from napari_semimoe.model.checkpoint import load_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
+from napari_semimoe.training.agreement import disagreement
 from napari_semimoe.training.device import autocast, choose_device
 from napari_semimoe.training.instances import to_instances
 from napari_semimoe.training.views import activated_maps, averaged, map_slices, padded_run
-
-#: Distance (share of the largest in a tile) at which the distance expert is sure of its side.
-_SURE_DISTANCE = 0.15
 
 
 class Predictor:
@@ -164,46 +160,3 @@ def classes_of(instances: NDArray[np.uint16], probabilities: NDArray[np.float32]
         return {}
     means = np.stack([np.atleast_1d(ndimage.mean(p, instances, ids)) for p in probabilities[1:]])
     return dict(zip(ids.tolist(), (means.argmax(0) + 1).tolist(), strict=True))
-
-
-def disagreement(
-    experts: Mapping[str, NDArray[np.float32]],
-    instances: NDArray[np.integer],
-    tolerance_px: int,
-) -> NDArray[np.float32]:
-    """Measure per pixel how far the experts contradict each other.
-
-    Parameters
-    ----------
-    experts
-        Shown maps ``(H, W)`` by task.
-    instances
-        ``(H, W)`` ids of the objects that the maps were cut into, 0 background.
-    tolerance_px
-        An outline and a predicted boundary this near to each other agree.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` float32 in [0, 1], the larger of two contradictions. Segmentation and distance
-        put a pixel on opposite sides: the product of how sure each of them is. The boundary
-        expert sees a boundary far from any outline, or none along an outline.
-    """
-    foreground = experts["segmentation"]
-    result = np.zeros_like(foreground)
-    if "distance" in experts:
-        side = np.clip(experts["distance"] / _SURE_DISTANCE, -1, 1)
-        result = np.maximum(result, -side * (2 * foreground - 1))
-    if "boundary" in experts:
-        result = np.maximum(result, _misplaced(experts["boundary"], instances, tolerance_px))
-    return np.clip(result, 0, 1).astype(np.float32)
-
-
-def _misplaced(
-    boundary: NDArray[np.float32], instances: NDArray[np.integer], tolerance_px: int
-) -> NDArray[np.float32]:
-    outline = find_boundaries(instances, mode="outer")
-    near_outline = ndimage.maximum_filter(outline, 2 * tolerance_px + 1)
-    near_boundary = ndimage.maximum_filter(boundary, 2 * tolerance_px + 1)
-    drawn = ndimage.maximum_filter(outline, tolerance_px)  # as wide as a boundary, to be seen
-    return np.maximum(boundary * ~near_outline, drawn * (1 - near_boundary))

@@ -7,14 +7,22 @@ mode from the same view (defect 7); that way is available as ``pseudo_labels="st
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.data.prepare import PreparedTile
-from napari_semimoe.data.targets import Targets, normalise_distance
+from napari_semimoe.data.targets import BOUNDARY_PX, Targets, normalise_distance
 from napari_semimoe.model.semi_moe import MoEOutputs, SemiMoE
 from napari_semimoe.model.tasks import TASKS, harden
+from napari_semimoe.training.agreement import disagreement
 from napari_semimoe.training.device import autocast
+from napari_semimoe.training.instances import to_instances
+from napari_semimoe.training.predict import as_shown
 from napari_semimoe.training.views import activated_maps, averaged, map_slices, padded_run
 
 #: Smallest furthest distance in a crop that is stretched to 1 again.
@@ -24,7 +32,7 @@ _FLOOR = 0.1
 def pseudo_maps(
     model: SemiMoE, tile: PreparedTile, device: torch.device, *, views: int, mixed: bool
 ) -> Tensor:
-    """Return the gated activated maps of a whole tile, ``(K, h, w)`` float16.
+    """Return the gated activated maps of a whole tile and the experts' agreement on them.
 
     Parameters
     ----------
@@ -32,12 +40,35 @@ def pseudo_maps(
         In evaluation mode.
     views
         Number of flips and turns to average over, 1 to 8.
+
+    Returns
+    -------
+    Tensor
+        ``(K + 1, h, w)`` float16; the last map is the agreement in [0, 1], one minus the
+        disagreement that a person sees.
     """
     image = tile.image[None].to(device).float() / 255
     image = image.contiguous(memory_format=torch.channels_last)
     with torch.no_grad(), autocast(device, mixed):
         maps = averaged(lambda x: padded_run(lambda y: activated_maps(model, y), x), image, views)
-    return maps[0, gated_slice(model)].half().cpu()
+    found = maps[0].float().cpu()
+    return torch.cat([found[gated_slice(model)], _agreement(model, found)[None]]).half()
+
+
+def _agreement(model: SemiMoE, maps: Tensor) -> Tensor:
+    slices = map_slices(model)
+    shown = {
+        group: {name: as_shown(name, maps[slices[group, name]].numpy()) for name in model.names}
+        for group in ("experts", "gated")
+    }
+    gated, um_per_px = shown["gated"], model.settings.um_per_px
+    instances = to_instances(
+        gated["segmentation"],
+        gated.get("distance"),
+        gated.get("boundary"),
+        min_object_px=PredictSettings().min_object_um2 / um_per_px**2,
+    )
+    return 1 - torch.from_numpy(disagreement(shown["experts"], instances, BOUNDARY_PX + 1))
 
 
 def gated_slice(model: SemiMoE) -> slice:
@@ -46,11 +77,51 @@ def gated_slice(model: SemiMoE) -> slice:
     return slice(slices["gated", model.names[0]].start, slices["gates", ""].start)
 
 
-def targets_from_maps(model: SemiMoE, maps: Tensor, *, confidence: bool) -> Targets:
-    """Turn crops of pseudo-label maps ``(B, K, H, W)`` into hard targets with a weight.
+def targets_from_maps(
+    model: SemiMoE, maps: Tensor, *, confidence: bool, agreement: float = 0.0
+) -> Targets:
+    """Turn crops of pseudo-label maps ``(B, K + 1, H, W)`` into hard targets with a weight.
 
-    The weight is the confidence ``(p_max - 1/C) / (1 - 1/C)`` of the gated segmentation, or 1.
+    The weight is the confidence ``(p_max - 1/C) / (1 - 1/C)`` of the gated segmentation, or 1;
+    it is 0 where the experts agree less than ``agreement``.
     """
+    targets = _targets(model, maps[:, :-1], confidence)
+    return replace(targets, valid=targets.valid * (maps[:, -1:] >= agreement))
+
+
+def targets_from_outputs(model: SemiMoE, outputs: MoEOutputs, *, confidence: bool) -> Targets:
+    """Make targets from a batch's own gated outputs, detached (the released way)."""
+    maps = [TASKS[name].activate(outputs.gated[name].detach().float()) for name in model.names]
+    return _targets(model, torch.cat(maps, dim=1), confidence)
+
+
+def taught(
+    model: SemiMoE, maps: Tensor, *, confidence: bool, agreement: float
+) -> tuple[dict[str, float], NDArray[np.bool_]]:
+    """Return what one tile's pseudo-label ``(K + 1, h, w)`` teaches, in numbers and as a mask.
+
+    Returns
+    -------
+    dict
+        ``foreground``, ``coverage`` (share of the pixels that may teach) and ``weight`` (mean
+        over all pixels), in [0, 1].
+    ndarray
+        ``(h, w)`` bool at working resolution: foreground.
+    """
+    whole = maps[None].float()
+    weight = targets_from_maps(model, whole, confidence=confidence, agreement=agreement).valid
+    found = whole[0, _segmentation(model)].argmax(0) > 0
+    passing = whole[0, -1] >= agreement
+    shares = {"foreground": found, "coverage": passing, "weight": weight}
+    return {name: float(each.float().mean()) for name, each in shares.items()}, found.numpy()
+
+
+def _segmentation(model: SemiMoE) -> slice:
+    start = sum(_channels(model)[: model.names.index("segmentation")])
+    return slice(start, start + model.settings.n_classes)
+
+
+def _targets(model: SemiMoE, maps: Tensor, confidence: bool) -> Targets:
     parts = dict(zip(model.names, maps.split(_channels(model), dim=1), strict=True))
     found = {name: _as_target(name, part) for name, part in parts.items()}
     weight = torch.ones_like(maps[:, :1])
@@ -59,12 +130,6 @@ def targets_from_maps(model: SemiMoE, maps: Tensor, *, confidence: bool) -> Targ
         certain = parts["segmentation"].amax(1, keepdim=True)
         weight = ((certain - chance) / (1 - chance)).clamp(0, 1)
     return Targets(found, weight)
-
-
-def targets_from_outputs(model: SemiMoE, outputs: MoEOutputs, *, confidence: bool) -> Targets:
-    """Make targets from a batch's own gated outputs, detached (the released way)."""
-    maps = [TASKS[name].activate(outputs.gated[name].detach().float()) for name in model.names]
-    return targets_from_maps(model, torch.cat(maps, dim=1), confidence=confidence)
 
 
 def _channels(model: SemiMoE) -> list[int]:

@@ -28,11 +28,11 @@ from napari_semimoe.data.sampling import draw, stable_seed
 from napari_semimoe.model.checkpoint import describe, load_checkpoint, save_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.project.disk import write_text
-from napari_semimoe.project.found_masks import AFTER, BEFORE, write_found
+from napari_semimoe.project.found_masks import AFTER, BEFORE, PSEUDO, write_found
 from napari_semimoe.training.device import choose_device, device_text, set_threads
 from napari_semimoe.training.learner import Learner, StepNumbers
 from napari_semimoe.training.memory import free_memory, halved
-from napari_semimoe.training.pseudo import pseudo_maps
+from napari_semimoe.training.pseudo import pseudo_maps, taught
 from napari_semimoe.training.schedule import Costs, fit_to_budget, stage_of
 from napari_semimoe.training.source import PatchSource, data_hash
 from napari_semimoe.training.state import (
@@ -119,6 +119,7 @@ class _Round:
         network = load_checkpoint(base)[0] if base else SemiMoE(model)
         self.learner = Learner(network, settings, self.device)
         self.progress = Progress(0, 0, -1)
+        self.taught: dict[str, dict[str, float]] = {}
         self.seconds_per_step = 0.0
         self.started = time.monotonic()
 
@@ -215,9 +216,22 @@ class _Round:
                 self._check_stop()
                 kept[tile.name] = self._pseudo(teacher, tile, self.settings.pseudo_views)
             save_pseudo(self.out_dir, stage, kept)
+        self._note_taught(kept)
         self.unlabelled = [
             tile.with_maps(kept[tile.name].to(self.device)) for tile in self.unlabelled
         ]
+
+    def _note_taught(self, kept: Mapping[str, Tensor]) -> None:
+        """Keep what the unlabelled tiles teach, for the report and for the round after."""
+        masks = {}
+        for name, maps in kept.items():
+            self.taught[name], masks[name] = taught(
+                self.learner.model,
+                maps,
+                confidence=self.settings.confidence,
+                agreement=self.settings.agreement,
+            )
+        write_found(self.out_dir / PSEUDO, masks)
 
     def _pseudo(self, teacher: SemiMoE, tile: PreparedTile, views: int) -> Tensor:
         mixed = self.settings.mixed_precision
@@ -370,6 +384,7 @@ class _Round:
             unlabelled=len(self.source.unlabelled),
             device=device_text(self.device),
             final_losses=self.learner.last_losses,
+            taught=self.taught,
             **(unfinished | values),
         )
 

@@ -13,6 +13,7 @@ from napari_semimoe.core.reports import ValidationReport
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.values import IGNORE, Prediction
 from napari_semimoe.model.semi_moe import SemiMoE
+from napari_semimoe.training.agreement import AgreementCurve
 from napari_semimoe.training.metrics import PixelCounts, count_pixels, pool
 from napari_semimoe.training.object_metrics import ObjectCounts, count_objects
 from napari_semimoe.training.predict import Predictor
@@ -62,6 +63,7 @@ class _Tally:
     gated: dict[str, PixelCounts] = field(default_factory=dict)
     objects: dict[str, ObjectCounts] = field(default_factory=dict)
     experts: dict[str, PixelCounts] = field(default_factory=dict)
+    curve: AgreementCurve = field(default_factory=AgreementCurve)
     pixels: int = 0
 
     def add(
@@ -75,6 +77,7 @@ class _Tally:
             if expert in prediction.experts:
                 counts = count_pixels(prediction.experts[expert] >= inside, truth)
                 self.experts[expert] = self.experts.get(expert, PixelCounts()) + counts
+        self.curve.add(1 - prediction.disagreement, found, truth)
         self.pixels += int((truth != IGNORE).sum())
         return found
 
@@ -92,6 +95,7 @@ class _Tally:
             per_tile_objects={name: _object_scores(each) for name, each in self.objects.items()},
             foreground=pooled.predicted / self.pixels if self.pixels else None,
             true_foreground=pooled.true / self.pixels if self.pixels else None,
+            agreement=self.curve.points(),
         )
 
 

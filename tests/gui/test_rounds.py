@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_semimoe.core.checkpoint_info import read_info
-from napari_semimoe.core.states import JobState, RoundState
+from napari_semimoe.core.states import JobState, Pool, RoundState
 from napari_semimoe.gui import tile_difference
 from napari_semimoe.project.found_masks import AFTER, BEFORE, write_found
 
@@ -278,3 +278,53 @@ def test_round_is_named_in_a_dialog_and_keeps_its_name(opened, run, settled, mon
         settled(opened)
         assert table.item(0, 0).text() == "1 after the t…"
         assert table.item(0, 0).toolTip().startswith("after the tumours: ")
+
+
+@pytest.fixture
+def taught(opened, settled, engine):
+    """A round in which tiles 5 and 6 taught."""
+    job = start_round(opened, settled, engine)
+    folder = opened.bench.session.project.round_folder(1)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    shares = {"foreground": 0.25, "coverage": 0.5, "weight": 0.4}
+    result = {
+        "weights": str(folder / "model.safetensors"),
+        "validation": None,
+        "base_validation": None,
+        "taught": {"tile_5": shares, "tile_6": shares},
+    }
+    engine.finish(job, JobState.DONE, result=result)
+    settled(opened)
+    return opened.retrain_page.history.taught
+
+
+def test_what_unlabelled_tiles_taught_is_listed_and_a_click_opens_the_tile(opened, taught, settled):
+    assert taught.isVisible()
+    rows = [[taught.table.item(row, column).text() for column in range(5)] for row in range(2)]
+    assert rows[0] == ["tile_5", "25%", "50%", "40%", "–"]
+    taught.table.cellClicked.emit(1, 0)
+    settled(opened)
+    assert opened.bench.desk.view.tile.name == "tile_6"
+    opened.retrain_page.rounds.clearSelection()
+    assert not taught.isVisible()
+
+
+def test_excluded_tile_teaches_no_more(opened, taught, settled):
+    page = opened.retrain_page
+    assert not taught.exclude.isEnabled()
+    settled(opened)
+    before = page.plan.text()
+    taught.table.selectRow(0)
+    taught.exclude.click()
+    settled(opened)
+    tile = next(each for each in opened.bench.session.tiles() if each.name == "tile_5")
+    assert tile.pool is Pool.EXCLUDED
+    assert "The tile is excluded" in opened.messages.text
+    assert page.plan.text() != before
+
+
+def test_agreement_says_what_it_lets_through(opened, settled):
+    page = opened.retrain_page
+    page.common.container["agreement"].value = 0.5
+    settled(opened)
+    assert "how many pixels teach is not known before a round was checked" in page.plan.text()

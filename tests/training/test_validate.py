@@ -36,7 +36,12 @@ def found(monkeypatch):
             "boundary": marked,
         }
         instances = marked.astype(np.uint16)
-        return SimpleNamespace(gated={"segmentation": marked}, experts=experts, instances=instances)
+        return SimpleNamespace(
+            gated={"segmentation": marked},
+            experts=experts,
+            instances=instances,
+            disagreement=1 - marked,
+        )
 
     monkeypatch.setattr("napari_semimoe.training.predict.Predictor.predict", predict)
 
@@ -93,3 +98,12 @@ def test_marks_of_every_tile_are_heard(found):
     validate(SemiMoE(MODEL), tiles, tiles.validation, "cpu", 0, hear=heard.__setitem__)
     assert heard["tile 0"].dtype == bool
     assert heard["tile 0"].sum() == 12
+
+
+def test_what_the_experts_agree_on_is_told_for_each_threshold(found):
+    """They agree on the upper half only, and are right there."""
+    mask = np.zeros((8, 10), np.uint16)
+    mask[:4], mask[7] = 1, 2
+    points = {threshold: rest for threshold, *rest in score(mask).agreement}
+    assert points[0.0] == [1.0, 70 / 80]
+    assert points[0.5] == [0.5, 1.0]
