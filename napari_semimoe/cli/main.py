@@ -22,6 +22,7 @@ from napari_semimoe.cli import (
     demo,
     evaluate,
     export,
+    keep,
     predict,
     projects,
     rounds,
@@ -52,6 +53,7 @@ app.command("demo")(demo.demo)
 app.command("check")(check.check)
 app.command("import-weights")(weights.import_weights)
 app.command("worker")(worker.worker)
+app.command("keep", hidden=True)(keep.keep)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from napari_semimoe.cli.output import Json, ProjectFolder, progress, remark, result
-from napari_semimoe.cli.work import INTERRUPTED, cluster_settings, pump, session
+from napari_semimoe.cli.work import INTERRUPTED, pump, session
 from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import RoundState
+from napari_semimoe.jobs.choice import cluster_settings
 from napari_semimoe.project.records import RoundRecord
 from napari_semimoe.session.session import Session
 from napari_semimoe.session.start_from import StartFrom, StartKind

@@ -12,9 +12,8 @@ import typer
 
 from napari_semimoe.cli.output import progress, remark
 from napari_semimoe.core.errors import JobError
-from napari_semimoe.core.settings import ClusterSettings
 from napari_semimoe.core.states import JobState
-from napari_semimoe.jobs.choice import make_engine
+from napari_semimoe.jobs.choice import cluster_settings, make_engine
 from napari_semimoe.jobs.protocol import Engine, JobKind
 from napari_semimoe.session.session import Session
 
@@ -22,19 +21,6 @@ from napari_semimoe.session.session import Session
 INTERRUPTED = 130
 #: How often a waiting command looks up, so that Ctrl+C is answered on Windows too.
 TICK_SECONDS = 0.2
-#: Environment variables that send the work of a command to another machine, by setting.
-CLUSTER_VARIABLES = {
-    "scheduler": "SEMIMOE_SCHEDULER",
-    "tls_ca": "SEMIMOE_TLS_CA",
-    "tls_cert": "SEMIMOE_TLS_CERT",
-    "tls_key": "SEMIMOE_TLS_KEY",
-}
-
-
-def cluster_settings(environment: Mapping[str, str]) -> ClusterSettings:
-    """Return the other machine that the environment names, if it names one."""
-    given = {key: environment.get(name, "") for key, name in CLUSTER_VARIABLES.items()}
-    return ClusterSettings.parse(given)
 
 
 @contextmanager

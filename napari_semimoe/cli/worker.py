@@ -9,8 +9,8 @@ import typer
 from platformdirs import user_cache_path
 
 from napari_semimoe.cli.output import remark
-from napari_semimoe.cli.work import CLUSTER_VARIABLES
 from napari_semimoe.core.settings import ClusterSettings
+from napari_semimoe.jobs.choice import CLUSTER_VARIABLES
 
 
 def worker(

@@ -92,6 +92,11 @@ class RetrainPage(QWidget):
         self.go_on = button("Go on", "Go on with the round where it stopped, to the same numbers")
         self.pause = button("Pause", "Stop now and go on later, also after closing the window")
         self.cancel = button("Cancel this round", "Stop at once and keep the old model")
+        self.goes_on = QCheckBox("Go on when the window closes")
+        self.goes_on.setToolTip(
+            "Also when the project is closed: the round goes on in the background, and its model "
+            "takes over if it is better. Opening the project brings it back here"
+        )
         self.stage = hint("")
         self.bar = QProgressBar()
         self.bar.setToolTip("Share of this round's time that is over")
@@ -116,7 +121,7 @@ class RetrainPage(QWidget):
         self._running = QWidget()
         inner = QVBoxLayout(self._running)
         inner.setContentsMargins(0, 0, 0, 0)
-        for each in (self.stage, self.bar, self.left, self.plot, self.score):
+        for each in (self.goes_on, self.stage, self.bar, self.left, self.plot, self.score):
             inner.addWidget(each)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
@@ -163,6 +168,7 @@ class RetrainPage(QWidget):
         self.go_on.clicked.connect(self._on_go_on_clicked)
         self.pause.clicked.connect(self._on_pause_clicked)
         self.cancel.clicked.connect(self._on_cancel_clicked)
+        self.goes_on.toggled.connect(self._on_goes_on_toggled)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Lay out the forms once the window's font is known."""
@@ -247,6 +253,10 @@ class RetrainPage(QWidget):
         self._pausing = True
         self._show_stopping()
         self._bench.session.pause_round()
+
+    @Slot(bool)
+    def _on_goes_on_toggled(self, on: bool) -> None:
+        self._bench.session.round_goes_on = on
 
     def _show_stopping(self) -> None:
         self.pause.setEnabled(False)
@@ -345,6 +355,7 @@ class RetrainPage(QWidget):
         self.bar.setVisible(running)
         self.stage.setVisible(running)
         self.left.setVisible(running)
+        self.goes_on.setVisible(running)
         self._running.setVisible(running or self._latest is not None)
 
     @Slot()

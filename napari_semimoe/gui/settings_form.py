@@ -8,7 +8,7 @@ from typing import Any
 from magicgui.widgets import Container, create_widget
 from magicgui.widgets.bases import ValueWidget
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QComboBox, QLabel
 
 from napari_semimoe.core.settings import Settings
 
@@ -22,7 +22,7 @@ _LABELS = {
     "validate_every": "Validate every (steps)",
     "unlabelled_weight": "Weight of unlabelled",
     "agreement": "Experts must agree",
-    "measure": "New model must win in",
+    "measure": "Judged by",
 }
 #: Values that are felt rather than known.
 _SLIDERS = ("agreement",)
@@ -52,6 +52,9 @@ class SettingsForm:
             widgets=[_widget(name, fields[name], getattr(settings, name)) for name in names]
         )
         self.container.margins = (0, 0, 0, 0)
+        for each in self.container.native.findChildren(QComboBox):  # may be narrower than a choice
+            each.setSizeAdjustPolicy(each.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            each.setMinimumContentsLength(8)
         self.container.changed.connect(lambda _: on_change())
 
     def align(self) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_semimoe.gui.tile_view import TileView
     from napari_semimoe.gui.workbench import Workbench
 
-NAME = "difference: green better, orange worse"
+NAME = "difference"
 #: Told apart by colour-blind people, and both absent from H&E and DAB.
 _COLORS = {
     None: (0, 0, 0, 0),
@@ -84,6 +84,7 @@ class TileDifference(QObject):
         )
         self._bench.viewer.add_layer(self._layer)
         self._layer.editable = False
+        desk.layers.set_covered(True)
         desk.layers.make_active()
         self._bench.said.emit(
             f"Green: only round {number} is right. Orange: only the model before it was right."
@@ -91,5 +92,6 @@ class TileDifference(QObject):
 
     def _take_away(self) -> None:
         layer, self._layer = self._layer, None
+        self._bench.desk.layers.set_covered(False)
         if layer is not None and layer in self._bench.viewer.layers:
             self._bench.viewer.layers.remove(layer)

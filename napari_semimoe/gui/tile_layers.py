@@ -82,7 +82,7 @@ class TileLayers:
         self.on_new_labels_layer: Callable[[Labels], None] = lambda layer: None
         #: Whether the layers are being filled, so that their events are not the person's.
         self.filling = False
-        self._outlines = False
+        self._outlines = self._covered = False
         self._colored: tuple[Any, ...] = ()
 
     @property
@@ -174,11 +174,16 @@ class TileLayers:
         self._outlines = on
         self._style_mask()
 
+    def set_covered(self, on: bool) -> None:
+        """Draw glands as outlines while another layer over the tissue is to be seen."""
+        self._covered = on
+        self._style_mask()
+
     def _style_mask(self) -> None:
         """Draw outlines where a filled mask would hide what is under it."""
         layer = self.labels_layer
         if layer is not None:
-            outlined = self._outlines or self.visible_map() is not None
+            outlined = self._outlines or self._covered or self.visible_map() is not None
             if outlined != bool(layer.contour):
                 layer.contour = 2 if outlined else 0
                 layer.opacity = 0.9 if outlined else _FILL_OPACITY

@@ -140,7 +140,9 @@ class Workbench(QObject):
 
     def open_project(self, path: Path) -> None:
         """Open a project folder and put its last tile on the desk."""
-        self._change_project(lambda: self.session.open(path), f"Opening {path.name}")
+        self._change_project(
+            lambda: self.session.open(path, take_over=True), f"Opening {path.name}"
+        )
 
     def open_demo(self) -> None:
         """Open the demo project, filling it with tissue on first use."""
@@ -148,7 +150,7 @@ class Workbench(QObject):
 
         def work() -> None:
             if (folder / "project.json").exists():
-                self.session.open(folder)
+                self.session.open(folder, take_over=True)
             else:
                 make_demo_project(self.session, folder, progress=self.background.report)
 

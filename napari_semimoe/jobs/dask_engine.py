@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_semimoe.core.settings import ClusterSettings
+from napari_semimoe.jobs.choice import cluster_environment
 from napari_semimoe.jobs.cluster import require_distributed
 from napari_semimoe.jobs.dask_child import DaskChild
 from napari_semimoe.jobs.engine import LaneEngine
@@ -37,6 +38,7 @@ class DaskEngine(LaneEngine):
         require_distributed()
         super().__init__(log_dir, **options)
         self.cluster = cluster
+        self.environment = cluster_environment(cluster)
 
     def _start_child(self, lane: Lane) -> DaskChild:
         return DaskChild(lane.name, self._tasks, self.cluster, lane)

@@ -40,6 +40,8 @@ class LaneEngine(ABC):
     ----------
     failure_dir
         Folder for the logs of failed jobs (a session points it to its project's ``logs``).
+    environment
+        Variables that let a command of ``semimoe`` work in the same place.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class LaneEngine(ABC):
     ) -> None:
         self.log_dir = Path(log_dir) if log_dir is not None else default_log_dir()
         self.failure_dir = self.log_dir
+        self.environment: Mapping[str, str] = {}
         self._tasks = tasks
         self._grace_s = grace_s
         self._book = JobBook()

@@ -51,11 +51,13 @@ class Engine(Protocol):
     """Runs job functions elsewhere, so that the window stays smooth.
 
     ``on_wake`` is called, from any thread, when `poll` has something after it had nothing.
-    ``failure_dir`` is the folder for the logs of failed jobs.
+    ``failure_dir`` is the folder for the logs of failed jobs. ``environment`` holds variables
+    that let a command of ``semimoe`` work in the same place.
     """
 
     on_wake: Callable[[], None] | None
     failure_dir: Path
+    environment: Mapping[str, str]
 
     def submit(self, kind: JobKind, payload: Mapping[str, Any], *, priority: int = 0) -> str:
         """Queue a job and return its id; a higher priority runs first, then the older."""

@@ -20,6 +20,7 @@ from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AddReport, AnnotationRecord, TileRecord
 from napari_semimoe.session.events import SessionEvents
 from napari_semimoe.session.exports import ExportKind, Progress, export_project
+from napari_semimoe.session.keeper import go_on_with_kept, note_kept, start_keeper, take_back
 from napari_semimoe.session.lineage import name_round
 from napari_semimoe.session.models import (
     NO_STARTER,
@@ -62,6 +63,11 @@ class Session(SessionEvents):
         Name in the annotations; the project's own author when None.
     clock
         Monotonic seconds, for the time spent on a tile.
+
+    Attributes
+    ----------
+    round_goes_on
+        Whether a round that is under way when the project is closed goes on without a window.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class Session(SessionEvents):
         self.author = author
         self.project: Project | None = None
         self.current_tile: int | None = None
+        self.round_goes_on = False
         self._model: Model | None = None
         self._order: QueueOrder = "name"
         self._visited = Visited()
@@ -95,23 +102,39 @@ class Session(SessionEvents):
         project = Project.create(path, classes=tuple(classes), author=self.author, **about)
         return self._begin(project)
 
-    def open(self, path: Path) -> Project:
-        """Open a project; the tile and the order of last time come back."""
+    def open(self, path: Path, *, take_over: bool = False) -> Project:
+        """Open a project; the tile and the order of last time come back.
+
+        Parameters
+        ----------
+        take_over
+            Whether a round that goes on without a window is taken over, to go on here.
+        """
         self.close()
-        return self._begin(Project.open(path))
+        if take_over:
+            take_back(Path(path))
+        project = self._begin(Project.open(path))
+        if take_over:
+            go_on_with_kept(self)
+        return project
 
     def close(self) -> None:
-        """Close the project. A round under way stops and can be resumed."""
-        project = self.project
+        """Close the project. A round under way stops and can be resumed, or goes on by itself."""
+        project, running = self.project, self.running_round
         if project is None:
             return
         self._rounds.leave(_CLOSING_SECONDS)
         self.process()  # writes down how the round ended
+        kept = self.round_goes_on and running is not None and _is_paused(project, running)
+        if kept:
+            note_kept(project, running)
         with self._pump:
             self._predictions.use(None, None)
             self.project = self.current_tile = self._model = None
         self.engine.failure_dir = self._own_failures
         project.close()
+        if kept:
+            start_keeper(Path(project.path), running, self.engine.environment)
 
     def add_folder(self, folder: Path, **options: Any) -> AddReport:
         """Add a folder of images; options as of `Project.add_folder`."""
@@ -443,3 +466,7 @@ class Session(SessionEvents):
         if self.project is None:
             raise ProjectError("No project is open. Create one or open one first.")
         return self.project
+
+
+def _is_paused(project: Project, number: int) -> bool:
+    return project.round(number).state is RoundState.INTERRUPTED

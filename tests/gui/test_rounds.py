@@ -222,10 +222,12 @@ def test_click_on_a_tile_shows_what_got_better_and_worse_until_the_tile_goes(
     assert len(worse) == 26  # the lower left quarter is lost, and one pixel is invented
     assert tuple(layer.scale) == (0.5, 0.5)
     assert viewer.layers.selection.active is viewer.layers["pseudo-label"]
+    assert viewer.layers["pseudo-label"].contour == 2  # nothing is hidden under it
     assert "Green: only round 1 is right" in opened.messages.text
     report.table.cellClicked.emit(1, 0)
     settled(opened)
     assert tile_difference.NAME not in viewer.layers
+    assert viewer.layers["pseudo-label"].contour == 0
     assert "Where round 1 differs is not known" in opened.messages.text
 
 
@@ -328,3 +330,19 @@ def test_agreement_says_what_it_lets_through(opened, settled):
     page.common.container["agreement"].value = 0.5
     settled(opened)
     assert "how many pixels teach is not known before a round was checked" in page.plan.text()
+
+
+def test_round_that_shall_go_on_is_left_to_a_keeper_when_the_project_is_closed(
+    opened, settled, engine, monkeypatch
+):
+    left = []
+    monkeypatch.setattr(
+        "napari_semimoe.session.session.start_keeper", lambda *given: left.append(given[:2])
+    )
+    page, path = opened.retrain_page, opened.bench.session.project.path
+    assert not page.goes_on.isVisible()
+    start_round(opened, settled, engine)
+    page.goes_on.click()
+    opened.bench.close_project()
+    settled(opened)
+    assert left == [(path, 1)]

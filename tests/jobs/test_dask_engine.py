@@ -16,7 +16,6 @@ import trustme
 from PIL import Image
 
 from napari_semimoe.cli.main import main
-from napari_semimoe.cli.work import CLUSTER_VARIABLES
 from napari_semimoe.core.errors import JobError, SettingsError
 from napari_semimoe.core.reports import SilentObserver
 from napari_semimoe.core.settings import ClusterSettings, PredictSettings
@@ -25,6 +24,7 @@ from napari_semimoe.core.states import JobState
 from napari_semimoe.data.synthetic import write_tiles
 from napari_semimoe.jobs import ProcessEngine, dask_child, make_engine
 from napari_semimoe.jobs import cluster as clusters_of_jobs
+from napari_semimoe.jobs.choice import CLUSTER_VARIABLES
 from napari_semimoe.jobs.dask_engine import DaskEngine
 from napari_semimoe.jobs.tasks import TASKS
 from napari_semimoe.project.arrays import read_prediction

@@ -28,6 +28,7 @@ class FakeEngine:
 
     def __init__(self, folder: Path) -> None:
         self.failure_dir = folder / "failures"
+        self.environment = {}
         self.jobs: list[FakeJob] = []
         self.forced: list[str] = []
         self.stops_when_asked = True
