@@ -2,6 +2,7 @@
 
     python -m benchmarks.glas run --method ours --split heldout-17-0 --seed 0 --minutes 10
     python -m benchmarks.glas sweep plan.json --jobs 8      # a list of runs, several at a time
+    python -m benchmarks.glas table                         # what was run, as markdown
     python -m benchmarks.glas predict --weights model.safetensors --out folder
 
 A run that has a result is skipped, an interrupted one goes on. Every choice is made on the
@@ -17,23 +18,42 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from PIL import Image
 
 from benchmarks.glas_data import UM_PER_PX, data_folder, load_source, test_images
+from benchmarks.peers import CrossPseudo, FixMatch, MeanTeacher, Released, released_with
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
 from napari_semimoe.training.evaluation import evaluate
+from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.predict import Predictor, load_predictor
 from napari_semimoe.training.round import run_round
 from napari_semimoe.training.source import MemorySource
 
-#: Changes that make each method of the default round; ``"paper": True`` starts from the released.
-METHODS: dict[str, dict[str, Any]] = {
-    "labelled-only": {"unlabelled_batch": 0, "labelled_batch": 8, "learning_rate": 2e-3},
-    "ours": {"labelled_only": 0.5, "stages": 2, "learning_rate": 2e-3},
-    "released": {"paper": True},
+_STEPWISE = {"pseudo_labels": "step", "learning_rate": 2e-3, "confidence": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way to train: changes of the default round, or of the released one, and its learner."""
+
+    changes: Mapping[str, Any]
+    learner: type[Learner] = Learner
+    released: bool = False
+
+
+METHODS = {
+    "labelled-only": Method({"unlabelled_batch": 0, "labelled_batch": 8, "learning_rate": 2e-3}),
+    "ours": Method({"labelled_only": 0.5, "stages": 2, "learning_rate": 2e-3}),
+    "mean-teacher": Method(_STEPWISE, MeanTeacher),
+    "cps": Method(_STEPWISE | {"ema_decay": 0.0}, CrossPseudo),
+    "fixmatch": Method(_STEPWISE, FixMatch),
+    "released": Method({}, Released, released=True),
+    "released-mended": Method({}, released=True),
 }
 
 
@@ -66,7 +86,13 @@ def run(options: argparse.Namespace) -> None:
     settings, model = settings_of(options)
     started = time.monotonic()
     report = run_round(
-        source, settings, model=model, base=options.base, out_dir=out, observer=Printer(out.name)
+        source,
+        settings,
+        model=model,
+        base=options.base,
+        out_dir=out,
+        observer=Printer(out.name),
+        learner=learner_of(options),
     )
     predictor = {"device": settings.device, **json.loads(options.predict)}
     result = {
@@ -90,12 +116,22 @@ def run(options: argparse.Namespace) -> None:
 
 def settings_of(options: argparse.Namespace) -> tuple[RoundSettings, ModelSettings]:
     """Return the settings of a run from its method and its overrides."""
-    changes = dict(METHODS[options.method]) | json.loads(options.set)
-    released = changes.pop("paper", False)
+    method = METHODS[options.method]
+    changes = dict(method.changes) | json.loads(options.set)
     changes |= {"seed": options.seed, "device": options.device, "threads": options.threads}
     changes |= {"max_steps": options.steps, "budget_minutes": options.minutes}
-    make = RoundSettings.paper if released else RoundSettings.fine_tune
+    make = RoundSettings.paper if method.released else RoundSettings.fine_tune
     return make(**changes), ModelSettings.parse(json.loads(options.model))
+
+
+def learner_of(options: argparse.Namespace) -> type[Learner]:
+    """Return how the method's steps learn; ``--quirks`` names the released defects to keep."""
+    learner = METHODS[options.method].learner
+    if options.quirks is None:
+        return learner
+    if learner is not Released:
+        sys.exit("--quirks names defects of the released training. Give it with --method released.")
+    return released_with(frozenset(filter(None, options.quirks.split(","))))
 
 
 def score(predictor: Predictor, source: MemorySource) -> dict[str, float]:
@@ -126,6 +162,44 @@ def _command(entry: Mapping[str, Any]) -> list[str]:
     for key, value in entry.items():
         words += [f"--{key}", json.dumps(value) if isinstance(value, dict) else str(value)]
     return words
+
+
+def table(options: argparse.Namespace) -> None:
+    """Print each method's held-out Dice: mean and spread of its runs, and gain at equal steps."""
+    results = [json.loads(path.read_text()) for path in sorted(options.out.glob("*/result.json"))]
+    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+    for each in results:
+        kind = each["split"].rpartition("-")[0]  # the draw is one of the runs
+        groups.setdefault((kind, each["name"], each["report"]["steps"]), []).append(each)
+    print("| split | method | steps | runs | Dice | spread | gain | minutes | MiB | device |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for (kind, name, steps), runs in sorted(groups.items()):
+        print(_row(kind, name, steps, runs, groups.get((kind, "labelled-only", steps))))
+
+
+def _row(
+    kind: str,
+    name: str,
+    steps: int,
+    runs: list[dict[str, Any]],
+    plain: list[dict[str, Any]] | None,
+) -> str:
+    scores = {(run["split"], run["seed"]): run["honest"]["dice"] for run in runs}
+    before = {(run["split"], run["seed"]): run["honest"]["dice"] for run in plain or ()}
+    gains = [score - before[key] for key, score in scores.items() if key in before]
+    cells = (
+        kind,
+        name,
+        steps,
+        len(runs),
+        f"{mean(scores.values()):.3f}",
+        f"{stdev(scores.values()):.3f}" if len(scores) > 1 else "–",
+        f"{mean(gains):+.3f}" if gains else "–",
+        f"{mean(run['minutes'] for run in runs):.1f}",
+        f"{max(run['peak_memory_mib'] for run in runs):.0f}",
+        runs[0]["report"]["device"],
+    )
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -164,10 +238,14 @@ def main() -> None:
     one.add_argument("--set", default="{}", help="changes of RoundSettings, JSON")
     one.add_argument("--model", default="{}", help="changes of ModelSettings, JSON")
     one.add_argument("--base", type=Path)
+    one.add_argument("--quirks", help="released defects to keep, by comma; all if not given")
     many = parts.add_parser("sweep", help="run a list of runs")
     many.set_defaults(call=sweep)
     many.add_argument("plan", type=Path)
     many.add_argument("--jobs", type=int, default=1)
+    lines = parts.add_parser("table", help="print the results of a folder as a table")
+    lines.set_defaults(call=table)
+    lines.add_argument("--out", type=Path, default=Path("benchmarks/runs"))
     last = parts.add_parser("predict", help="predict the official test images")
     last.set_defaults(call=predict)
     last.add_argument("--weights", type=Path, required=True)

@@ -47,7 +47,7 @@ class Learner:
         self.average = copy_of(self.model) if settings.ema_decay else None
         self.adaptive = AdaptiveLoss(model.names).to(device)
         self.optimisers = {
-            "model": _optimiser(settings, self.model),
+            "model": make_optimiser(settings, self.model),
             "adaptive": torch.optim.Adam(self.adaptive.parameters(), lr=_SCALE_RATE),
         }
         self.last_losses: dict[str, float] = {}
@@ -199,7 +199,8 @@ def _taken_back_if_left(model: nn.Module) -> Iterator[None]:
         raise
 
 
-def _optimiser(settings: RoundSettings, model: SemiMoE) -> torch.optim.Optimizer:
+def make_optimiser(settings: RoundSettings, model: SemiMoE) -> torch.optim.Optimizer:
+    """Return the optimiser that the settings name, over all weights of a network."""
     if settings.optimiser == "sgd":
         return torch.optim.SGD(
             model.parameters(),

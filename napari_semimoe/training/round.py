@@ -62,6 +62,7 @@ def run_round(
     base: Path | None,
     out_dir: Path,
     observer: Observer,
+    learner: type[Learner] = Learner,
 ) -> RoundReport:
     """Train, and write ``out_dir/model.safetensors`` and ``out_dir/log.jsonl``.
 
@@ -83,6 +84,8 @@ def run_round(
         before every step and every tile that is prepared, pseudo-labelled or scored, and a few
         times a second inside of them. A stopped round is reported as cancelled; the state of the
         steps it completed is saved.
+    learner
+        How a step learns.
 
     Raises
     ------
@@ -91,7 +94,7 @@ def run_round(
     CheckpointError, StorageError
         If the base cannot be read or the folder cannot be written.
     """
-    return _Round(source, settings, model, base, Path(out_dir), observer).run()
+    return _Round(source, settings, model, base, Path(out_dir), observer, learner).run()
 
 
 class _Stopped(Exception):
@@ -107,6 +110,7 @@ class _Round:
         base: Path | None,
         out_dir: Path,
         observer: Observer,
+        learner: type[Learner],
     ) -> None:
         _check(source)
         out_dir.mkdir(parents=True, exist_ok=True)
@@ -117,7 +121,7 @@ class _Round:
         torch.manual_seed(stable_seed(settings.seed, "weights"))
         self.model_settings = read_info(base).model if base else model
         network = load_checkpoint(base)[0] if base else SemiMoE(model)
-        self.learner = Learner(network, settings, self.device)
+        self.learner = learner(network, settings, self.device)
         self.progress = Progress(0, 0, -1)
         self.taught: dict[str, dict[str, float]] = {}
         self.seconds_per_step = 0.0

@@ -38,7 +38,7 @@ def trial_costs(
     check
         Called before every trial; may raise to end the work there.
     """
-    trial = Learner(copy_of(learner.model), learner.settings, learner.device)
+    trial = type(learner)(copy_of(learner.model), learner.settings, learner.device)
 
     def usual(call: Callable[[int], object]) -> float:
         return _usual(call, check)
