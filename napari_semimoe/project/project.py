@@ -408,9 +408,18 @@ class Project:
         about = {"project": self.name, "classes": list(self.classes)}
         return about | manifest.build(self._store, self.tiles(), self.images())
 
-    def start_round(self, settings: Mapping[str, Any], base: str | None) -> RoundRecord:
-        """Make a new round with its folder and ``manifest.json``; its state is running."""
-        return rounds.start(self._store, settings, base, self.round_manifest())
+    def start_round(
+        self,
+        settings: Mapping[str, Any],
+        base: str | None,
+        network: Mapping[str, Any] | None = None,
+    ) -> RoundRecord:
+        """Make a new round with its folder and ``manifest.json``; its state is running.
+
+        ``network`` describes the network to build, and is kept in the manifest.
+        """
+        manifest = self.round_manifest() | {"network": dict(network or {})}
+        return rounds.start(self._store, settings, base, manifest)
 
     def finish_round(
         self,

@@ -17,6 +17,7 @@ from napari_semimoe.core.states import JobState, RoundState
 from napari_semimoe.jobs import Engine, JobReport
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import RoundRecord
+from napari_semimoe.project.rounds import MANIFEST
 from napari_semimoe.session.alarm import NO_OTHER, NOT_IN_CHARGE, alarms
 from napari_semimoe.session.automatic import note_start
 from napari_semimoe.session.comparison import known_scores
@@ -29,8 +30,8 @@ _ENDED_BADLY = {
     JobState.FAILED: RoundState.FAILED,
     JobState.INTERRUPTED: RoundState.INTERRUPTED,
 }
-#: File in a round's folder that describes the network, so that a resumed round builds the same.
-_NETWORK = "network.json"
+#: File in which rounds of earlier versions described their network, not yet in the manifest.
+_OLD_NETWORK = "network.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,12 @@ class RoundDesk:
         with self._lock:
             self._refuse_second()
             record = project.start_round(
-                settings.model_dump(mode="json"), base.reference if base else None
+                settings.model_dump(mode="json"),
+                base.reference if base else None,
+                network.model_dump(mode="json"),
             )
             note_start(project)
-            path = project.round_folder(record.number) / _NETWORK
-            path.write_text(network.model_dump_json(indent=1), encoding="utf-8")
-            self._train(project, record)
+            self._train(project, record, network.model_dump(mode="json"))
         self._events.round_started.emit(record.number)
         return record.number
 
@@ -76,9 +77,9 @@ class RoundDesk:
         """Go on with an interrupted round where its last stored state is."""
         with self._lock:
             self._refuse_second()
-            record = project.resume_round(number)
-            self._train(project, record)
-        self._events.round_started.emit(record.number)
+            network = _read_network(project.round_folder(number))
+            self._train(project, project.resume_round(number), network)
+        self._events.round_started.emit(number)
 
     def cancel(self) -> None:
         """Ask the round to stop; asked again after five seconds, its process is ended."""
@@ -131,13 +132,13 @@ class RoundDesk:
                 f"Round {self._running.number} is still running. Wait for it or cancel it first."
             )
 
-    def _train(self, project: Project, record: RoundRecord) -> None:
+    def _train(self, project: Project, record: RoundRecord, network: Mapping[str, Any]) -> None:
         folder = project.round_folder(record.number)
         payload = {
-            "manifest": folder / "manifest.json",
+            "manifest": folder / MANIFEST,
             "out_dir": folder,
             "settings": record.settings,
-            "model": _read_network(folder / _NETWORK),
+            "model": network,
             "base": base_weights(project, record.base),
         }
         job_id = self._engine.submit("train", payload)
@@ -234,11 +235,13 @@ def _note(project: Project, data: Mapping[str, Any]) -> str:
     return f"{sentence} Log: {log.relative_to(project.path).as_posix() if inside else log}"
 
 
-def _read_network(path: Path) -> dict[str, Any]:
+def _read_network(folder: Path) -> dict[str, Any]:
+    """Return what the round's network is built from, so that a resumed round builds the same."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        known = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("network")
+        return known or json.loads((folder / _OLD_NETWORK).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ProjectFormatError(
-            f"The description of the round's network, {path}, is missing or damaged ({error}). "
+            f"The description of the round's network in {folder} is missing or damaged ({error}). "
             "Start a new round."
         ) from error

@@ -91,9 +91,11 @@ def clear_pseudo(folder: Path, *, keep: int | None = None) -> None:
 
 
 def clear_state(folder: Path) -> None:
-    """Remove what only an unfinished round needs."""
+    """Remove what only an unfinished round needs, and what a killed one left half-written."""
     (folder / _STATE).unlink(missing_ok=True)
     clear_pseudo(folder)
+    for cut_off in folder.glob("*.partial"):
+        cut_off.unlink(missing_ok=True)
 
 
 def _pseudo_path(folder: Path, stage: int) -> Path:

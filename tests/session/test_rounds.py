@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_semimoe.core.errors import ProjectError
+from napari_semimoe.core.errors import ProjectError, ProjectFormatError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import JobState, RoundState
 from napari_semimoe.session.rounds import verdict
@@ -221,6 +221,25 @@ def test_round_whose_program_died_is_interrupted_when_opened(no_starter, filled,
     filled.project = None
     filled._rounds._running = None
     filled.open(path)
+    assert filled.project.round(1).state is RoundState.INTERRUPTED
+
+
+def test_round_of_an_earlier_version_goes_on_with_the_network_it_had(no_starter, filled, engine):
+    filled.start_round(RoundSettings(), model=ModelSettings(width=8))
+    path, folder = filled.project.path, filled.project.round_folder(1)
+    filled.close()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest.pop("network")["width"] == 8  # written before the row that makes the round
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "network.json").write_text(ModelSettings(width=12).model_dump_json())
+    filled.open(path)
+    filled.resume_round(1)
+    assert train_job(engine).payload["model"]["width"] == 12
+    filled.close()
+    (folder / "network.json").unlink()
+    filled.open(path)
+    with pytest.raises(ProjectFormatError, match=r"network in .* is missing or damaged"):
+        filled.resume_round(1)
     assert filled.project.round(1).state is RoundState.INTERRUPTED
 
 

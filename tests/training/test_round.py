@@ -56,6 +56,7 @@ def test_a_round_writes_weights_with_their_description(tmp_path):
 
 
 def test_a_finished_round_leaves_no_state_behind(tmp_path):
+    (tmp_path / "state.partial").write_bytes(b"cut off by a kill")
     run(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "log.jsonl",
