@@ -20,6 +20,7 @@ from napari_semimoe.gui.settings_form import SettingsForm
 from napari_semimoe.gui.start_box import StartBox
 from napari_semimoe.gui.theme import Palette
 from napari_semimoe.gui.widgets import button, hint
+from napari_semimoe.session.step_log import read_curve
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
@@ -289,6 +290,20 @@ class RetrainPage(QWidget):
         self._show_running(True)
         self.begin.reset()
         self.history.refresh()
+        self._draw_earlier_steps(number)
+
+    def _draw_earlier_steps(self, number: int) -> None:
+        """Show the curves of a round that goes on from where it was."""
+        project = self._bench.session.project
+        if project is None:
+            return
+
+        def arrive(steps: list[Mapping[str, Any]]) -> None:
+            for step in steps if self._bench.session.running_round == number else ():
+                self.plot.add_step(step)
+            self.plot.draw()
+
+        self._bench.background.run(lambda: read_curve(project.round_folder(number)), arrive)
 
     @Slot(object)
     def _on_round_progress(self, report: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from napari_semimoe.session.gate_log import Gates
+from napari_semimoe.session.step_log import Gates
 
 #: A predicted foreground share this near to 0 or 1 is a collapse ...
 _NEAR = 0.01

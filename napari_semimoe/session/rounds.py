@@ -22,8 +22,8 @@ from napari_semimoe.session.alarm import NO_OTHER, NOT_IN_CHARGE, alarms
 from napari_semimoe.session.automatic import note_start
 from napari_semimoe.session.comparison import known_scores
 from napari_semimoe.session.events import SessionEvents
-from napari_semimoe.session.gate_log import read_gates
 from napari_semimoe.session.models import Model, base_name, base_weights, model_in_charge
+from napari_semimoe.session.step_log import read_gates
 
 _ENDED_BADLY = {
     JobState.CANCELLED: RoundState.CANCELLED,

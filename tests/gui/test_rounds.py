@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -346,3 +348,18 @@ def test_round_that_shall_go_on_is_left_to_a_keeper_when_the_project_is_closed(
     opened.bench.close_project()
     settled(opened)
     assert left == [(path, 1)]
+
+
+def test_round_that_goes_on_shows_the_curves_it_had(opened, settled, engine):
+    page = opened.retrain_page
+    start_round(opened, settled, engine)
+    folder = opened.bench.session.project.round_folder(1)
+    step = {"total": 3.0, "losses": {"labelled/segmentation": 0.5}, "weights": {}, "gates": {}}
+    lines = [json.dumps({"event": "step", "step": number, **step}) for number in (1, 2, 3)]
+    (folder / "log.jsonl").write_text("\n".join([*lines, '{"cut off']))
+    page.pause.click()
+    settled(opened)
+    assert page.plot.drawn("labelled") == []
+    page.go_on.click()
+    settled(opened)
+    assert page.plot.drawn("labelled") == [0.5, 0.5, 0.5]

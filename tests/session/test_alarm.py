@@ -7,8 +7,8 @@ import pytest
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.session.alarm import alarms
-from napari_semimoe.session.gate_log import read_gates
 from napari_semimoe.session.rounds import verdict
+from napari_semimoe.session.step_log import read_gates
 
 from .test_predictions import heard
 from .test_rounds import finished_round, train_job
