@@ -43,6 +43,9 @@ def predict(
     threshold: Annotated[
         float, typer.Option("--threshold", help="Foreground probability of an object.")
     ] = 0.5,
+    min_object: Annotated[
+        float, typer.Option("--min-object", min=0, help="Smallest object, square microns.")
+    ] = PredictSettings().min_object_um2,
     flips: Annotated[
         bool, typer.Option("--flips", help="Average over eight flips and turns: 8 x slower.")
     ] = False,
@@ -57,6 +60,7 @@ def predict(
     The scale is read from each file where it says so, else --um-per-px is needed.
     """
     values = {"device": device, "threshold": threshold, "flips": flips}
+    values |= {"min_object_um2": min_object}
     settings = PredictSettings.parse(values)
     if len(inputs) == 1 and (inputs[0] / "project.json").is_file():
         if weights or out or all_outputs:

@@ -13,6 +13,7 @@ from napari_semimoe.cli.output import Json, ProjectFolder, progress, remark, res
 from napari_semimoe.cli.work import engine, session
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.project import Project
+from napari_semimoe.project.records import AddReport
 from napari_semimoe.session.models import model_in_charge
 from napari_semimoe.session.session import Session
 
@@ -70,24 +71,35 @@ def add(
     """
     if mask_kind not in ("instances", "classes"):
         raise typer.BadParameter("--mask-kind must be 'instances' or 'classes'.")
-    with session(project) as opened, progress() as bar:
-        task = bar.add_task("Adding", total=None)
-        report = opened.add_folder(
+    with session(project) as opened:
+        report = add_folder(
+            opened,
             folder,
             masks=masks,
             um_per_px=um_per_px,
             mask_kind=mask_kind,
             pool=pool,
             tile_px=tile_px,
+        )
+    result(asdict(report), report.sentence, as_json)
+    if report.refused:
+        raise typer.Exit(1)
+
+
+def add_folder(opened: Session, folder: Path, **options: Any) -> AddReport:
+    """Add a folder to the open project with a progress bar; say what was refused or noted."""
+    with progress() as bar:
+        task = bar.add_task("Adding", total=None)
+        report = opened.add_folder(
+            folder,
             progress=lambda done, total, _name: bar.update(task, completed=done, total=total),
+            **options,
         )
     for name, sentence in report.refused:
         remark(f"{name}: {sentence}")
     for note in report.notes:
         remark(note)
-    result(asdict(report), report.sentence, as_json)
-    if report.refused:
-        raise typer.Exit(1)
+    return report
 
 
 def info(

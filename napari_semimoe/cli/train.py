@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from napari_semimoe.cli.output import Json, ProjectFolder, progress, remark, result
-from napari_semimoe.cli.work import INTERRUPTED, pump, session
+from napari_semimoe.cli.projects import add_folder
+from napari_semimoe.cli.work import INTERRUPTED, engine, pump, session
 from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.jobs.choice import cluster_settings
+from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.records import RoundRecord
 from napari_semimoe.session.session import Session
 from napari_semimoe.session.start_from import StartFrom, StartKind
@@ -77,6 +81,17 @@ def train(
             metavar="NAME=VALUE",
         ),
     ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images",
+            help="First add this folder of images and masks; a project that is not there is made.",
+        ),
+    ] = None,
+    um_per_px: Annotated[
+        float | None,
+        typer.Option("--um-per-px", min=0.01, max=100, help="Microns per pixel of --images."),
+    ] = None,
     resume: Annotated[
         int | None,
         typer.Option("--resume", help="Go on with this interrupted or cancelled round instead."),
@@ -99,7 +114,7 @@ def train(
     make = RoundSettings.paper if protocol is Protocol.PAPER else RoundSettings.fine_tune
     settings = make(**values)
     start = _start(begin, scratch or bool(network), resume)
-    with session(project) as opened:
+    with _opened(project, images, um_per_px) as opened:
         if resume is not None:
             record, interrupted = follow_round(opened, lambda: opened.resume_round(resume))
         else:
@@ -109,6 +124,18 @@ def train(
                 opened, lambda: opened.start_round(settings, model=model, start=start)
             )
     _report(record, interrupted, as_json)
+
+
+@contextmanager
+def _opened(project: Path, images: Path | None, um_per_px: float | None) -> Iterator[Session]:
+    """Yield a session with the project open, made and filled first where that is wanted."""
+    if images is not None and not (project / DESCRIPTION).exists():
+        with engine() as running, closing(Session(running)) as made:
+            made.new(project)
+    with session(project) as opened:
+        if images is not None:
+            remark(add_folder(opened, images, um_per_px=um_per_px).sentence)
+        yield opened
 
 
 def _start(begin: str | None, from_nothing: bool, resume: int | None) -> StartFrom:

@@ -59,6 +59,20 @@ class TestTrain:
         assert read_info(trained / "rounds" / "1" / "model.safetensors").model.width == 4
         assert semimoe("info", trained, "--json").json["weights"] == "rounds/1/model.safetensors"
 
+    def test_one_command_makes_a_project_of_a_folder_and_trains_on_it(
+        self, semimoe, tissue, tmp_path
+    ):
+        project = tmp_path / "study"
+        given = ("train", project, "--images", tissue / "labelled", "--um-per-px", 0.7, *SMALL)
+        ended = semimoe(*given, "--json")
+        assert "5 tiles added" in ended.err.replace("images", "tiles")
+        assert ended.json["report"]["labelled"] == 4  # one in five checks
+        tile = semimoe("info", project, "--tiles", "--json").json["tiles"][0]
+        assert tile["um_per_px"] == 0.7
+        again = semimoe(*given, "--json")  # the same images are not added twice
+        assert again.json["number"] == 2
+        assert semimoe("info", project, "--json").json["images"] == 5
+
     def test_second_round_starts_from_the_first(self, semimoe, copy):
         options = [value for value in SMALL if value not in ("--network", "width=4")]
         ended = semimoe("train", copy, *options, "--json")
