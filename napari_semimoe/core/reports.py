@@ -53,7 +53,7 @@ class ValidationReport:
     foreground: float | None = None  # share of all pixels that the network marks, in [0, 1]
     true_foreground: float | None = None  # the same share in the masks
     #: Threshold, coverage and precision of the pixels on which the experts agree so much.
-    agreement: Sequence[tuple[float, float, float | None]] = ()
+    agreement: Sequence[Sequence[float | None]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

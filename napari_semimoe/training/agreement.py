@@ -40,10 +40,10 @@ class AgreementCurve:
             self._right[index] += np.count_nonzero(passing & right)
         self._pixels += values.size
 
-    def points(self) -> list[tuple[float, float, float | None]]:
+    def points(self) -> list[list[float | None]]:
         """Return threshold, coverage and precision (shares in [0, 1]; None: nothing passes)."""
         return [
-            (threshold, passing / max(self._pixels, 1), right / passing if passing else None)
+            [threshold, passing / max(self._pixels, 1), right / passing if passing else None]
             for threshold, passing, right in zip(
                 THRESHOLDS, self._passing.tolist(), self._right.tolist(), strict=True
             )

@@ -28,18 +28,18 @@ def test_coverage_and_precision_of_six_pixels():
     found = np.array([[1, 1, 0], [0, 1, 0]], bool)
     truth = np.array([[4, 0, 0], [1, 2, IGNORE]], np.uint16)
     curve.add(agreement, found, truth)  # right: yes, no, yes / no, yes, not counted
-    assert at(curve, 0.0) == (0.0, 1.0, pytest.approx(3 / 5))
-    assert at(curve, 0.5) == (0.5, pytest.approx(4 / 5), pytest.approx(2 / 4))
-    assert at(curve, 0.95) == (0.95, pytest.approx(1 / 5), 1.0)
+    assert at(curve, 0.0) == [0.0, 1.0, pytest.approx(3 / 5)]
+    assert at(curve, 0.5) == [0.5, pytest.approx(4 / 5), pytest.approx(2 / 4)]
+    assert at(curve, 0.95) == [0.95, pytest.approx(1 / 5), 1.0]
     curve.add(np.zeros((1, 5)), np.zeros((1, 5), bool), np.zeros((1, 5), np.uint16))
-    assert at(curve, 0.95) == (0.95, pytest.approx(1 / 10), 1.0)
+    assert at(curve, 0.95) == [0.95, pytest.approx(1 / 10), 1.0]
 
 
 def test_where_nothing_passes_there_is_no_precision():
     curve = AgreementCurve()
-    assert at(curve, 0.0) == (0.0, 0.0, None)
+    assert at(curve, 0.0) == [0.0, 0.0, None]
     curve.add(np.full((2, 2), 0.1), np.ones((2, 2), bool), np.ones((2, 2), np.uint16))
-    assert at(curve, 0.5) == (0.5, 0.0, None)
+    assert at(curve, 0.5) == [0.5, 0.0, None]
 
 
 @pytest.fixture
