@@ -196,7 +196,7 @@ def measure_cancel(panel: object, wait: Callable[..., float]) -> dict[str, float
     for seconds in (0.1, 0.7, 1.3, 1.9):  # wherever a step happens to be
         QTest.qWait(int(1000 * seconds))
         start = time.perf_counter()
-        page.cancel.click()
+        page.progress.cancel.click()
         wait(lambda: bench.session.running_round is None, "the end of the round")
         waits.append(time.perf_counter() - start)
         steps.clear()

@@ -174,7 +174,9 @@ class Walk:
         self.bench.relay.round_finished.connect(ended.append)
         before = self._model()
         self.driver.click(page.start)
-        self.driver.wait(lambda: page.bar.value() > page.bar.maximum() // 3, "The round", 600)
+        self.driver.wait(
+            lambda: page.progress.bar.value() > page.progress.bar.maximum() // 3, "The round", 600
+        )
         self._note("Retrain", "The round runs in the background.", "retrain")
         self.driver.wait(lambda: ended, "The end of the round", 300 + 120 * self.minutes)
         if self.bench.session.model_name != before:

@@ -12,7 +12,7 @@ from napari_semimoe.core.states import JobState, Pool, RoundState
 from napari_semimoe.gui.header import model_line
 from napari_semimoe.gui.message_bar import MessageBar
 from napari_semimoe.gui.new_project_dialog import NewProjectDialog
-from napari_semimoe.gui.retrain_page import time_left
+from napari_semimoe.gui.round_progress import time_left
 from napari_semimoe.gui.steps import Step
 from napari_semimoe.gui.theme import palette_of
 
@@ -314,22 +314,22 @@ def test_plan_is_said_above_the_button_and_follows_the_form(opened, settled, qtb
 def test_round_shows_progress_losses_and_an_honest_end(opened, settled, engine, qtbot):
     page = opened.retrain_page
     job = start_round(opened, settled, engine)
-    assert page.cancel.isVisible()
+    assert page.progress.cancel.isVisible()
     assert not page.start.isVisible()
     engine.say(job, "stage", {"stage": 1, "stages": 2, "text": "Making pseudo-labels"})
     engine.say(job, "step", STEP_REPORT)
     engine.say(job, "validation", {"step": 0, "tiles": 2, "dice": 0.8, "jaccard": 0.6})
     engine.say(job, "validation", {"step": 5, "tiles": 2, "dice": 0.8713, "jaccard": 0.7})
-    qtbot.waitUntil(lambda: page.bar.value() == 5, timeout=5000)
-    assert page.bar.maximum() == 20
-    assert page.left.text() == "Step 5 of 20 · about 40 seconds left"
-    assert page.stage.text() == "Making pseudo-labels"
-    assert "0.871 on 2 tiles" in page.score.text()
-    assert page.plot.drawn("total") == [1.5]
-    assert page.plot.drawn("labelled") == [pytest.approx(0.7)]
-    assert page.plot.drawn("unlabelled") == []
-    assert page.plot.drawn("weight/distance") == [0.6]
-    assert page.plot.drawn("gate/boundary") == [0.2]
+    qtbot.waitUntil(lambda: page.progress.bar.value() == 5, timeout=5000)
+    assert page.progress.bar.maximum() == 20
+    assert page.progress.left.text() == "Step 5 of 20 · about 40 seconds left"
+    assert page.progress.stage.text() == "Making pseudo-labels"
+    assert "0.871 on 2 tiles" in page.progress.score.text()
+    assert page.progress.plot.drawn("total") == [1.5]
+    assert page.progress.plot.drawn("labelled") == [pytest.approx(0.7)]
+    assert page.progress.plot.drawn("unlabelled") == []
+    assert page.progress.plot.drawn("weight/distance") == [0.6]
+    assert page.progress.plot.drawn("gate/boundary") == [0.2]
 
 
 def test_promoted_round_takes_over(opened, settled, engine):
@@ -354,7 +354,7 @@ def test_worse_round_is_kept_beside_and_can_still_be_chosen(opened, settled, eng
 
 def test_cancelled_round_leaves_the_model_as_it_was(opened, settled, engine):
     start_round(opened, settled, engine)
-    opened.retrain_page.cancel.click()
+    opened.retrain_page.progress.cancel.click()
     settled(opened)
     assert opened.bench.session.project.rounds()[-1].state is RoundState.CANCELLED
     assert "was cancelled" in opened.messages.text
@@ -363,14 +363,14 @@ def test_cancelled_round_leaves_the_model_as_it_was(opened, settled, engine):
 
 def test_cancelled_round_goes_on_where_it_was(opened, settled, engine):
     start_round(opened, settled, engine)
-    opened.retrain_page.cancel.click()
+    opened.retrain_page.progress.cancel.click()
     settled(opened)
     menu = opened.retrain_page.rounds.menu_of(0)
     assert [action.text() for action in menu.actions()] == ["Go on with round 1"]
     menu.actions()[0].trigger()
     settled(opened)
     assert opened.bench.session.running_round == 1
-    assert opened.retrain_page.cancel.isEnabled()
+    assert opened.retrain_page.progress.cancel.isEnabled()
     engine.train(engine.of_kind("train")[0])
     settled(opened)
     assert opened.bench.session.project.rounds()[-1].state is RoundState.PROMOTED
@@ -380,7 +380,7 @@ def test_paused_round_goes_on_with_a_button(opened, settled, engine):
     page, session = opened.retrain_page, opened.bench.session
     start_round(opened, settled, engine)
     assert not page.go_on.isVisible()
-    page.pause.click()
+    page.progress.pause.click()
     settled(opened)
     assert session.project.rounds()[-1].state is RoundState.INTERRUPTED
     assert "is paused" in opened.messages.text
@@ -390,8 +390,8 @@ def test_paused_round_goes_on_with_a_button(opened, settled, engine):
     settled(opened)
     assert session.running_round == 1
     assert not page.go_on.isVisible()
-    assert page.pause.isEnabled()
-    page.cancel.click()  # this time for good
+    assert page.progress.pause.isEnabled()
+    page.progress.cancel.click()  # this time for good
     settled(opened)
     assert session.project.rounds()[-1].state is RoundState.CANCELLED
     assert not page.go_on.isVisible()

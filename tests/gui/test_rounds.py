@@ -342,9 +342,9 @@ def test_round_that_shall_go_on_is_left_to_a_keeper_when_the_project_is_closed(
         "napari_semimoe.session.session.start_keeper", lambda *given: left.append(given[:2])
     )
     page, path = opened.retrain_page, opened.bench.session.project.path
-    assert not page.goes_on.isVisible()
+    assert not page.progress.goes_on.isVisible()
     start_round(opened, settled, engine)
-    page.goes_on.click()
+    page.progress.goes_on.click()
     opened.bench.close_project()
     settled(opened)
     assert left == [(path, 1)]
@@ -357,9 +357,9 @@ def test_round_that_goes_on_shows_the_curves_it_had(opened, settled, engine):
     step = {"total": 3.0, "losses": {"labelled/segmentation": 0.5}, "weights": {}, "gates": {}}
     lines = [json.dumps({"event": "step", "step": number, **step}) for number in (1, 2, 3)]
     (folder / "log.jsonl").write_text("\n".join([*lines, '{"cut off']))
-    page.pause.click()
+    page.progress.pause.click()
     settled(opened)
-    assert page.plot.drawn("labelled") == []
+    assert page.progress.plot.drawn("labelled") == []
     page.go_on.click()
     settled(opened)
-    assert page.plot.drawn("labelled") == [0.5, 0.5, 0.5]
+    assert page.progress.plot.drawn("labelled") == [0.5, 0.5, 0.5]
