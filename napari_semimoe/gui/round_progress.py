@@ -29,7 +29,8 @@ class RoundProgress(QWidget):
         super().__init__()
         self._bench = bench
         self._latest: Mapping[str, Any] | None = None
-        self._starting = ""
+        self._number = 0
+        self._passing = False  # the line on the stage is over at the next step
         self._pausing = False
         self.pause = button("Pause", "Stop now and go on later, also after closing the window")
         self.cancel = button("Cancel this round", "Stop at once and keep the old model")
@@ -74,8 +75,8 @@ class RoundProgress(QWidget):
     def begin(self, number: int) -> None:
         """Show a round that begins, or goes on with the curves it had."""
         self.clear()
-        self._starting = f"Round {number} is starting"
-        self.stage.setText(self._starting)
+        self._number, self._passing = number, True
+        self.stage.setText(f"Round {number} is starting")
         self.left.setText("")
         self.bar.setRange(0, 0)
         self.show_running(True)
@@ -143,6 +144,9 @@ class RoundProgress(QWidget):
     def _on_round_progress(self, report: Mapping[str, Any]) -> None:
         self.plot.add_step(report)
         self._latest = report
+        if self._passing:
+            self._passing = False
+            self.stage.setText(f"Round {self._number} is learning")
         if not self._draw_timer.isActive():
             self._draw_timer.start()
 
@@ -152,8 +156,6 @@ class RoundProgress(QWidget):
         if report is None:
             return
         self.plot.draw()
-        if self.stage.text() == self._starting:
-            self.stage.setText(self._starting.replace("is starting", "is learning"))
         self.bar.setRange(0, max(int(report["steps"]), 1))
         self.bar.setValue(int(report["step"]))
         if self.cancel.isEnabled():
@@ -163,6 +165,7 @@ class RoundProgress(QWidget):
 
     @Slot(object)
     def _on_round_stage(self, report: Mapping[str, Any]) -> None:
+        self._passing = bool(report.get("passing"))
         self.stage.setText(str(report["text"]))
 
     @Slot(object)

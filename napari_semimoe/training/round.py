@@ -196,8 +196,10 @@ class _Round:
         text = f"Memory is short: steps of {crops} crops of {smaller.crop_px} px from now on"
         self._say(text, self.progress.stage)
 
-    def _say(self, text: str, stage: int) -> None:
-        self._tell("stage", {"stage": stage + 1, "stages": self.settings.stages, "text": text})
+    def _say(self, text: str, stage: int, *, passing: bool = False) -> None:
+        """Tell; what is ``passing`` is over at the next step."""
+        about = {"stage": stage + 1, "stages": self.settings.stages}
+        self._tell("stage", {**about, "text": text, "passing": passing})
 
     def _enter_stage(self, stage: int) -> None:
         if stage != self.progress.stage:
@@ -211,7 +213,7 @@ class _Round:
         if not self.unlabelled or self.settings.pseudo_labels != "stage":
             return
         text = f"Making pseudo-labels of {len(self.unlabelled)} unlabelled tiles"
-        self._say(text, stage)
+        self._say(text, stage, passing=True)
         kept = load_pseudo(self.out_dir, stage)
         if kept is None:
             teacher = self.learner.teacher()

@@ -316,20 +316,26 @@ def test_round_shows_progress_losses_and_an_honest_end(opened, settled, engine, 
     job = start_round(opened, settled, engine)
     assert page.progress.cancel.isVisible()
     assert not page.start.isVisible()
-    engine.say(job, "stage", {"stage": 1, "stages": 2, "text": "Making pseudo-labels"})
+    made = {"stage": 1, "stages": 2, "text": "Making pseudo-labels", "passing": True}
+    engine.say(job, "stage", made)
+    qtbot.waitUntil(lambda: page.progress.stage.text() == "Making pseudo-labels", timeout=5000)
     engine.say(job, "step", STEP_REPORT)
     engine.say(job, "validation", {"step": 0, "tiles": 2, "dice": 0.8, "jaccard": 0.6})
     engine.say(job, "validation", {"step": 5, "tiles": 2, "dice": 0.8713, "jaccard": 0.7})
     qtbot.waitUntil(lambda: page.progress.bar.value() == 5, timeout=5000)
     assert page.progress.bar.maximum() == 20
     assert page.progress.left.text() == "Step 5 of 20 · about 40 seconds left"
-    assert page.progress.stage.text() == "Making pseudo-labels"
+    assert page.progress.stage.text() == "Round 1 is learning"
+    engine.say(job, "stage", made | {"text": "Memory is short", "passing": False})
+    engine.say(job, "step", STEP_REPORT | {"step": 6})
+    qtbot.waitUntil(lambda: page.progress.bar.value() == 6, timeout=5000)
+    assert page.progress.stage.text() == "Memory is short"
     assert "0.871 on 2 tiles" in page.progress.score.text()
-    assert page.progress.plot.drawn("total") == [1.5]
-    assert page.progress.plot.drawn("labelled") == [pytest.approx(0.7)]
+    assert page.progress.plot.drawn("total") == [1.5] * 2
+    assert page.progress.plot.drawn("labelled") == [pytest.approx(0.7)] * 2
     assert page.progress.plot.drawn("unlabelled") == []
-    assert page.progress.plot.drawn("weight/distance") == [0.6]
-    assert page.progress.plot.drawn("gate/boundary") == [0.2]
+    assert page.progress.plot.drawn("weight/distance") == [0.6] * 2
+    assert page.progress.plot.drawn("gate/boundary") == [0.2] * 2
 
 
 def test_promoted_round_takes_over(opened, settled, engine):
