@@ -21,6 +21,7 @@ from scipy.ndimage import gaussian_filter
 
 UM_PER_PX = 0.25
 SIDE_PX = 320
+SMALLEST_UM2 = 20
 #: Smallest and largest radius of a nucleus.
 RADII_PX = (8.0, 15.0)
 BROWN, BLUE = np.array([0.27, 0.57, 0.78]), np.array([0.65, 0.70, 0.29])  # optical density
@@ -36,12 +37,23 @@ def main() -> None:
         draw_tiles(options.out / name, count, seed)
     project, scale = options.out / "project", ("--um-per-px", str(UM_PER_PX))
     network = ("--network", "um_per_px=0.5", "--network", "width=16")
-    few = ("--steps", str(options.steps), "--set", "crop_px=128", "--set", "learning_rate=0.002")
+    values = ("crop_px=128", "learning_rate=0.002", f"min_object_um2={SMALLEST_UM2}")
+    few = ("--steps", str(options.steps), *(word for each in values for word in ("--set", each)))
     trained = semimoe("train", project, "--images", options.out / "teach", *scale, *network, *few)
     weights = project / trained["weights"]
     images = sorted((options.out / "test").glob("nuclei_*[0-9].png"))
     found = options.out / "found"
-    semimoe("predict", *images, "--weights", weights, "--out", found, *scale, "--min-object", 20)
+    semimoe(
+        "predict",
+        *images,
+        "--weights",
+        weights,
+        "--out",
+        found,
+        *scale,
+        "--min-object",
+        SMALLEST_UM2,
+    )
     scores = semimoe("evaluate", "--pred", found, "--truth", options.out / "test")
     print(json.dumps({"seconds": trained["report"]["seconds"], **scores["pooled"]}, indent=1))
 

@@ -20,6 +20,10 @@ GLAS_MEAN = (0.787, 0.511, 0.785)
 GLAS_STD = (0.168, 0.249, 0.132)
 
 
+#: A gland cut through its end is larger; a nucleus is smaller.
+MIN_OBJECT_UM2 = 400.0
+
+
 class Settings(BaseModel):
     """Base of all settings: frozen, closed, and with errors in our own words."""
 
@@ -114,7 +118,9 @@ class PredictSettings(Settings):
     )
     overlap: float = Field(0.25, ge=0, lt=0.9, description="Overlap of neighbouring windows")
     min_object_um2: float = Field(
-        400.0, ge=0, description="Objects and holes smaller than this are removed (square microns)"
+        MIN_OBJECT_UM2,
+        ge=0,
+        description="Objects and holes smaller than this are removed (square microns)",
     )
     split_touching: bool = Field(
         True, description="Split touching objects with the distance and boundary experts"
@@ -198,6 +204,11 @@ class RoundSettings(Settings):
     mixed_precision: bool = Field(True, description="bfloat16 where the processor gains from it")
     weak: AugmentSettings = AugmentSettings()
     strong: AugmentSettings = AugmentSettings()
+    min_object_um2: float = Field(
+        MIN_OBJECT_UM2,
+        ge=0,
+        description="Smallest object in scores and in the experts' agreement (square microns)",
+    )
     measure: Measure = Field(
         "dice", description="Score on the validation tiles by which the new model must win"
     )

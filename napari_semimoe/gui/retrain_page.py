@@ -152,7 +152,9 @@ class RetrainPage(QWidget):
         SettingsError
             When values do not fit together.
         """
-        return self._first.changed(**self.common.values, **self.more.values)
+        smallest = self._bench.session.predict_settings.min_object_um2
+        given = {**self.common.values, **self.more.values, "min_object_um2": smallest}
+        return self._first.changed(**given)
 
     @Slot()
     def ask_for_plan(self, _: object = None) -> None:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_semimoe.core.settings import PredictSettings
+from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.data.prepare import PreparedTile
 from napari_semimoe.data.targets import BOUNDARY_PX, Targets, normalise_distance
 from napari_semimoe.model.semi_moe import MoEOutputs, SemiMoE
@@ -30,7 +30,7 @@ _FLOOR = 0.1
 
 
 def pseudo_maps(
-    model: SemiMoE, tile: PreparedTile, device: torch.device, *, views: int, mixed: bool
+    model: SemiMoE, tile: PreparedTile, device: torch.device, settings: RoundSettings, *, views: int
 ) -> Tensor:
     """Return the gated activated maps of a whole tile and the experts' agreement on them.
 
@@ -38,6 +38,8 @@ def pseudo_maps(
     ----------
     model
         In evaluation mode.
+    settings
+        Its precision, and the smallest object.
     views
         Number of flips and turns to average over, 1 to 8.
 
@@ -49,13 +51,14 @@ def pseudo_maps(
     """
     image = tile.image[None].to(device).float() / 255
     image = image.contiguous(memory_format=torch.channels_last)
-    with torch.no_grad(), autocast(device, mixed):
+    with torch.no_grad(), autocast(device, settings.mixed_precision):
         maps = averaged(lambda x: padded_run(lambda y: activated_maps(model, y), x), image, views)
     found = maps[0].float().cpu()
-    return torch.cat([found[gated_slice(model)], _agreement(model, found)[None]]).half()
+    agreement = _agreement(model, found, settings.min_object_um2)
+    return torch.cat([found[gated_slice(model)], agreement[None]]).half()
 
 
-def _agreement(model: SemiMoE, maps: Tensor) -> Tensor:
+def _agreement(model: SemiMoE, maps: Tensor, min_object_um2: float) -> Tensor:
     slices = map_slices(model)
     shown = {
         group: {name: as_shown(name, maps[slices[group, name]].numpy()) for name in model.names}
@@ -66,7 +69,7 @@ def _agreement(model: SemiMoE, maps: Tensor) -> Tensor:
         gated["segmentation"],
         gated.get("distance"),
         gated.get("boundary"),
-        min_object_px=PredictSettings().min_object_um2 / um_per_px**2,
+        min_object_px=min_object_um2 / um_per_px**2,
     )
     return 1 - torch.from_numpy(disagreement(shown["experts"], instances, BOUNDARY_PX + 1))
 

@@ -220,7 +220,9 @@ class _Round:
             kept = {}
             for tile in self.unlabelled:
                 self._check_stop()
-                kept[tile.name] = self._pseudo(teacher, tile, self.settings.pseudo_views)
+                kept[tile.name] = pseudo_maps(
+                    teacher, tile, self.device, self.settings, views=self.settings.pseudo_views
+                )
             save_pseudo(self.out_dir, stage, kept)
         self._note_taught(kept)
         self.unlabelled = [
@@ -238,10 +240,6 @@ class _Round:
                 agreement=self.settings.agreement,
             )
         write_found(self.out_dir / PSEUDO, masks)
-
-    def _pseudo(self, teacher: SemiMoE, tile: PreparedTile, views: int) -> Tensor:
-        mixed = self.settings.mixed_precision
-        return pseudo_maps(teacher, tile, self.device, views=views, mixed=mixed)
 
     def _plan(self) -> Progress:
         """Decide once what fits the minutes, and write it down for a resumed round."""
@@ -351,8 +349,9 @@ class _Round:
         names: Sequence[str],
         hear: Callable[[str, NDArray[np.bool_]], None] = lambda name, found: None,
     ) -> ValidationReport | None:
-        device = self.settings.device
-        return validate(model, self.source, names, device, step, check=self._check_stop, hear=hear)
+        return validate(
+            model, self.source, names, self.settings, step, check=self._check_stop, hear=hear
+        )
 
     def _finish(
         self, base_score: ValidationReport | None, score: ValidationReport | None

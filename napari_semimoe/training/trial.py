@@ -50,9 +50,8 @@ def trial_costs(
     both, alone = _step_costs(learner, step, has_unlabelled=bool(unlabelled))
     view = 0.0
     if unlabelled and learner.settings.pseudo_labels == "stage":
-        teacher, mixed = trial.teacher(), learner.settings.mixed_precision
-        first = unlabelled[0]
-        view = usual(lambda _: pseudo_maps(teacher, first, trial.device, views=1, mixed=mixed))
+        teacher, first, settings = trial.teacher(), unlabelled[0], learner.settings
+        view = usual(lambda _: pseudo_maps(teacher, first, trial.device, settings, views=1))
     return Costs(both, alone, view, _timed(look))
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_semimoe.core.measures import MEASURES
 from napari_semimoe.core.reports import ValidationReport
-from napari_semimoe.core.settings import PredictSettings
+from napari_semimoe.core.settings import PredictSettings, RoundSettings
 from napari_semimoe.core.values import IGNORE, Prediction
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.agreement import AgreementCurve
@@ -28,7 +28,7 @@ def validate(
     model: SemiMoE,
     source: PatchSource,
     names: Sequence[str],
-    device: str,
+    settings: RoundSettings,
     step: int,
     *,
     check: Callable[[], None] = lambda: None,
@@ -41,12 +41,17 @@ def validate(
 
     Parameters
     ----------
+    settings
+        Device, and the smallest object.
     check
         Called before every tile; may raise to end the work there.
     hear
         Gets the name of every tile and what the network marks on it, ``(H, W)`` bool.
     """
-    predictor = Predictor(model, PredictSettings(device=device, threshold=THRESHOLD))
+    how = PredictSettings(
+        device=settings.device, threshold=THRESHOLD, min_object_um2=settings.min_object_um2
+    )
+    predictor = Predictor(model, how)
     tally = _Tally()
     for name in names:
         check()

@@ -13,7 +13,7 @@ from napari_semimoe.training.agreement import AgreementCurve
 from napari_semimoe.training.pseudo import pseudo_maps, targets_from_maps, taught
 from napari_semimoe.training.step import head_losses
 
-from .making import MODEL, patch
+from .making import MODEL, patch, settings
 
 CPU = torch.device("cpu")
 
@@ -48,7 +48,7 @@ def made():
     torch.manual_seed(0)
     model = SemiMoE(MODEL).eval()
     tile = prepare(patch("a", seed=1, masked=False), MODEL)
-    return model, pseudo_maps(model, tile, CPU, views=2, mixed=False)
+    return model, pseudo_maps(model, tile, CPU, settings(), views=2)
 
 
 def test_pseudo_labels_carry_their_agreement(made):

@@ -7,10 +7,11 @@ import pytest
 
 from napari_semimoe.core.values import IGNORE, Patch
 from napari_semimoe.model.semi_moe import SemiMoE
+from napari_semimoe.training.predict import Predictor
 from napari_semimoe.training.source import MemorySource
 from napari_semimoe.training.validate import validate
 
-from .making import MODEL
+from .making import MODEL, settings
 
 
 def source(*labels):
@@ -48,7 +49,7 @@ def found(monkeypatch):
 
 def score(*labels):
     tiles = source(*labels)
-    return validate(SemiMoE(MODEL), tiles, tiles.validation, "cpu", 0)
+    return validate(SemiMoE(MODEL), tiles, tiles.validation, settings(), 0)
 
 
 def test_shares_of_foreground_are_pooled_over_all_pixels(found):
@@ -95,7 +96,7 @@ def test_experts_that_mark_a_region_are_scored_alone(found):
 
 def test_marks_of_every_tile_are_heard(found):
     tiles, heard = source(np.ones((4, 6), np.uint16)), {}
-    validate(SemiMoE(MODEL), tiles, tiles.validation, "cpu", 0, hear=heard.__setitem__)
+    validate(SemiMoE(MODEL), tiles, tiles.validation, settings(), 0, hear=heard.__setitem__)
     assert heard["tile 0"].dtype == bool
     assert heard["tile 0"].sum() == 12
 
@@ -107,3 +108,17 @@ def test_what_the_experts_agree_on_is_told_for_each_threshold(found):
     points = {threshold: rest for threshold, *rest in score(mask).agreement}
     assert points[0.0] == [1.0, 70 / 80]
     assert points[0.5] == [0.5, 1.0]
+
+
+def test_objects_are_as_small_as_the_settings_say(found, monkeypatch):
+    heard = []
+    predict = Predictor.predict
+
+    def hearing(self, image, um_per_px):
+        heard.append((self.settings.min_object_um2, self.settings.device))
+        return predict(self, image, um_per_px)
+
+    monkeypatch.setattr(Predictor, "predict", hearing)
+    tiles = source(np.ones((4, 6), np.uint16))
+    validate(SemiMoE(MODEL), tiles, tiles.validation, settings(min_object_um2=12.5), 0)
+    assert heard == [(12.5, "cpu")]
