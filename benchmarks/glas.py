@@ -1,6 +1,8 @@
 """GlaS benchmark: methods x splits x seeds, resumable, on CPU and GPU.
 
     python -m benchmarks.glas run --method ours --split heldout-17-0 --seed 0 --minutes 10
+    python -m benchmarks.glas run --method labelled-only --name all-labels --split heldout-all
+    python -m benchmarks.glas run --method released --quirks "flat gates" --name flat --split ...
     python -m benchmarks.glas sweep plan.json --jobs 8      # a list of runs, several at a time
     python -m benchmarks.glas table                         # what was run, as markdown
     python -m benchmarks.glas predict --weights model.safetensors --out folder
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -26,7 +29,8 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.glas_data import UM_PER_PX, data_folder, load_source, test_images
-from benchmarks.peers import CrossPseudo, FixMatch, MeanTeacher, Released, released_with
+from benchmarks.peers import CrossPseudo, FixMatch, MeanTeacher
+from benchmarks.released import Released, released_with
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
 from napari_semimoe.training.evaluation import evaluate
 from napari_semimoe.training.learner import Learner
@@ -53,7 +57,7 @@ METHODS = {
     "cps": Method(_STEPWISE | {"ema_decay": 0.0}, CrossPseudo),
     "fixmatch": Method(_STEPWISE, FixMatch),
     "released": Method({}, Released, released=True),
-    "released-mended": Method({}, released=True),
+    "released-mended": Method({}, released_with(frozenset()), released=True),
 }
 
 
@@ -84,6 +88,7 @@ def run(options: argparse.Namespace) -> None:
         return
     source = load_source(data_folder(options.data), options.split)
     settings, model = settings_of(options)
+    learner = learner_of(options)
     started = time.monotonic()
     report = run_round(
         source,
@@ -92,7 +97,7 @@ def run(options: argparse.Namespace) -> None:
         base=options.base,
         out_dir=out,
         observer=Printer(out.name),
-        learner=learner_of(options),
+        learner=learner,
     )
     predictor = {"device": settings.device, **json.loads(options.predict)}
     result = {
@@ -100,6 +105,7 @@ def run(options: argparse.Namespace) -> None:
         "method": options.method,
         "split": options.split,
         "seed": options.seed,
+        "quirks": sorted(learner.quirks) if issubclass(learner, Released) else [],
         "model": model.model_dump(mode="json"),
         "settings": settings.model_dump(mode="json"),
         "report": report.to_json(),
@@ -121,7 +127,9 @@ def settings_of(options: argparse.Namespace) -> tuple[RoundSettings, ModelSettin
     changes |= {"seed": options.seed, "device": options.device, "threads": options.threads}
     changes |= {"max_steps": options.steps, "budget_minutes": options.minutes}
     make = RoundSettings.paper if method.released else RoundSettings.fine_tune
-    return make(**changes), ModelSettings.parse(json.loads(options.model))
+    learner = learner_of(options)
+    network = learner.network() if issubclass(learner, Released) else {}
+    return make(**changes), ModelSettings.parse(network | json.loads(options.model))
 
 
 def learner_of(options: argparse.Namespace) -> type[Learner]:
@@ -169,7 +177,7 @@ def table(options: argparse.Namespace) -> None:
     results = [json.loads(path.read_text()) for path in sorted(options.out.glob("*/result.json"))]
     groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     for each in results:
-        kind = each["split"].rpartition("-")[0]  # the draw is one of the runs
+        kind = re.sub(r"-\d+$", "", each["split"])  # the draw is one of the runs
         groups.setdefault((kind, each["name"], each["report"]["steps"]), []).append(each)
     print("| split | method | steps | runs | Dice | spread | gain | minutes | MiB | device |")
     print("|---|---|---|---|---|---|---|---|---|---|")

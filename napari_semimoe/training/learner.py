@@ -74,18 +74,21 @@ class Learner:
         A step that is left half-way, for instance because the person cancels, never was: only
         its end changes weights, and the statistics of the batch are taken back.
         """
-        with _taken_back_if_left(self.model):
+        with _taken_back_if_left(*self.modules().values()):
             torch.manual_seed(stable_seed(self.settings.seed, "dropout", step))
             rate = self._set_rate(step, steps)
             taught = self._labelled_batch(labelled, step)
             self.model.train()
             if stage < 0 or not unlabelled or not self.settings.unlabelled_batch:
-                outputs = self._forward(taught[0])
-                losses = [self._supervised(outputs, taught[1])]
+                losses, outputs = self._alone(taught)
             else:
                 losses, outputs = self._both(taught, self._unlabelled_batch(unlabelled, step))
             self._learn(losses, step, ramp(self.settings, step, steps))
             return self._numbers(losses, outputs, rate)
+
+    def _alone(self, taught: tuple[Tensor, Targets]) -> tuple[list[TaskLosses], MoEOutputs]:
+        outputs = self._forward(taught[0])
+        return [self._supervised(outputs, taught[1])], outputs
 
     def _both(
         self, taught: tuple[Tensor, Targets], untaught: tuple[Tensor, Targets | None]
@@ -188,13 +191,14 @@ class Learner:
 
 
 @contextmanager
-def _taken_back_if_left(model: nn.Module) -> Iterator[None]:
+def _taken_back_if_left(*networks: nn.Module) -> Iterator[None]:
     """Restore the statistics of the batch if what is inside does not reach its end."""
-    statistics = [buffer.clone() for buffer in model.buffers()]
+    buffers = [buffer for network in networks for buffer in network.buffers()]
+    statistics = [buffer.clone() for buffer in buffers]
     try:
         yield
     except BaseException:
-        for buffer, before in zip(model.buffers(), statistics, strict=True):
+        for buffer, before in zip(buffers, statistics, strict=True):
             buffer.copy_(before)
         raise
 

@@ -3,21 +3,14 @@
 import pytest
 import torch
 
-from benchmarks.peers import (
-    SURE,
-    CrossPseudo,
-    FixMatch,
-    MeanTeacher,
-    Released,
-    mean_distance,
-    released_with,
-)
+from benchmarks.peers import SURE, CrossPseudo, FixMatch, MeanTeacher
+from benchmarks.released import Released
 from napari_semimoe.core.reports import SilentObserver
-from napari_semimoe.data.targets import Targets, targets_from_mask
-from napari_semimoe.model.losses import distance_mse
+from napari_semimoe.data.prepare import prepare
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.round import run_round
+from napari_semimoe.training.step import head_losses
 
 from .making import MODEL, Hearing, after_steps, settings, tiles
 
@@ -81,6 +74,42 @@ def test_fixmatch_teaches_only_where_it_is_sure():
     assert targets.maps["segmentation"][0, 1].flatten()[[0, 2]].tolist() == [1, 0]
 
 
+def test_pixels_of_which_fixmatch_is_unsure_have_no_gradient():
+    learner = make(FixMatch)
+    sure = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    sure[..., :16] = True
+    gland = torch.where(sure, 0.99, 0.6)
+    pair = torch.cat([1 - gland, gland], dim=1)
+    said = {"segmentation": pair, "distance": 2 * gland - 1, "boundary": pair}
+    outputs = learner.model(torch.rand(1, 3, 32, 32))
+    for logits in (*outputs.experts.values(), *outputs.gated.values()):
+        logits.retain_grad()
+    losses = head_losses(outputs, learner._targets(said), gated=True, entropy=1.0)
+    sum(losses.by_task.values()).backward()
+    for name in learner.model.names:
+        for logits in (outputs.experts[name], outputs.gated[name]):
+            assert not logits.grad[..., 16:].any()
+            assert logits.grad[..., :16].any()
+
+
+def test_the_weak_view_keeps_its_colours_and_the_strong_one_does_not():
+    views = []
+
+    class Spy(MeanTeacher):
+        def _said(self, image):
+            views.append(image)
+            return super()._said(image)
+
+    learner = make(Spy)
+    strong, targets = learner._unlabelled_batch(_prepared()[2:], 0)
+    learner._unlabelled_batch(_prepared()[2:], 0)
+    torch.testing.assert_close(views[0], views[1])  # no chance but the step's own
+    crops, _ = learner._crops(_prepared()[2:], 2, 0, "unlabelled")
+    assert torch.equal(views[0], crops.image)
+    assert not torch.equal(strong, crops.image)
+    assert targets.maps["segmentation"].shape == (2, 2, 32, 32)
+
+
 def test_mean_teacher_teaches_soft_answers_of_the_average():
     learner = make(MeanTeacher)
     assert learner._teacher() is learner.average
@@ -108,73 +137,33 @@ def test_the_two_networks_begin_apart_and_no_one_learns_from_its_own_label():
     assert all(p.grad is None for p in learner.second.parameters())
 
 
-def test_cross_pseudo_steps_change_both_networks(tmp_path):
+@pytest.mark.parametrize("stage", [-1, 0], ids=["labelled only", "both pools"])
+def test_cross_pseudo_steps_change_both_networks(stage):
     learner = make(CrossPseudo)
     before = [p.clone() for p in learner.second.parameters()]
     prepared = _prepared()
-    learner.step(prepared[:2], prepared[2:], 0, 4, 0)
+    learner.step(prepared[:2], prepared[2:], 0, 4, stage)
     assert any(
         not torch.equal(a, b) for a, b in zip(before, learner.second.parameters(), strict=True)
     )
 
 
-def _prepared():
-    from napari_semimoe.data.prepare import prepare
+def test_cross_pseudo_step_that_is_left_half_way_never_was():
+    learner, prepared = make(CrossPseudo), _prepared()
+    networks = (learner.model, learner.second)
+    before = [[b.clone() for b in each.buffers()] for each in networks]
 
+    def leave(*_):
+        assert any(not torch.equal(*p) for p in zip(before[1], networks[1].buffers(), strict=True))
+        raise KeyboardInterrupt
+
+    learner.second.expert_heads["segmentation"].register_forward_hook(leave)
+    with pytest.raises(KeyboardInterrupt):
+        learner.step(prepared[:2], prepared[2:], 0, 4, 0)
+    for kept, network in zip(before, networks, strict=True):
+        assert all(torch.equal(*pair) for pair in zip(kept, network.buffers(), strict=True))
+
+
+def _prepared():
     source = tiles(2, 2, 0)
     return [prepare(source.read(name), MODEL) for name in (*source.labelled, *source.unlabelled)]
-
-
-def test_mean_distance_has_the_gradient_of_the_broadcast_error():
-    """Two crops of opposite targets: even perfect answers cost 2.0 when all pairs are compared."""
-    target = torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
-    logits = torch.tensor([3.0, -0.5]).view(2, 1, 1, 1).requires_grad_()
-    pairs = ((logits.tanh() - target[:, 0]) ** 2).mean()  # (2, 1, 1, 1) - (2, 1, 1)
-    (wrong,) = torch.autograd.grad(pairs, logits)
-    mended = mean_distance(Targets({"distance": target}, torch.ones(2, 1, 1, 1)))
-    ours = distance_mse(logits, mended.maps["distance"], mended.valid)
-    (grad,) = torch.autograd.grad(ours, logits)
-    torch.testing.assert_close(grad, wrong)
-    perfect = ((target - target[:, 0]) ** 2).mean()
-    assert float(perfect) == 2.0
-
-
-def test_each_defect_can_be_left_out():
-    touching = torch.zeros(1, 8, 8, dtype=torch.int32)
-    touching[:, :, :4], touching[:, :, 4:] = 1, 2
-    own = targets_from_mask(touching[0].numpy().astype("uint16")).maps["boundary"]
-    assert own[0, 1].any()  # two glands that touch have a boundary
-    prepared = _prepared()
-    whole = released_with(frozenset())(SemiMoE(MODEL), stepwise(), CPU)
-    assert whole._set_rate(0, 10) > 0
-    idle = released_with(frozenset({"idle epoch"}))(SemiMoE(MODEL), stepwise(), CPU)
-    idle.step(prepared[:2], prepared[2:], 0, 10, 0)
-    assert idle.optimisers["model"].param_groups[0]["lr"] == 0
-    with pytest.raises(ValueError, match=r"quirks are some of .* got \['no such'\]"):
-        released_with(frozenset({"no such"}))
-
-
-def test_binary_boundary_knows_no_border_between_touching_objects():
-    learner = released_with(frozenset({"binary boundary"}))(SemiMoE(MODEL), stepwise(), CPU)
-    mended = released_with(frozenset())(SemiMoE(MODEL), stepwise(), CPU)
-    prepared = _prepared()[:2]
-    _, wrong = learner._labelled_batch(prepared, 0)
-    _, right = mended._labelled_batch(prepared, 0)
-    inside = right.maps["segmentation"][:, 1] > 0
-    # the released boundary lies outside of all tissue; ours also on it, where objects touch
-    assert not (wrong.maps["boundary"][:, 1].bool() & inside).any()
-    assert torch.equal(wrong.maps["segmentation"], right.maps["segmentation"])
-
-
-def test_labels_beyond_the_unlabelled_are_dropped():
-    seen = []
-
-    class Spy(released_with(frozenset({"dropped labels"}))):
-        def _labelled_batch(self, tiles, step):
-            seen.append(len(tiles))
-            return super()._labelled_batch(tiles, step)
-
-    prepared = _prepared()
-    learner = Spy(SemiMoE(MODEL), stepwise(), CPU)
-    learner.step(prepared[:2], prepared[2:3], 0, 4, 0)
-    assert seen == [1]

@@ -1,0 +1,110 @@
+"""The harness of the GlaS benchmark, without its images."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import glas
+from benchmarks.gates import _gate_numbers
+
+
+def result(folder, name, draw, dice, *, steps=220, seed=0):
+    kind = "heldout" if draw == "all" else "heldout-17"
+    out = folder / f"{name}-{draw}-{seed}"
+    out.mkdir()
+    values = {
+        "name": name,
+        "split": f"{kind}-{draw}",
+        "seed": seed,
+        "report": {"steps": steps, "device": "CPU"},
+        "minutes": 3.0 if draw else 2.0,
+        "peak_memory_mib": 901.0 if draw else 900.0,
+        "honest": {"dice": dice},
+    }
+    (out / "result.json").write_text(json.dumps(values))
+
+
+def call(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["glas", *map(str, words)])
+    glas.main()
+
+
+def test_table_has_means_spreads_and_gains_at_equal_steps(tmp_path, monkeypatch, capsys):
+    for draw, (plain, ours) in enumerate([(0.70, 0.72), (0.80, 0.84)]):
+        result(tmp_path, "labelled-only", draw, plain)
+        result(tmp_path, "ours", draw, ours)
+    result(tmp_path, "ours-long", 0, 0.9, steps=500)  # nothing of as many steps to compare with
+    call(monkeypatch, "table", "--out", tmp_path)
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert rows == [
+        "| heldout-17 | labelled-only | 220 | 2 | 0.750 | 0.071 | +0.000 | 2.5 | 901 | CPU |",
+        "| heldout-17 | ours | 220 | 2 | 0.780 | 0.085 | +0.030 | 2.5 | 901 | CPU |",
+        "| heldout-17 | ours-long | 500 | 1 | 0.900 | – | – | 2.0 | 900 | CPU |",
+    ]
+
+
+def test_gain_compares_a_run_with_that_of_its_own_draw_only(tmp_path, monkeypatch, capsys):
+    result(tmp_path, "labelled-only", 0, 0.7)
+    result(tmp_path, "ours", 0, 0.71)
+    result(tmp_path, "ours", 1, 0.95)
+    call(monkeypatch, "table", "--out", tmp_path)
+    assert "| ours | 220 | 2 | 0.830 | 0.170 | +0.010 |" in capsys.readouterr().out
+
+
+def test_table_keeps_all_labels_apart_from_a_draw_of_them(tmp_path, monkeypatch, capsys):
+    result(tmp_path, "all-labels", "all", 0.9)
+    call(monkeypatch, "table", "--out", tmp_path)
+    assert "| heldout-all | all-labels | 220 | 1 | 0.900 |" in capsys.readouterr().out
+
+
+def test_table_of_an_empty_folder_has_only_its_head(tmp_path, monkeypatch, capsys):
+    call(monkeypatch, "table", "--out", tmp_path)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+@pytest.fixture
+def settled(monkeypatch, tmp_path):
+    """Return a function that gives what ``run`` would train with."""
+
+    def parse(*words):
+        heard = []
+        monkeypatch.setattr(glas, "run", heard.append)
+        call(monkeypatch, "run", "--split", "heldout-17-0", "--out", tmp_path, *words)
+        return (*glas.settings_of(heard[0]), glas.learner_of(heard[0]))
+
+    return parse
+
+
+@pytest.mark.parametrize("method", glas.METHODS)
+def test_every_method_has_settings_that_hold(settled, method):
+    settings, _, _ = settled("--method", method, "--steps", "220")
+    assert settings.max_steps == 220
+
+
+def test_released_has_the_defects_of_its_network_unless_they_are_left_out(settled):
+    _, model, learner = settled("--method", "released")
+    assert model.gate_attention == "released"
+    assert model.std[0] == 0.428206
+    assert len(learner.quirks) == 7
+    _, model, learner = settled("--method", "released", "--quirks", "flat gates,idle epoch")
+    assert model.gate_attention == "released"
+    assert model.std[0] == 0.168
+    assert learner.quirks == {"flat gates", "idle epoch"}
+    _, model, learner = settled("--method", "released", "--quirks", "")
+    assert model.gate_attention == "scaled"
+    assert not learner.quirks
+
+
+def test_quirks_of_another_method_are_refused(settled):
+    with pytest.raises(SystemExit, match="--quirks names defects of the released training"):
+        settled("--method", "ours", "--quirks", "idle epoch")
+
+
+def test_entropy_is_one_for_equal_gates_and_zero_for_one_expert():
+    third = np.full((2, 3), 1 / 3)
+    tables = np.stack([np.vstack([third, [0.0, 0.0, 1.0]])] * 2)
+    numbers = _gate_numbers(tables, ("segmentation", "distance", "boundary"))
+    assert numbers["entropy"] == {"segmentation": 1.0, "distance": 1.0, "boundary": 0.0}
+    assert numbers["gates"]["segmentation"] == dict.fromkeys(numbers["entropy"], 0.33)
