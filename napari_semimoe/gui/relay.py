@@ -26,6 +26,7 @@ class SessionRelay(QObject):
     round_validation = Signal(object)
     round_stage = Signal(object)
     round_finished = Signal(object)
+    round_left = Signal(int)
     weights_changed = Signal()
     failed = Signal(str)
     engine_woke = Signal()
@@ -40,6 +41,7 @@ class SessionRelay(QObject):
         "round_validation",
         "round_stage",
         "round_finished",
+        "round_left",
         "weights_changed",
         "failed",
     )

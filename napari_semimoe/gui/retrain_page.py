@@ -127,6 +127,7 @@ class RetrainPage(QWidget):
         bench.tiles_listed.connect(self.ask_for_plan)
         relay.round_started.connect(self._on_round_started)
         relay.round_finished.connect(self._on_round_finished)
+        relay.round_left.connect(self._on_round_left)
         relay.weights_changed.connect(self.ask_for_plan)
         self.history.listed.connect(self.begin.show_lineage)
         self.history.listed.connect(self._offer_unfinished)
@@ -233,10 +234,10 @@ class RetrainPage(QWidget):
 
     @Slot(object)
     def _on_round_finished(self, record: RoundRecord) -> None:
-        paused = self.progress.end()
+        self.progress.end()
         self._show_running(False)
         text = _ENDED_TEXT.get(record.state, "Round {n} ended.").format(n=record.number)
-        if paused and record.state is RoundState.INTERRUPTED:
+        if record.state is RoundState.INTERRUPTED and not record.note:  # nothing went wrong
             self._bench.said.emit(
                 f"Round {record.number} is paused. It can go on another day, too."
             )
@@ -249,6 +250,12 @@ class RetrainPage(QWidget):
             self._bench.said.emit(text)
         self.history.show_end_of(record)
         self.ask_for_plan()
+
+    @Slot(int)
+    def _on_round_left(self, number: int) -> None:
+        self._bench.said.emit(
+            f"Round {number} goes on in the background. Opening its project brings it back here."
+        )
 
     def _show_running(self, running: bool) -> None:
         self.start.setVisible(not running)

@@ -31,7 +31,6 @@ class RoundProgress(QWidget):
         self._latest: Mapping[str, Any] | None = None
         self._number = 0
         self._passing = False  # the line on the stage is over at the next step
-        self._pausing = False
         self.pause = button("Pause", "Stop now and go on later, also after closing the window")
         self.cancel = button("Cancel this round", "Stop at once and keep the old model")
         self.goes_on = QCheckBox("Go on when the window closes")
@@ -79,15 +78,14 @@ class RoundProgress(QWidget):
         self.stage.setText(f"Round {number} is starting")
         self.left.setText("")
         self.bar.setRange(0, 0)
+        self.goes_on.setChecked(self._bench.session.round_goes_on)
         self.show_running(True)
         self._draw_earlier_steps(number)
 
-    def end(self) -> bool:
-        """Show the end of the round; return whether the person paused it."""
+    def end(self) -> None:
+        """Show the end of the round."""
         self._draw()
         self.show_running(False)
-        paused, self._pausing = self._pausing, False
-        return paused
 
     def clear(self) -> None:
         """Forget the curves of a round before."""
@@ -125,7 +123,6 @@ class RoundProgress(QWidget):
 
     @Slot()
     def _on_pause_clicked(self) -> None:
-        self._pausing = True
         self._show_stopping()
         self._bench.session.pause_round()
 

@@ -19,5 +19,6 @@ class SessionEvents:
     round_validation = Signal(dict)
     round_stage = Signal(dict)
     round_finished = Signal(RoundRecord)
+    round_left = Signal(int)
     weights_changed = Signal()
     failed = Signal(str)

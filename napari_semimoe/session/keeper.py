@@ -59,7 +59,8 @@ def start_keeper(project: Path, number: int, environment: Mapping[str, str]) -> 
             **_alone(),
         )
     # hears its end, if this process lives so long: nothing stays of it then
-    threading.Thread(target=keeper.wait, name="semimoe-keeper", daemon=True).start()
+    with contextlib.suppress(RuntimeError):  # Python itself is ending and begins no thread
+        threading.Thread(target=keeper.wait, name="semimoe-keeper", daemon=True).start()
 
 
 def note_kept(project: Project, number: int | None) -> None:
@@ -86,7 +87,10 @@ def take_back(project: Path) -> None:
 
 
 def go_on_with_kept(session: Session) -> None:
-    """Go on in this session with the round that went on without a window, if it has not ended."""
+    """Go on in this session with the round that went on without a window, if it has not ended.
+
+    It goes on again when this session closes the project: the wish holds until it is taken back.
+    """
     project = session.project
     assert project is not None, "called when it was opened"
     number = project.setting(_KEPT, None)
@@ -94,6 +98,7 @@ def go_on_with_kept(session: Session) -> None:
         return
     note_kept(project, None)
     if project.round(number).state is RoundState.INTERRUPTED:
+        session.round_goes_on = True
         session.resume_round(number)
 
 

@@ -49,7 +49,7 @@ class RoundDesk:
         self._events = events
         self._lock = threading.RLock()
         self._running: _Running | None = None
-        self._goes_on_later = False
+        self._stop_as: RoundState | None = None  # what a round becomes that was asked to stop
 
     @property
     def number(self) -> int | None:
@@ -83,30 +83,32 @@ class RoundDesk:
 
     def cancel(self) -> None:
         """Ask the round to stop; asked again after five seconds, its process is ended."""
-        with self._lock:
-            if self._running is not None:
-                self._engine.cancel(self._running.job_id)
+        self._stop(RoundState.CANCELLED)
 
     def pause(self) -> None:
         """Ask the round to stop; it is interrupted then and can go on, also another day."""
-        with self._lock:
-            if self._running is not None:
-                self._goes_on_later = True
-                self._engine.cancel(self._running.job_id)
+        self._stop(RoundState.INTERRUPTED)
 
-    def leave(self, seconds: float) -> None:
-        """End the round, giving it time to save; its last report makes it interrupted."""
+    def leave(self, seconds: float) -> int | None:
+        """End the round, giving it time to save; its last report makes it interrupted.
+
+        Returns
+        -------
+        int or None
+            Number of the round that would have gone on; None if there is none, or if the person
+            had paused or cancelled it.
+        """
         with self._lock:
-            running = self._running
-            self._goes_on_later = running is not None
+            running, asked_before = self._running, self._stop_as is not None
+            self._stop(self._stop_as or RoundState.INTERRUPTED)
         if running is None:
-            return
-        self._engine.cancel(running.job_id)
+            return None
         end = time.monotonic() + seconds
         while not self._engine.status(running.job_id).state.is_final:
             if time.monotonic() >= end:
                 self._engine.cancel(running.job_id, force=True)
             time.sleep(0.02)
+        return None if asked_before else running.number
 
     def hear(self, report: JobReport) -> RoundRecord | None:
         """Take a report; return the round's record when it has ended."""
@@ -125,6 +127,12 @@ class RoundDesk:
         elif report.name == "finished":
             return self._finish(running, report.data)
         return None
+
+    def _stop(self, state: RoundState) -> None:
+        with self._lock:
+            if self._running is not None:
+                self._stop_as = state
+                self._engine.cancel(self._running.job_id)
 
     def _refuse_second(self) -> None:
         if self._running is not None:
@@ -154,9 +162,9 @@ class RoundDesk:
         if state is None or result.get("weights"):  # also: asked to stop after its last step
             rival = _rival(running, in_charge, result)
             state = verdict(result, measure=_measure(running), is_only=is_only, rival=rival)
-        if state is RoundState.CANCELLED and self._goes_on_later:
-            state = RoundState.INTERRUPTED
-        self._goes_on_later = False
+        if state is RoundState.CANCELLED and self._stop_as is not None:
+            state = self._stop_as
+        self._stop_as = None
         return running.project.finish_round(
             running.number,
             state,

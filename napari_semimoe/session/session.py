@@ -120,21 +120,23 @@ class Session(SessionEvents):
 
     def close(self) -> None:
         """Close the project. A round under way stops and can be resumed, or goes on by itself."""
-        project, running = self.project, self.running_round
+        project = self.project
         if project is None:
             return
-        self._rounds.leave(_CLOSING_SECONDS)
+        left = self._rounds.leave(_CLOSING_SECONDS)
         self.process()  # writes down how the round ended
-        kept = self.round_goes_on and running is not None and _is_paused(project, running)
-        if kept:
-            note_kept(project, running)
+        if left is not None and not (self.round_goes_on and _is_paused(project, left)):
+            left = None
+        if left is not None:
+            note_kept(project, left)
         with self._pump:
             self._predictions.use(None, None)
             self.project = self.current_tile = self._model = None
         self.engine.failure_dir = self._own_failures
         project.close()
-        if kept:
-            start_keeper(Path(project.path), running, self.engine.environment)
+        if left is not None:
+            start_keeper(Path(project.path), left, self.engine.environment)
+            self.round_left.emit(left)
 
     def add_folder(self, folder: Path, **options: Any) -> AddReport:
         """Add a folder of images; options as of `Project.add_folder`."""

@@ -348,6 +348,20 @@ def test_round_that_shall_go_on_is_left_to_a_keeper_when_the_project_is_closed(
     opened.bench.close_project()
     settled(opened)
     assert left == [(path, 1)]
+    assert opened.messages.text.startswith("Round 1 goes on in the background")
+    opened.bench.session.round_goes_on = False  # as in a window that was opened later
+    opened.bench.open_project(path)
+    settled(opened)
+    assert opened.bench.session.running_round == 1
+    assert page.progress.goes_on.isChecked()
+
+
+def test_round_is_paused_without_alarm_when_its_project_is_closed(opened, settled, engine):
+    start_round(opened, settled, engine)
+    opened.bench.close_project()
+    settled(opened)
+    assert "is paused" in opened.messages.text
+    assert not opened.messages.is_error
 
 
 def test_round_that_goes_on_shows_the_curves_it_had(opened, settled, engine):

@@ -119,8 +119,10 @@ def test_window_that_opens_the_project_takes_the_round_over(session):
     wait_for(lambda: keeper_pid(path), "the keeper")
     steps = []
     session.round_progress.connect(steps.append)
+    session.round_goes_on = False
     session.open(path, take_over=True)
     assert session.running_round == 1
+    assert session.round_goes_on  # the wish holds when this window closes, too
     pump_until(session, lambda: steps, "a step here")
     assert steps[0]["step"] > before
     session.round_goes_on = False
@@ -141,6 +143,22 @@ def test_round_whose_keeper_was_killed_goes_on_in_the_window(session):
     session.round_goes_on = False
     session.cancel_round()
     assert session.wait_idle(PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("stop", "state"),
+    [("pause_round", RoundState.INTERRUPTED), ("cancel_round", RoundState.CANCELLED)],
+)
+def test_round_that_was_stopped_just_before_closing_stays_stopped(session, stop, state):
+    session.start_round(LONG, model=TINY)
+    path = session.project.path
+    session.round_goes_on = True
+    getattr(session, stop)()
+    session.close()
+    assert look(path).state is state
+    session.open(path, take_over=True)
+    assert session.running_round is None
+    assert not (path / "keeper.lock").exists()
 
 
 def test_without_the_wish_closing_pauses_the_round_and_nobody_goes_on(session):
