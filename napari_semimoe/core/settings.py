@@ -147,6 +147,9 @@ class RoundSettings(Settings):
     seed: int = Field(0, ge=0, lt=2**31, description="Same seed, same machine: same numbers")
     device: DeviceName = Field("auto", description="Where to train")
     threads: int = Field(0, ge=0, description="Processor threads; 0 leaves one core to the window")
+    processes: int = Field(
+        1, ge=1, le=64, description="Processes that share each step, each on its own graphics card"
+    )
     budget_minutes: float = Field(4.0, gt=0, le=7 * 24 * 60, description="Time for the round")
     max_steps: int = Field(0, ge=0, description="Stop after this many steps; 0 for time only")
     labelled_batch: int = Field(6, ge=1, le=256, description="Labelled crops in a step")

@@ -41,6 +41,7 @@ _MORE = (
     "measure",
     "validate_every",
     "threads",
+    "processes",
     "mixed_precision",
     "seed",
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,12 @@ def train_round(payload: Mapping[str, Any], observer: Observer) -> dict[str, Any
         If another process goes on training the same round.
     """
     from napari_semimoe.jobs.manifest_source import ManifestSource
+    from napari_semimoe.jobs.teammate import start_teammate
     from napari_semimoe.training.round import run_round
 
     settings = RoundSettings.parse(payload["settings"])
     settings = settings.changed(threads=settings.threads or spare_cores())
+    as_set = settings.model_dump(mode="json")
     folder = Path(payload["out_dir"])
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -93,6 +96,7 @@ def train_round(payload: Mapping[str, Any], observer: Observer) -> dict[str, Any
                 base=Path(payload["base"]) if payload.get("base") else None,
                 out_dir=folder,
                 observer=observer,
+                start_teammate=partial(start_teammate, {**payload, "settings": as_set}),
             )
     except Timeout as error:
         raise StorageError(

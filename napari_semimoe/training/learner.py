@@ -22,6 +22,7 @@ from napari_semimoe.training.mixing import swap_rectangles
 from napari_semimoe.training.pseudo import targets_from_maps, targets_from_outputs
 from napari_semimoe.training.schedule import ramp, rate_factor
 from napari_semimoe.training.step import TaskLosses, head_losses
+from napari_semimoe.training.team import Team
 
 #: Learning rate of the adaptive loss's log-scales (released: Adam 0.05).
 _SCALE_RATE = 0.05
@@ -51,6 +52,15 @@ class Learner:
             "adaptive": torch.optim.Adam(self.adaptive.parameters(), lr=_SCALE_RATE),
         }
         self.last_losses: dict[str, float] = {}
+        self._team: tuple[Team, nn.Module] | None = None
+
+    def join(self, team: Team) -> None:
+        """Share every step with other processes from now on."""
+        self._team = team, team.adopt(self.model)
+
+    def leave(self) -> None:
+        """Learn alone again."""
+        self._team = None
 
     def modules(self) -> dict[str, nn.Module]:
         """Return what must be saved to go on later."""
@@ -114,8 +124,12 @@ class Learner:
         return head_losses(outputs, targets, gated=True, entropy=self.settings.cross_entropy)
 
     def _forward(self, image: Tensor) -> MoEOutputs:
+        image = image.contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.settings.mixed_precision):
-            return self.model(image.contiguous(memory_format=torch.channels_last))
+            if self._team is None:
+                return self.model(image)
+            team, network = self._team
+            return team.run(network, image)
 
     def _learn(self, losses: list[TaskLosses], step: int, weight: float) -> None:
         total = losses[0].combined(self.adaptive)

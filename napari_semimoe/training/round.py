@@ -45,6 +45,13 @@ from napari_semimoe.training.state import (
     save_state,
 )
 from napari_semimoe.training.stopping import stoppable
+from napari_semimoe.training.team import (
+    OUT_OF_MEMORY,
+    Crew,
+    StartTeammate,
+    loss_of_teammates,
+    team_size,
+)
 from napari_semimoe.training.trial import trial_costs
 from napari_semimoe.training.validate import validate
 
@@ -63,6 +70,7 @@ def run_round(
     out_dir: Path,
     observer: Observer,
     learner: type[Learner] = Learner,
+    start_teammate: StartTeammate | None = None,
 ) -> RoundReport:
     """Train, and write ``out_dir/model.safetensors`` and ``out_dir/log.jsonl``.
 
@@ -86,22 +94,34 @@ def run_round(
         steps it completed is saved.
     learner
         How a step learns.
+    start_teammate
+        Starts one of the processes that share the steps, where the settings or the graphics
+        cards ask for more than one; ``None`` runs in this process alone.
 
     Raises
     ------
     SettingsError
         If there is no labelled tile.
+    JobError
+        If a process that shares the steps ended; the round can go on.
     CheckpointError, StorageError
         If the base cannot be read or the folder cannot be written.
     """
-    return _Round(source, settings, model, base, Path(out_dir), observer, learner).run()
+    work = Round(source, settings, model, base, Path(out_dir), observer, learner)
+    work.start_teammate = start_teammate
+    return work.run()
 
 
 class _Stopped(Exception):
     """The observer wants the round to end here."""
 
 
-class _Round:
+class Round:
+    """The work of `run_round`, and of the processes that share its steps."""
+
+    start_teammate: StartTeammate | None = None
+    _crew: Crew | None = None
+
     def __init__(
         self,
         source: PatchSource,
@@ -110,7 +130,7 @@ class _Round:
         base: Path | None,
         out_dir: Path,
         observer: Observer,
-        learner: type[Learner],
+        learner: type[Learner] = Learner,
     ) -> None:
         _check(source)
         out_dir.mkdir(parents=True, exist_ok=True)
@@ -146,7 +166,11 @@ class _Round:
         told = {"steps": self.progress.steps, "device": device_text(self.device)}
         self._tell("started", told)
         with (self.out_dir / "log.jsonl").open("a", encoding="utf-8", buffering=1) as self.log:
-            self._steps()
+            try:
+                self._call_team()
+                self._steps()
+            finally:
+                self._dismiss_team()
         return self._base_score(), self._validate(
             self.learner.teacher(), self.progress.step, keep=AFTER
         )
@@ -182,11 +206,41 @@ class _Round:
                 return call()
             except (RuntimeError, MemoryError) as error:
                 smaller = halved(self.settings)
-                if smaller == self.settings or not is_out_of_memory(error):
+                if smaller == self.settings or not self._is_out_of_memory(error):
                     raise
             self._shrink(smaller)
 
+    def _is_out_of_memory(self, error: BaseException) -> bool:
+        if is_out_of_memory(error) or self._crew is None:
+            return is_out_of_memory(error)
+        codes = self._crew.lost()
+        if codes and OUT_OF_MEMORY not in codes:
+            raise loss_of_teammates(codes) from error
+        return bool(codes)
+
+    def _call_team(self) -> None:
+        """Let other processes share the steps from here on."""
+        size = self._team_size
+        if self.start_teammate is None or size == 1:
+            return
+        self._write_plan()
+        self._say(f"{size} processes share the steps", self.progress.stage, passing=True)
+        self._crew = Crew(size, self.device, self.start_teammate)
+        self.learner.join(self._crew.team)
+
+    @property
+    def _team_size(self) -> int:
+        return 1 if self.start_teammate is None else team_size(self.settings, self.device)
+
+    def _dismiss_team(self) -> None:
+        if self._crew is not None:
+            self.learner.leave()
+            self._crew.close()
+            self._crew = None
+
     def _shrink(self, smaller: RoundSettings) -> None:
+        had_team = self._crew is not None
+        self._dismiss_team()
         free_memory()
         self.settings = self.learner.settings = smaller
         if self.progress.step:
@@ -195,6 +249,8 @@ class _Round:
         crops = f"{smaller.labelled_batch} labelled and {smaller.unlabelled_batch} unlabelled"
         text = f"Memory is short: steps of {crops} crops of {smaller.crop_px} px from now on"
         self._say(text, self.progress.stage)
+        if had_team:
+            self._call_team()
 
     def _say(self, text: str, stage: int, *, passing: bool = False) -> None:
         """Tell; what is ``passing`` is over at the next step."""
@@ -206,7 +262,6 @@ class _Round:
             self._pseudo_labels(stage)
             self.progress = replace(self.progress, stage=stage)
             self._save()
-            clear_pseudo(self.out_dir, keep=stage)
 
     def _pseudo_labels(self, stage: int) -> None:
         """Make the stage's pseudo-labels, or read them again after an interruption."""
@@ -223,11 +278,14 @@ class _Round:
                 kept[tile.name] = pseudo_maps(
                     teacher, tile, self.device, self.settings, views=self.settings.pseudo_views
                 )
-            save_pseudo(self.out_dir, stage, kept)
+            self._keep_pseudo(stage, kept)
         self._note_taught(kept)
         self.unlabelled = [
             tile.with_maps(kept[tile.name].to(self.device)) for tile in self.unlabelled
         ]
+
+    def _keep_pseudo(self, stage: int, kept: Mapping[str, Tensor]) -> None:
+        save_pseudo(self.out_dir, stage, kept)
 
     def _note_taught(self, kept: Mapping[str, Tensor]) -> None:
         """Keep what the unlabelled tiles teach, for the report and for the round after."""
@@ -261,7 +319,12 @@ class _Round:
             return self._score(self.learner.teacher(), 0, one)
 
         found = trial_costs(
-            self.learner, self.labelled, self.unlabelled, look, check=self._check_stop
+            self.learner,
+            self.labelled,
+            self.unlabelled,
+            look,
+            check=self._check_stop,
+            processes=self._team_size,
         )
         return replace(found, look=found.look * len(self.source.validation))
 
@@ -283,6 +346,7 @@ class _Round:
 
     def _save(self) -> None:
         save_state(self.out_dir, self.progress, self.learner.modules(), self.learner.optimisers)
+        clear_pseudo(self.out_dir, keep=self.progress.stage)
 
     def _prepare_pools(self) -> None:
         self.labelled = self._prepare(self.source.labelled)

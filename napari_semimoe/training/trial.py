@@ -26,6 +26,7 @@ def trial_costs(
     look: Callable[[], object],
     *,
     check: Callable[[], None],
+    processes: int = 1,
 ) -> Costs:
     """Time the parts of a round; the learner stays as it is.
 
@@ -37,6 +38,8 @@ def trial_costs(
         Scores the validation tiles, or enough of them to tell.
     check
         Called before every trial; may raise to end the work there.
+    processes
+        Those that will share a step's crops.
     """
     trial = type(learner)(copy_of(learner.model), learner.settings, learner.device)
 
@@ -47,7 +50,7 @@ def trial_costs(
         trial.settings = learner.settings.model_copy(update={"labelled_batch": crops})
         return usual(lambda number: trial.step(labelled, (), number, 100, -1))
 
-    both, alone = _step_costs(learner, step, has_unlabelled=bool(unlabelled))
+    both, alone = _step_costs(learner, step, processes, has_unlabelled=bool(unlabelled))
     view = 0.0
     if unlabelled and learner.settings.pseudo_labels == "stage":
         teacher, first, settings = trial.teacher(), unlabelled[0], learner.settings
@@ -56,7 +59,7 @@ def trial_costs(
 
 
 def _step_costs(
-    learner: Learner, step: Callable[[int], float], *, has_unlabelled: bool
+    learner: Learner, step: Callable[[int], float], processes: int, *, has_unlabelled: bool
 ) -> tuple[float, float]:
     """Return the seconds of a step on both pools, and of one on labelled tiles only.
 
@@ -66,9 +69,9 @@ def _step_costs(
     batch = learner.settings.labelled_batch
     more = learner.settings.unlabelled_batch if has_unlabelled else 0
     if learner.device.type != "cpu":
-        return step(batch + more), step(batch)
+        return step(-(-(batch + more) // processes)), step(-(-batch // processes))
     few = min(batch, _FEW_CROPS)
-    crop = step(few) / few
+    crop = step(few) / few / processes
     return crop * (batch + more), crop * batch
 
 
