@@ -103,16 +103,12 @@ class RoundProgress(QWidget):
         self.setVisible(running or self._latest is not None)
 
     def _draw_earlier_steps(self, number: int) -> None:
-        project = self._bench.session.project
-        if project is None:
-            return
-
         def arrive(steps: list[Mapping[str, Any]]) -> None:
             for step in steps if self._bench.session.running_round == number else ():
                 self.plot.add_step(step)
             self.plot.draw()
 
-        self._bench.background.run(lambda: read_curve(project.round_folder(number)), arrive)
+        self._bench.read(lambda project: read_curve(project.round_folder(number)), arrive)
 
     # -- what the person wants ----------------------------------------------------------------
 

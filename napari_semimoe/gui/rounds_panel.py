@@ -87,12 +87,11 @@ class RoundsPanel(QWidget):
         self._read(record.number)
 
     def _read(self, select: int | None) -> None:
-        project = self._bench.session.project
-        if project is None:
+        if not self._bench.has_project:
             self._show(Lineage(), {}, None)
             return
-        self._bench.background.run(
-            lambda: (read_lineage(project), tile_ids(project)),
+        self._bench.read(
+            lambda project: (read_lineage(project), tile_ids(project)),
             lambda found: self._show(*found, select),
         )
 
@@ -115,8 +114,7 @@ class RoundsPanel(QWidget):
         self._show_taught(record)
 
     def _show_taught(self, record: RoundRecord | None) -> None:
-        project = self._bench.session.project
-        if record is None or project is None:
+        if record is None or not self._bench.has_project:
             self.taught.show_tiles(())
             return
 
@@ -124,7 +122,7 @@ class RoundsPanel(QWidget):
             if self.table.selected == record:  # else the person has moved on meanwhile
                 self.taught.show_tiles(tiles)
 
-        self._bench.background.run(lambda: read_ledger(project, record.number), arrive)
+        self._bench.read(lambda project: read_ledger(project, record.number), arrive)
 
     @Slot()
     def _show_report(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from platformdirs import user_data_dir
 from qtpy.QtCore import QObject, Qt, Signal, Slot
@@ -27,12 +27,15 @@ from napari_semimoe.session.models import NO_MODEL
 if TYPE_CHECKING:
     import napari
 
+    from napari_semimoe.project.project import Project
     from napari_semimoe.session.session import Session
 
 #: Words of the refusal of an image that does not carry its scale.
 NO_SCALE = "how many microns a pixel is"
 
 logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 
 class Workbench(QObject):
@@ -221,6 +224,29 @@ class Workbench(QObject):
             logger.warning("Not added: %s", refused)
             (_, reason), more = refused[0], len(refused) - 1
             self.failed.emit(f"{reason} ({more} more files, see the log.)" if more else reason)
+
+    def read(self, work: Callable[[Project], _T], then: Callable[[_T], None]) -> None:
+        """Read from the open project in the background; if it is closed meanwhile, never mind.
+
+        Parameters
+        ----------
+        work
+            Runs in the worker thread, as of `Background.run`.
+        then
+            Hears the result in the window's thread.
+        """
+        project = self.session.project
+        if project is None:
+            return
+
+        def read() -> _T | None:
+            return work(project) if self.session.project is project else None
+
+        def arrive(found: _T | None) -> None:
+            if found is not None and self.session.project is project:
+                then(found)
+
+        self.background.run(read, arrive)
 
     # -- tiles --------------------------------------------------------------------------------
 
