@@ -68,6 +68,14 @@ def train(
             metavar="WHAT",
         ),
     ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            "--encoder",
+            help="Start from a pretrained encoder: a ResNet or vision transformer of timm, as "
+            ".safetensors, .bin or .pth. It stays as it is, what is built around it learns.",
+        ),
+    ] = None,
     scratch: Annotated[
         bool,
         typer.Option("--scratch", help="Start from random weights; the same as --from nothing."),
@@ -77,7 +85,7 @@ def train(
         typer.Option(
             "--network",
             help="A setting of the network, such as width=16 or architecture=paper; repeat for "
-            "more. Means --scratch.",
+            "more. Means --scratch, or goes with --encoder (train_encoder=true: it learns, too).",
             metavar="NAME=VALUE",
         ),
     ] = None,
@@ -113,12 +121,12 @@ def train(
     values |= _parsed("--set", other or [])
     make = RoundSettings.paper if protocol is Protocol.PAPER else RoundSettings.fine_tune
     settings = make(**values)
-    start = _start(begin, scratch or bool(network), resume)
+    start = _start(begin, encoder, scratch or bool(network and not encoder), resume)
     with _opened(project, images, um_per_px) as opened:
         if resume is not None:
             record, interrupted = follow_round(opened, lambda: opened.resume_round(resume))
         else:
-            model = _network(opened, network) if network else None
+            model = _network(opened, network, encoder) if network else None
             remark(opened.round_plan(settings, start).sentence)
             record, interrupted = follow_round(
                 opened, lambda: opened.start_round(settings, model=model, start=start)
@@ -138,12 +146,20 @@ def _opened(project: Path, images: Path | None, um_per_px: float | None) -> Iter
         yield opened
 
 
-def _start(begin: str | None, from_nothing: bool, resume: int | None) -> StartFrom:
+def _start(
+    begin: str | None, encoder: Path | None, from_nothing: bool, resume: int | None
+) -> StartFrom:
     """Return what to start from, or say which options contradict each other."""
-    if begin is not None and resume is not None:
+    if (begin is not None or encoder is not None) and resume is not None:
         raise typer.BadParameter(
-            "--resume goes on with what the round began from; leave --from out."
+            "--resume goes on with what the round began from; leave --from and --encoder out."
         )
+    if encoder is not None:
+        if begin is not None or from_nothing:
+            raise typer.BadParameter(
+                "--encoder names what to start from; leave --from and --scratch out."
+            )
+        return StartFrom.of_encoder(encoder)
     start = StartFrom.parse(begin) if begin is not None else StartFrom()
     if not from_nothing:
         return start
@@ -154,12 +170,18 @@ def _start(begin: str | None, from_nothing: bool, resume: int | None) -> StartFr
     return StartFrom(StartKind.NOTHING)
 
 
-def _network(opened: Session, pairs: list[str]) -> ModelSettings:
-    """Return the network to build from nothing, with the classes of the project."""
+def _network(opened: Session, pairs: list[str], encoder: Path | None) -> ModelSettings:
+    """Return the network to build from nothing or the encoder, with the project's classes."""
     assert opened.project is not None, "the command has opened it"
     values = {"classes": tuple(opened.project.classes)} | _parsed("--network", pairs)
-    paper = values.get("architecture") == "paper"
-    return ModelSettings.paper(**values) if paper else ModelSettings.parse(values)
+    kind = values.setdefault("architecture", "pretrained" if encoder else "compact")
+    if (kind == "pretrained") is (encoder is None):
+        raise typer.BadParameter(
+            "--encoder and --network architecture=pretrained belong together; got "
+            f"architecture={kind} {'with' if encoder else 'without'} --encoder."
+        )
+    special = {"paper": ModelSettings.paper, "pretrained": ModelSettings.pretrained}
+    return special[kind](**values) if kind in special else ModelSettings.parse(values)
 
 
 def _parsed(option: str, pairs: list[str]) -> dict[str, Any]:

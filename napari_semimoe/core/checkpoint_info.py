@@ -13,10 +13,12 @@ from typing import Any
 
 from pydantic import Field
 
+from napari_semimoe.core.closed_settings import Settings
 from napari_semimoe.core.errors import CheckpointError, SettingsError
-from napari_semimoe.core.settings import ModelSettings, Settings
+from napari_semimoe.core.settings import ModelSettings
 
 METADATA_KEY = "semimoe"
+SUFFIX = ".safetensors"
 _LARGEST_HEADER = 100_000_000  # the safetensors format's own limit, bytes
 
 
@@ -55,6 +57,16 @@ def read_info(path: Path) -> CheckpointInfo:
             f"{Path(path).name} was written by a version that this one cannot read ({error}). "
             "Update napari-semimoe."
         ) from error
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a file holds weights, but not of one of our checkpoints; False where none can be."""
+    try:
+        if Path(path).suffix != SUFFIX:
+            return Path(path).is_file()
+        return METADATA_KEY not in _read_header(Path(path)).get("__metadata__", {})
+    except CheckpointError:
+        return False
 
 
 def _read_header(path: Path) -> dict[str, Any]:

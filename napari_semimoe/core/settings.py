@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from napari_semimoe.core.errors import SettingsError
+from napari_semimoe.core.closed_settings import Settings
+from napari_semimoe.core.encoders import IMAGENET_MEAN, IMAGENET_STD, EncoderShape
 from napari_semimoe.core.measures import Measure
 
 ExpertName = Literal["segmentation", "distance", "boundary"]
@@ -24,47 +24,25 @@ GLAS_STD = (0.168, 0.249, 0.132)
 MIN_OBJECT_UM2 = 400.0
 
 
-class Settings(BaseModel):
-    """Base of all settings: frozen, closed, and with errors in our own words."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-    @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> Self:
-        """Validate outside values.
-
-        Raises
-        ------
-        SettingsError
-            Naming each wrong setting, its rule and what came instead.
-        """
-        try:
-            return cls.model_validate(dict(values))
-        except ValidationError as error:
-            raise SettingsError(_in_words(cls.__name__, error)) from error
-
-    def changed(self, **values: Any) -> Self:
-        """Return a validated copy with some values replaced."""
-        return type(self).parse(self.model_dump() | values)
-
-
-def _in_words(name: str, error: ValidationError) -> str:
-    parts = []
-    for item in error.errors():
-        where = ".".join(str(step) for step in item["loc"]) or name
-        parts.append(f"{where}: {item['msg']} (got {item.get('input')!r})")
-    return f"{name} is not valid: " + "; ".join(parts)
-
-
 class ModelSettings(Settings):
     """Everything that decides the network's shape and the scale it works at.
 
     ``paper`` is three U-Nets without shared weights (method sections 1-2); ``compact`` is one
-    shared encoder with a light decoder per expert.
+    shared encoder with a light decoder per expert; ``pretrained`` has another's encoder instead.
     """
 
-    architecture: Literal["compact", "paper"] = Field(
-        "compact", description="Network: 'compact' for any computer, 'paper' for a large GPU"
+    architecture: Literal["compact", "paper", "pretrained"] = Field(
+        "compact",
+        description="Network: 'compact' for any computer, 'paper' for a large GPU, 'pretrained' "
+        "around an encoder from a file",
+    )
+    encoder: EncoderShape | None = Field(
+        None,
+        discriminator="family",
+        description="The pretrained encoder; None before its file was read",
+    )
+    train_encoder: bool = Field(
+        False, description="The pretrained encoder learns too, otherwise it stays as it was"
     )
     width: int = Field(24, ge=4, le=128, description="Channels of the first encoder level")
     classes: tuple[str, ...] = Field(
@@ -92,7 +70,14 @@ class ModelSettings(Settings):
             raise ValueError("each expert may be named once")
         if min(self.std) <= 0:
             raise ValueError("std must be positive")
+        if self.architecture != "pretrained" and (self.encoder or self.train_encoder):
+            raise ValueError("encoder and train_encoder need the architecture 'pretrained'")
         return self
+
+    @property
+    def awaits_encoder(self) -> bool:
+        """Whether the encoder's file decides what the network looks like, and was not read yet."""
+        return self.architecture == "pretrained" and self.encoder is None
 
     @property
     def n_classes(self) -> int:
@@ -104,6 +89,13 @@ class ModelSettings(Settings):
         """Return the published network: width 64, the released gate, 103.67 M parameters."""
         return cls.parse(
             {"architecture": "paper", "width": 64, "gate_attention": "released"} | values
+        )
+
+    @classmethod
+    def pretrained(cls, **values: Any) -> ModelSettings:
+        """Return a network around an encoder, whose images are normalised as ImageNet's."""
+        return cls.parse(
+            {"architecture": "pretrained", "mean": IMAGENET_MEAN, "std": IMAGENET_STD} | values
         )
 
 

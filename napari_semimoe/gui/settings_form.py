@@ -10,7 +10,7 @@ from magicgui.widgets.bases import ValueWidget
 from pydantic.fields import FieldInfo
 from qtpy.QtWidgets import QComboBox, QLabel
 
-from napari_semimoe.core.settings import Settings
+from napari_semimoe.core.closed_settings import Settings
 
 _LABELS = {
     "budget_minutes": "Minutes",

@@ -8,12 +8,13 @@ from qtpy.QtCore import QSignalBlocker, Signal, Slot
 from qtpy.QtWidgets import QComboBox, QFileDialog
 
 from napari_semimoe.session.lineage import Lineage
-from napari_semimoe.session.start_from import WEIGHTS_SUFFIX, StartFrom, StartKind
+from napari_semimoe.session.start_from import ENCODER_SUFFIXES, StartFrom, StartKind
 
 _CURRENT = ("the model in use", StartFrom())
 _STARTER = ("the starter model", StartFrom(StartKind.STARTER))
 _NOTHING = ("nothing (random weights)", StartFrom(StartKind.NOTHING))
 _BROWSE = "a weights file…"
+_PATTERNS = " ".join(f"*{suffix}" for suffix in ENCODER_SUFFIXES)
 
 
 class StartBox(QComboBox):
@@ -30,7 +31,7 @@ class StartBox(QComboBox):
     def __init__(self) -> None:
         super().__init__()
         self._lineage = Lineage()
-        self._files: list[Path] = []
+        self._files: dict[StartFrom, str] = {}
         self._starts: list[StartFrom | None] = []  # None: choose a file
         self._chosen = StartFrom()
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -55,10 +56,10 @@ class StartBox(QComboBox):
         self._choose(StartFrom())
 
     def choose_file(self, path: Path) -> None:
-        """Begin from a weights file."""
-        if path not in self._files:
-            self._files.append(path)
-        self._choose(StartFrom.of_file(path))
+        """Begin from a weights file or from a pretrained encoder."""
+        start = StartFrom.of_chosen(path)
+        self._files[start] = path.name
+        self._choose(start)
 
     def _choose(self, start: StartFrom) -> None:
         before, self._chosen = self._chosen, start
@@ -72,7 +73,7 @@ class StartBox(QComboBox):
             _CURRENT,
             *([_STARTER] if self._lineage.has_starter else []),
             *((f"round {each.number}", StartFrom.of_round(each.number)) for each in rounds),
-            *((path.name, StartFrom.of_file(path)) for path in self._files),
+            *((name, start) for start, name in self._files.items()),
             _NOTHING,
             (_BROWSE, None),
         ]
@@ -92,7 +93,7 @@ class StartBox(QComboBox):
             self._choose(start)
             return
         name, _ = QFileDialog.getOpenFileName(
-            self, "Weights to begin with", "", f"Weights (*{WEIGHTS_SUFFIX})"
+            self, "Weights to begin with", "", f"Weights and encoders ({_PATTERNS})"
         )
         if name:
             self.choose_file(Path(name))

@@ -6,17 +6,15 @@ Source: method description section 9. Their files are pickles; they are opened w
 
 from __future__ import annotations
 
-import pickle
-import warnings
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from napari_semimoe.core.errors import CheckpointError
 from napari_semimoe.core.settings import ModelSettings
 from napari_semimoe.model.checkpoint import describe, save_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
+from napari_semimoe.model.tensor_file import load_tensors
 
 _EXPERTS = {"segmentation": "segment_model", "distance": "sdf_model", "boundary": "boundary_model"}
 _HEADS = {"segmentation": "mask_head", "distance": "sdf_head", "boundary": "bnd_head"}
@@ -56,14 +54,7 @@ def load_authors(source: Path) -> SemiMoE:
 
 
 def _read(source: Path) -> dict[str, dict[str, Tensor]]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about foreign pickles, which are refused below
-            content = torch.load(source, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"The file {source} does not exist. Check the path.") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise _foreign(source, "it is damaged or holds more than tensors") from error
+    content = load_tensors(source, lambda why: _foreign(source, why))
     wanted = {*_EXPERTS.values(), "gating_model"}
     if not isinstance(content, dict) or not all(isinstance(content.get(w), dict) for w in wanted):
         raise _foreign(source, f"it must hold {sorted(wanted)}")

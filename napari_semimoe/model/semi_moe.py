@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_semimoe.core.errors import ShapeError
+from napari_semimoe.core.errors import SettingsError, ShapeError
 from napari_semimoe.core.settings import ModelSettings
 from napari_semimoe.model.gating import Gate
+from napari_semimoe.model.pretrained import PretrainedExperts
 from napari_semimoe.model.tasks import TASKS
 from napari_semimoe.model.unet import SeparateExperts, SharedExperts
 
@@ -57,8 +58,7 @@ class SemiMoE(nn.Module):
         super().__init__()
         self.settings = settings
         self.names: tuple[str, ...] = settings.experts
-        build = SeparateExperts if settings.architecture == "paper" else SharedExperts
-        self.backbone = build(settings.width, self.names)
+        self.backbone = _build_backbone(settings)
         channels = {name: TASKS[name].channels(settings.n_classes) for name in self.names}
         self.expert_heads = nn.ModuleDict(
             {name: nn.Conv2d(settings.width, count, 1) for name, count in channels.items()}
@@ -113,6 +113,20 @@ class SemiMoE(nn.Module):
         return dict(zip(self.names, mixed.split(sizes, dim=1), strict=True))
 
 
+def _build_backbone(settings: ModelSettings) -> nn.Module:
+    if settings.awaits_encoder:
+        raise SettingsError(
+            "A network of the architecture 'pretrained' needs an encoder, and none is named. "
+            "Give its file with --encoder, or choose another architecture."
+        )
+    if settings.encoder is not None:
+        return PretrainedExperts(
+            settings.encoder, settings.width, settings.experts, learns=settings.train_encoder
+        )
+    build = SeparateExperts if settings.architecture == "paper" else SharedExperts
+    return build(settings.width, settings.experts)
+
+
 def _check_batch(image: Tensor) -> None:
     if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] % STRIDE or image.shape[3] % STRIDE:
         raise ShapeError(
@@ -124,7 +138,8 @@ def _check_batch(image: Tensor) -> None:
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight, a=0, mode="fan_in")
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)

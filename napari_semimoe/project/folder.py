@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import Field
 
+from napari_semimoe.core.closed_settings import Settings
 from napari_semimoe.core.errors import (
     ProjectError,
     ProjectFormatError,
@@ -19,7 +20,6 @@ from napari_semimoe.core.errors import (
     SettingsError,
     StorageError,
 )
-from napari_semimoe.core.settings import Settings
 from napari_semimoe.project.disk import TEMPORARY, discard, storage_error, write_text
 from napari_semimoe.project.schema import ARRAY_FOLDERS, FORMAT
 

@@ -118,8 +118,8 @@ def starting_point(
     named by the person and is refused in words.
     """
     base = find_model(project, model, start)
-    if base is None:
-        return None
+    if base is None or start.kind is StartKind.ENCODER:
+        return base
     known, wanted = read_info(base.weights).model.n_classes, len(project.classes)
     if known == wanted:
         return base
@@ -131,11 +131,14 @@ def starting_point(
     )
 
 
-def network_for(project: Project, base: Model | None) -> ModelSettings:
-    """Return the network of the next round: the base's, else the default one."""
-    if base is not None:
-        return read_info(base.weights).model
-    return ModelSettings(classes=tuple(project.classes))
+def network_for(
+    project: Project, base: Model | None, start: StartFrom = FROM_CURRENT
+) -> ModelSettings:
+    """Return the network of the next round: around an encoder, the base's, or the default one."""
+    classes = tuple(project.classes)
+    if start.kind is StartKind.ENCODER:
+        return ModelSettings.pretrained(classes=classes)
+    return read_info(base.weights).model if base is not None else ModelSettings(classes=classes)
 
 
 def refuse_without_labels(project: Project) -> None:

@@ -322,16 +322,17 @@ class Session(SessionEvents):
         settings
             Of the round.
         model
-            Network to build from nothing; None begins as ``start`` says, or builds the default
-            network where that is nothing.
+            Network to build from nothing, or around the encoder that ``start`` names; None
+            begins as ``start`` says, or builds the default network where that is nothing.
         start
             What to begin from; a file from elsewhere is copied into the project.
         """
         project = self._open_project()
         refuse_without_labels(project)
-        base = None if model is not None else starting_point(project, self._model, start)
+        is_given = model is not None and not model.awaits_encoder
+        base = None if is_given else starting_point(project, self._model, start)
+        network = model if model is not None else network_for(project, base, start)
         base = keep_inside(project, base)
-        network = model if model is not None else network_for(project, base)
         return self._rounds.start(project, settings, network, base)
 
     def resume_round(self, number: int) -> None:

@@ -7,21 +7,25 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from napari_semimoe.core.errors import ProjectError, SettingsError
+from napari_semimoe.core.checkpoint_info import is_foreign
+from napari_semimoe.core.errors import CheckpointError, ProjectError, SettingsError
 from napari_semimoe.project.project import Project
 from napari_semimoe.session.models import NO_STARTER, Model, model_of, round_of, starter_model
 
+#: Of checkpoints, and of pretrained encoders.
 WEIGHTS_SUFFIX = ".safetensors"
+ENCODER_SUFFIXES = (WEIGHTS_SUFFIX, ".bin", ".pth", ".pt")
 
 
 class StartKind(StrEnum):
-    """The five kinds of a beginning."""
+    """The six kinds of a beginning."""
 
     CURRENT = "current"  # the model in charge
     STARTER = "starter"
     NOTHING = "nothing"  # random weights
     ROUND = "round"
     FILE = "file"
+    ENCODER = "encoder"  # a pretrained encoder, all else random
 
 
 _WORDS = (StartKind.CURRENT, StartKind.STARTER, StartKind.NOTHING)
@@ -36,7 +40,7 @@ class StartFrom:
     round
         Number of the round, for that kind only.
     path
-        Weights file, for that kind only.
+        Weights file or pretrained encoder, for these kinds only.
     """
 
     kind: StartKind = StartKind.CURRENT
@@ -52,6 +56,16 @@ class StartFrom:
     def of_file(cls, path: Path) -> Self:
         """Begin from a weights file."""
         return cls(StartKind.FILE, path=path)
+
+    @classmethod
+    def of_encoder(cls, path: Path) -> Self:
+        """Begin from a pretrained encoder; all other weights are random."""
+        return cls(StartKind.ENCODER, path=path)
+
+    @classmethod
+    def of_chosen(cls, path: Path) -> Self:
+        """Begin from a file that may be a checkpoint of ours or a pretrained encoder."""
+        return cls.of_encoder(path) if is_foreign(path) else cls.of_file(path)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -91,7 +105,11 @@ def find_model(project: Project, current: Model | None, start: StartFrom) -> Mod
         return _starter()
     if start.round is not None:
         return _of_round(project, start.round)
-    return Model(start.path.name, start.path, None) if start.path is not None else None
+    if start.path is None:
+        return None
+    if start.kind is StartKind.ENCODER:
+        return _encoder(start.path)
+    return Model(start.path.name, start.path, None)
 
 
 def keep_inside(project: Project, base: Model | None) -> Model | None:
@@ -106,6 +124,12 @@ def _starter() -> Model:
     if model is None:
         raise ProjectError(NO_STARTER)
     return model
+
+
+def _encoder(path: Path) -> Model:
+    if not path.is_file():
+        raise CheckpointError(f"The encoder's file {path} does not exist. Choose another file.")
+    return Model(f"the encoder {path.name}", path, None)
 
 
 def _of_round(project: Project, number: int) -> Model:

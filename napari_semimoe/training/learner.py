@@ -218,16 +218,17 @@ def _taken_back_if_left(*networks: nn.Module) -> Iterator[None]:
 
 
 def make_optimiser(settings: RoundSettings, model: SemiMoE) -> torch.optim.Optimizer:
-    """Return the optimiser that the settings name, over all weights of a network."""
+    """Return the optimiser that the settings name, over all weights of a network that learn."""
+    learning = [weight for weight in model.parameters() if weight.requires_grad]
     if settings.optimiser == "sgd":
         return torch.optim.SGD(
-            model.parameters(),
+            learning,
             lr=settings.learning_rate,
             momentum=0.9,
             weight_decay=settings.weight_decay,
         )
     return torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        learning, lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
 
 

@@ -26,6 +26,7 @@ from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.data.prepare import PreparedTile, prepare
 from napari_semimoe.data.sampling import draw, stable_seed
 from napari_semimoe.model.checkpoint import describe, load_checkpoint, save_checkpoint
+from napari_semimoe.model.encoder_file import network_around
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.project.disk import write_text
 from napari_semimoe.project.found_masks import AFTER, BEFORE, PSEUDO, write_found
@@ -81,9 +82,10 @@ def run_round(
     source
         The tiles. No unlabelled tiles are needed; at least one labelled tile is.
     model
-        The network to build when there is no base.
+        The network to build when there is no base, or around the encoder in it.
     base
-        Checkpoint to start from; ``None`` starts from random weights.
+        Checkpoint to start from, or the file of a pretrained encoder if ``model`` awaits one;
+        ``None`` starts from random weights.
     out_dir
         The round's folder. If it holds the state of an interrupted round with the same
         settings and data, the round goes on from there, to the same numbers.
@@ -135,12 +137,13 @@ class Round:
         _check(source)
         out_dir.mkdir(parents=True, exist_ok=True)
         self.source, self.settings, self.base = source, settings, base
+        self.from_encoder = model.awaits_encoder
         self.out_dir, self.observer = out_dir, observer
         self.device = choose_device(settings.device)
         set_threads(settings.threads)
         torch.manual_seed(stable_seed(settings.seed, "weights"))
-        self.model_settings = read_info(base).model if base else model
-        network = load_checkpoint(base)[0] if base else SemiMoE(model)
+        network = _beginning(model, base)
+        self.model_settings = network.settings
         self.learner = learner(network, settings, self.device)
         self.progress = Progress(0, 0, -1)
         self.taught: dict[str, dict[str, float]] = {}
@@ -392,7 +395,7 @@ class Round:
 
     def _base_score(self) -> ValidationReport | None:
         """Score the base itself: a resumed round's network is no longer the base."""
-        if not self.base:
+        if not self.base or self.from_encoder:
             return None
         return self._validate(load_checkpoint(self.base)[0], 0, keep=BEFORE)
 
@@ -459,6 +462,12 @@ class Round:
 
     def _tell(self, name: str, data: Mapping[str, Any]) -> None:
         self.observer.report(name, data)
+
+
+def _beginning(model: ModelSettings, base: Path | None) -> SemiMoE:
+    if base is None:
+        return SemiMoE(model)
+    return network_around(base, model) if model.awaits_encoder else load_checkpoint(base)[0]
 
 
 def _check(source: PatchSource) -> None:

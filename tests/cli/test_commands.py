@@ -1,5 +1,7 @@
 """Every command on a small project, with its result for people and for programs."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -121,6 +123,51 @@ class TestTrain:
         assert "got 'lats'" in refused.err
         both = semimoe("train", copy, *small, "--from", "1", "--scratch", code=2)
         assert "give one of them" in " ".join(both.err.split())
+
+    @pytest.mark.parametrize("ending", [".safetensors", ".pth"])
+    def test_round_starts_from_a_pretrained_encoder(self, semimoe, copy, tissue, tmp_path, ending):
+        import torch
+        from safetensors.torch import save_file
+
+        from tests.model.encoder_files import resnet, vit
+
+        file = tmp_path / f"encoder{ending}"
+        if ending == ".pth":
+            torch.save({"state_dict": {f"backbone.{k}": v for k, v in vit().items()}}, file)
+        else:
+            save_file(resnet(), file)
+        ended = semimoe("train", copy, *SMALL, "--encoder", file, "--json")
+        assert f"Round 2: from the encoder {file.name}, 4 labelled tiles" in ended.err
+        assert ended.json["base"].startswith("models/")
+        assert ended.json["report"]["steps"] == 4
+        file.unlink()
+        told = json.loads((copy / "rounds/2/model.json").read_text())["model"]
+        assert told["architecture"] == "pretrained"
+        assert told["width"] == 4
+        small = [value for value in SMALL if value not in ("--network", "width=4")]
+        again = semimoe("train", copy, *small, "--from", "2", "--json").json
+        assert again["report"]["base_validation"] is not None
+        weights = copy / "rounds/3/model.safetensors"
+        semimoe("predict", tissue / "unlabelled", "--weights", weights, "--out", tmp_path / "out")
+        assert len(list((tmp_path / "out").glob("*.png"))) == 2
+
+    def test_encoder_that_contradicts_or_does_not_fit_is_refused_in_words(
+        self, semimoe, copy, weights, tmp_path
+    ):
+        small = [value for value in SMALL if value not in ("--network", "width=4")]
+        wide = ("--encoder", weights, "--network", "architecture=compact")
+        for wrong, why in (
+            (("--encoder", weights, "--from", "1"), "leave --from and --scratch out"),
+            (("--encoder", weights, "--resume", "1"), "leave --from and --encoder out"),
+            (("--network", "architecture=pretrained"), "belong together"),
+            (wide, "belong together"),
+        ):
+            refused = semimoe("train", copy, *small, *wrong, code=2)
+            assert why in " ".join(refused.err.replace("│", " ").split())
+        missing = semimoe("train", copy, *small, "--encoder", tmp_path / "no.pth", code=1)
+        assert "does not exist" in " ".join(missing.err.split())
+        refused = semimoe("train", copy, *small, "--encoder", weights, code=1)
+        assert "has neither conv1.weight nor patch_embed" in " ".join(refused.err.split())
 
     def test_rounds_are_named_and_drawn_as_a_tree(self, semimoe, copy):
         assert "'first try' now" in semimoe("rounds", "name", copy, 1, "first try").out

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,6 +146,28 @@ def test_weights_file_is_chosen_in_a_dialog_and_giving_none_changes_nothing(
     choose(page, "a weights file…")
     assert page.begin.currentText() == "gland.safetensors"
     qtbot.waitUntil(lambda: "from gland.safetensors" in page.plan.text(), timeout=5000)
+
+
+def test_encoder_is_chosen_as_a_file_like_any_other(
+    opened, settled, engine, tmp_path, monkeypatch, qtbot
+):
+    page = opened.retrain_page
+    encoder = tmp_path / "resnet18.pth"
+    encoder.write_bytes(b"read by the worker only")
+    asked = []
+
+    def answer(*values):
+        asked.append(values[-1])
+        return str(encoder), ""
+
+    monkeypatch.setattr("napari_semimoe.gui.start_box.QFileDialog.getOpenFileName", answer)
+    choose(page, "a weights file…")
+    assert asked == ["Weights and encoders (*.safetensors *.bin *.pth *.pt)"]
+    assert page.begin.currentText() == "resnet18.pth"
+    qtbot.waitUntil(lambda: "from the encoder resnet18.pth" in page.plan.text(), timeout=5000)
+    job = start_round(opened, settled, engine)
+    assert job.payload["model"]["architecture"] == "pretrained"
+    assert Path(job.payload["base"]).read_bytes() == encoder.read_bytes()
 
 
 def test_beginning_that_cannot_be_used_is_said_and_the_button_waits(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from napari_semimoe.core.errors import CheckpointError, ProjectError, SettingsError, StorageError
-from napari_semimoe.core.settings import RoundSettings
+from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import JobState
 from napari_semimoe.session.models import base_name
 from napari_semimoe.session.start_from import StartFrom, StartKind
@@ -172,3 +172,59 @@ def test_file_that_does_not_fit_is_refused_and_no_round_begins(session, engine, 
 
 def test_plan_names_the_device_that_the_person_chose(no_starter, filled):
     assert filled.round_plan(RoundSettings(device="cpu")).sentence.endswith("about 4 min on CPU")
+
+
+def write_encoder(path):
+    """Write weights that are not ours: the session reads that much and no more."""
+    path.write_bytes(struct.pack("<Q", 2) + b"{}")
+    return path
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".bin", ".pth"])
+def test_round_begins_from_an_encoder_that_is_kept_inside_the_project(
+    starter, filled, engine, tmp_path, ending
+):
+    file = write_encoder(tmp_path / f"resnet18{ending}")
+    start = StartFrom.of_chosen(file)
+    assert start == StartFrom.of_encoder(file)
+    plan = filled.round_plan(RoundSettings(), start)
+    assert plan.sentence.startswith(f"Round 1: from the encoder resnet18{ending}, 2 labelled")
+    filled.start_round(RoundSettings(), start=start)
+    payload = train_job(engine).payload
+    assert payload["model"]["architecture"] == "pretrained"
+    assert payload["model"]["classes"] == list(filled.project.classes)
+    assert payload["model"]["encoder"] is None  # the file tells, where it is read
+    file.unlink()
+    base = filled.project.round(1).base
+    assert base.startswith("models/")
+    assert base_name(base) == f"resnet18{ending}"
+    filled.pause_round()
+    filled.process()
+    filled.resume_round(1)
+    resumed = train_job(engine).payload
+    assert Path(resumed["base"]).is_file()
+    assert resumed["model"] == payload["model"]
+
+
+def test_network_is_built_around_the_encoder_as_the_person_wants(filled, engine, tmp_path):
+    network = ModelSettings.pretrained(width=8, um_per_px=0.5)
+    start = StartFrom.of_encoder(write_encoder(tmp_path / "vit.safetensors"))
+    filled.start_round(RoundSettings(), model=network, start=start)
+    payload = train_job(engine).payload
+    assert (payload["model"]["width"], payload["model"]["um_per_px"]) == (8, 0.5)
+    assert Path(payload["base"]).name == "vit.safetensors"
+
+
+def test_encoder_that_is_not_there_is_refused_and_no_round_begins(filled, tmp_path):
+    start = StartFrom.of_encoder(tmp_path / "no.pth")
+    for call in (filled.round_plan, filled.start_round):
+        with pytest.raises(CheckpointError, match=r"encoder's file .*no\.pth does not exist"):
+            call(RoundSettings(), start=start)
+    assert filled.project.rounds() == []
+
+
+def test_file_that_is_chosen_is_a_checkpoint_of_ours_or_an_encoder(tmp_path):
+    ours = write_weights(tmp_path / "gland.safetensors")
+    assert StartFrom.of_chosen(ours) == StartFrom.of_file(ours)
+    gone = tmp_path / "gone.safetensors"
+    assert StartFrom.of_chosen(gone) == StartFrom.of_file(gone)
