@@ -48,7 +48,8 @@ def read_info(path: Path) -> CheckpointInfo:
     if text is None:
         raise CheckpointError(
             f"{Path(path).name} holds weights but not what they are for. Use a file written by "
-            "this plugin, or convert the authors' file with 'semimoe import-weights'."
+            "this plugin, convert the authors' file with 'semimoe import-weights', or give a "
+            "pretrained encoder to 'semimoe train --encoder'."
         )
     try:
         return CheckpointInfo.parse(json.loads(text))
@@ -102,7 +103,8 @@ def _refuse_pickle(path: Path, start: bytes) -> None:
         raise CheckpointError(
             f"{path.name} is a pickled torch file, which can run code when it is opened. Only "
             "safetensors files are loaded; convert the authors' file with "
-            "'semimoe import-weights FILE --out WEIGHTS.safetensors'."
+            "'semimoe import-weights FILE --out WEIGHTS.safetensors', or give a pretrained encoder "
+            "to 'semimoe train --encoder'."
         )
 
 

@@ -1,4 +1,9 @@
-"""What an encoder looks like, from the names and shapes of its tensors in timm's naming."""
+"""What an encoder looks like, from the names and shapes of its tensors in timm's naming.
+
+What leaves no trace there is taken as usual: GELU (in a SwiGLU: SiLU) and a norm before each part
+of a ViT's block, plain strides in a ResNet. timm's few others of the same names (``resnetaa50``,
+``*_rpn``) cannot be told apart and would be computed wrongly.
+"""
 
 from __future__ import annotations
 

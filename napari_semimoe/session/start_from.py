@@ -1,4 +1,4 @@
-"""What a round may begin from: the model in charge, the starter, nothing, a round, or a file."""
+"""What a round may begin from: the model in charge, the starter, nothing, a round, a file."""
 
 from __future__ import annotations
 

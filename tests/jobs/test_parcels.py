@@ -9,14 +9,20 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
+import torch
 
+from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import JobError, StorageError
+from napari_semimoe.core.reports import SilentObserver
+from napari_semimoe.core.settings import ModelSettings
 from napari_semimoe.jobs import home_parcel
 from napari_semimoe.jobs.far_parcel import missing_weights, pack_answer, unpack_job
 from napari_semimoe.jobs.home_parcel import pack_job, round_key, unpack_answer
 from napari_semimoe.jobs.manifest_source import ManifestSource
+from napari_semimoe.jobs.tasks import TASKS
 from napari_semimoe.project.arrays import read_array
 from napari_semimoe.training.source import data_hash
+from tests.model.encoder_files import resnet
 
 from .small_round import make_project, round_payload, tile_payload
 
@@ -80,6 +86,19 @@ def test_weights_travel_once_and_keep_their_name(project, far):
     assert Path(job.payload["weights"]).read_bytes() == b"weights"
     assert Path(job.payload["weights"]).name == "round 3.safetensors"
     assert missing_weights(first, far / "weights") == []
+
+
+def test_round_begins_there_from_the_encoder_that_travelled_with_it(project, far):
+    encoder = project / "resnet.bin"
+    torch.save(resnet(), encoder)
+    model = ModelSettings.pretrained(width=4, um_per_px=1.0).model_dump(mode="json")
+    payload = round_payload(project, max_steps=1) | {"base": str(encoder), "model": model}
+    wanted = missing_weights(pack_job("train", payload), far / "weights")
+    job = unpacked(pack_job("train", payload, wanted), far)
+    encoder.unlink()
+    report = TASKS["train"](job.payload, SilentObserver())
+    assert report["steps"] == 1
+    assert read_info(Path(report["weights"])).base == "resnet.bin"
 
 
 def test_results_come_home_and_what_ended_there_ends_here(project, far):
