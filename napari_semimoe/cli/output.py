@@ -17,6 +17,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
 ProjectFolder = Annotated[Path, typer.Argument(help="The project's folder.", show_default=False)]
@@ -69,7 +70,8 @@ def facts(title: str, pairs: Iterable[tuple[str, object]]) -> Table:
     return shown
 
 
-def _cell(value: object) -> str:
+def _cell(value: object) -> Text:
+    """Return a value as it is; brackets in what a person wrote are no markup."""
     if value is None:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+        return Text("-")
+    return Text(f"{value:.3f}" if isinstance(value, float) else str(value))

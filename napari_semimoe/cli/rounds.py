@@ -56,13 +56,18 @@ def list_rounds(project: ProjectFolder, as_json: Json = False) -> None:
         table("Rounds", columns, [_row(entry, lineage) for entry in rounds]),
         f"In charge: {lineage.in_charge or 'no model yet'}.",
     ]
-    data = {"rounds": rounds, "in_charge": lineage.in_charge, "names": dict(lineage.names)}
+    data = {
+        "rounds": rounds,
+        "in_charge": lineage.in_charge,
+        "names": dict(lineage.names),
+        "notes": dict(lineage.notes),
+    }
     result(data, parts, as_json)
 
 
 @app.command("tree")
 def tree(project: ProjectFolder, as_json: Json = False) -> None:
-    """Draw which round began from which model."""
+    """Draw which round began from which model, with your names and notes."""
     with Project.open(project, read_only=True) as opened:
         lineage = read_lineage(opened)
     result(_nested(lineage), [_drawn(lineage, root) for root in lineage.roots], as_json)
@@ -77,11 +82,28 @@ def name(
     ],
     as_json: Json = False,
 ) -> None:
-    """Give a round a name or a note of your own."""
+    """Give a round a name of your own."""
     with session(project) as opened:
         opened.name_round(number, text)
     told = f"Round {number} is called '{text}' now." if text else f"Round {number} has no name now."
     result({"round": number, "name": text}, told, as_json)
+
+
+@app.command("note")
+def note(
+    project: ProjectFolder,
+    number: RoundNumber,
+    text: Annotated[
+        str, typer.Argument(help="What to remember of it; '' forgets it.", show_default=False)
+    ],
+    as_json: Json = False,
+) -> None:
+    """Write a note to a round, as long as you like; it takes the place of the note before."""
+    with session(project) as opened:
+        opened.note_round(number, text)
+    kept = bool(text.strip())
+    told = f"The note on round {number} is kept." if kept else f"Round {number} has no note now."
+    result({"round": number, "note": text}, told, as_json)
 
 
 @app.command("show")
@@ -97,12 +119,14 @@ def show(
     """
     with Project.open(project, read_only=True) as opened:
         record = opened.round(number)
+        lineage = read_lineage(opened)
         compared = against_base(record, tile_ids(opened), measure.value)
         taught = read_ledger(opened, number)
     entry = asdict(record)
     about = [(name, entry[name]) for name in ("state", "base", "created", "ended", "note")]
+    own = {"called": lineage.names.get(number), "your_note": lineage.notes.get(number)}
     parts = [
-        facts(f"Round {number}", about),
+        facts(f"Round {number}", [*about, *own.items()]),
         *(_compared(compared) if compared is not None else ()),
         *(_taught(taught) if taught else ()),
         facts("Settings", entry["settings"].items()),
@@ -111,7 +135,7 @@ def show(
         "comparison": asdict(compared) if compared else None,
         "taught": [asdict(tile) for tile in taught],
     }
-    result(entry | more, parts, as_json)
+    result(entry | own | more, parts, as_json)
 
 
 @app.command("compare")
@@ -207,6 +231,8 @@ def _grow(branch: Tree, lineage: Lineage, name: str) -> None:
     for record in lineage.began_from(name):
         label = Text(model_name(record), style="bold" if lineage.is_in_charge(record) else "")
         label.append(f"  {_about(record, lineage)}", style="not bold")
+        if note := lineage.notes.get(record.number):
+            label.append(f"\n{note}", style="not bold italic")
         _grow(branch.add(label), lineage, model_name(record))
 
 

@@ -15,7 +15,7 @@ from napari_semimoe.session.models import (
     starter_model,
 )
 
-_NAMES = "round_names"  # project setting
+_NAMES, _NOTES = "round_names", "round_notes"  # project settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,15 @@ class Lineage:
         Whether the starter model can be used.
     names
         What the person calls a round, by its number.
+    notes
+        What the person wrote about a round, by its number; may have several lines.
     """
 
     rounds: tuple[RoundRecord, ...] = ()
     in_charge: str | None = None
     has_starter: bool = False
     names: Mapping[int, str] = field(default_factory=dict)
+    notes: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def starter_in_charge(self) -> bool:
@@ -67,13 +70,27 @@ def read_lineage(project: Project) -> Lineage:
         rounds=tuple(project.rounds()),
         in_charge=model.name if model is not None else None,
         has_starter=starter_model() is not None,
-        names={int(number): name for number, name in project.setting(_NAMES, {}).items()},
+        names=_of_rounds(project, _NAMES),
+        notes=_of_rounds(project, _NOTES),
     )
 
 
 def name_round(project: Project, number: int, name: str) -> None:
     """Keep what the person calls a round; an empty name is forgotten."""
+    _keep(project, _NAMES, number, " ".join(name.split()))
+
+
+def note_round(project: Project, number: int, note: str) -> None:
+    """Keep what the person wrote about a round, line by line; an empty note is forgotten."""
+    _keep(project, _NOTES, number, "\n".join(line.rstrip() for line in note.strip().splitlines()))
+
+
+def _of_rounds(project: Project, setting: str) -> dict[int, str]:
+    return {int(number): text for number, text in project.setting(setting, {}).items()}
+
+
+def _keep(project: Project, setting: str, number: int, text: str) -> None:
     record = project.round(number)  # refuses an unknown one in words
-    names = dict(project.setting(_NAMES, {}))
-    names[str(record.number)] = " ".join(name.split())
-    project.set_setting(_NAMES, {key: text for key, text in names.items() if text})
+    texts = dict(project.setting(setting, {}))
+    texts[str(record.number)] = text
+    project.set_setting(setting, {key: kept for key, kept in texts.items() if kept})

@@ -21,7 +21,7 @@ from napari_semimoe.project.records import AddReport, AnnotationRecord, TileReco
 from napari_semimoe.session.events import SessionEvents
 from napari_semimoe.session.exports import ExportKind, Progress, export_project
 from napari_semimoe.session.keeper import go_on_with_kept, note_kept, start_keeper, take_back
-from napari_semimoe.session.lineage import name_round
+from napari_semimoe.session.lineage import name_round, note_round
 from napari_semimoe.session.models import (
     NO_STARTER,
     Model,
@@ -371,6 +371,10 @@ class Session(SessionEvents):
     def name_round(self, number: int, name: str) -> None:
         """Keep what the person calls a round; an empty name is forgotten."""
         name_round(self._open_project(), number, name)
+
+    def note_round(self, number: int, note: str) -> None:
+        """Keep what the person wrote about a round; an empty note is forgotten."""
+        note_round(self._open_project(), number, note)
 
     # -- the pump ------------------------------------------------------------------------------
 

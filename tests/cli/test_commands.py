@@ -180,6 +180,20 @@ class TestTrain:
         assert semimoe("rounds", "list", copy, "--json").json["names"] == {}
         assert "has no round 7" in semimoe("rounds", "name", copy, 7, "x", code=1).err
 
+    def test_note_on_a_round_is_drawn_below_it_and_shown_with_it(self, semimoe, copy):
+        semimoe("rounds", "name", copy, 1, "[/] bracket")
+        told = semimoe("rounds", "note", copy, 1, "misses [small] glands\nask Dr B")
+        assert "note on round 1 is kept" in told.out
+        drawn = semimoe("rounds", "tree", copy).out.splitlines()
+        assert [line.strip() for line in drawn[2:]] == ["misses [small] glands", "ask Dr B"]
+        assert "misses [small] glands" in semimoe("rounds", "show", copy, 1).out
+        assert "[/] bracket" in semimoe("rounds", "list", copy).out
+        shown = semimoe("rounds", "show", copy, 1, "--json").json
+        assert (shown["called"], shown["your_note"][-8:]) == ("[/] bracket", "ask Dr B")
+        assert "has no note now" in semimoe("rounds", "note", copy, 1, " ").out
+        assert semimoe("rounds", "list", copy, "--json").json["notes"] == {}
+        assert "has no round 7" in semimoe("rounds", "note", copy, 7, "x", code=1).err
+
     def test_compare_lists_every_validation_tile_of_two_rounds(self, semimoe, copy):
         semimoe("train", copy, *SMALL)
         compared = semimoe("rounds", "compare", copy, 1, 2, "--json").json

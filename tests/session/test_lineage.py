@@ -57,3 +57,19 @@ def test_name_of_a_round_stays_until_it_is_taken_away(no_starter, filled, engine
     assert read_lineage(filled.project).names == {}
     with pytest.raises(ProjectError, match="has no round 5"):
         filled.name_round(5, "x")
+
+
+def test_note_on_a_round_keeps_its_lines_and_leaves_the_name_alone(no_starter, filled, engine):
+    finished_round(filled, engine)
+    filled.name_round(1, "first")
+    filled.note_round(1, "\n misses small glands  \n\nask Dr B\n")
+    path = filled.project.path
+    filled.close()
+    filled.open(path)
+    lineage = read_lineage(filled.project)
+    assert lineage.notes == {1: "misses small glands\n\nask Dr B"}
+    assert lineage.names == {1: "first"}
+    filled.note_round(1, " \n")
+    assert read_lineage(filled.project).notes == {}
+    with pytest.raises(ProjectError, match="has no round 5"):
+        filled.note_round(5, "x")
