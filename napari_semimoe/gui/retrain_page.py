@@ -89,7 +89,7 @@ class RetrainPage(QWidget):
         self.go_on = button("Go on", "Go on with the round where it stopped, to the same numbers")
         self.progress = RoundProgress(bench)
         self.history = RoundsPanel(bench)
-        self.rounds = self.history.table
+        self.rounds = self.history.tree
         self._folded = QCollapsible("More settings", expandedIcon="▾", collapsedIcon="▸")
         self._folded.addWidget(self.more.container.native)
         self._folded.toggleButton().setToolTip("Settings that are good as they are, mostly")
@@ -275,3 +275,4 @@ class RetrainPage(QWidget):
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
         self.progress.plot.set_palette(palette)
+        self.rounds.set_palette(palette)

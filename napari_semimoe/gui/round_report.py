@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal, Slot
+from qtpy.QtCore import Qt, Signal, Slot
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_semimoe.core.measures import MEASURES, WORDS, Measure
@@ -22,7 +22,7 @@ _MEASURE_TOOLTIP = (
 
 
 class RoundReport(QWidget):
-    """One sentence and one row for each validation tile.
+    """The person's note, one sentence, and one row for each validation tile.
 
     Attributes
     ----------
@@ -43,12 +43,14 @@ class RoundReport(QWidget):
         for measure in MEASURES:
             self.measures.addItem(_capital(WORDS[measure].name), measure)
         self.measures.setToolTip(_MEASURE_TOOLTIP)
+        self.note = hint("")
+        self.note.setTextFormat(Qt.TextFormat.PlainText)  # a person may write brackets
         self.sentence = hint("")
         self.experts = hint("")
         self.table = TileTable(_COLUMNS)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for each in (self.measures, self.sentence, self.experts, self.table):
+        for each in (self.note, self.measures, self.sentence, self.experts, self.table):
             layout.addWidget(each)
         self.table.cellClicked.connect(self._on_cell_clicked)
         self.measures.activated.connect(self.measure_chosen)
@@ -63,9 +65,13 @@ class RoundReport(QWidget):
         """Choose a score as the person would; nothing is filled in anew."""
         self.measures.setCurrentIndex(MEASURES.index(measure))
 
-    def show_comparison(self, compared: Comparison | None) -> None:
-        """Fill the table; without a comparison there is nothing to see."""
-        self.setVisible(compared is not None)
+    def show_comparison(self, compared: Comparison | None, note: str = "") -> None:
+        """Fill the table; without a comparison and a note there is nothing to see."""
+        self.setVisible(compared is not None or bool(note))
+        self.note.setText(f"✎ {note}")
+        self.note.setVisible(bool(note))
+        for each in (self.measures, self.sentence):
+            each.setVisible(compared is not None)
         self._tiles = compared.tiles if compared is not None else ()
         self._measure = compared.measure if compared is not None else "dice"
         self.sentence.setText(compared.sentence if compared is not None else "")

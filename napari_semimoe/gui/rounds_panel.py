@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal, Slot
 from qtpy.QtWidgets import QHBoxLayout, QInputDialog, QVBoxLayout, QWidget
 
 from napari_semimoe.gui.round_report import RoundReport
-from napari_semimoe.gui.rounds_table import RoundsTable
+from napari_semimoe.gui.rounds_tree import RoundsTree
 from napari_semimoe.gui.taught_panel import TaughtPanel
 from napari_semimoe.gui.tile_difference import TileDifference
 from napari_semimoe.gui.widgets import button, heading
@@ -41,8 +41,8 @@ class RoundsPanel(QWidget):
     def __init__(self, bench: Workbench) -> None:
         super().__init__()
         self._bench = bench
-        self.table = RoundsTable()
-        self.use = button("Use this model", "Let the selected round's model predict from now on")
+        self.tree = RoundsTree()
+        self.use = button("Use this model", "Let the selected model predict from now on")
         self.starter = button(
             "Back to the starter", "Let the model that came with the plugin predict from now on"
         )
@@ -56,7 +56,7 @@ class RoundsPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Rounds so far"))
-        layout.addWidget(self.table, 1)
+        layout.addWidget(self.tree, 1)
         layout.addLayout(buttons)
         layout.addWidget(self.report)
         layout.addWidget(self.taught)
@@ -65,16 +65,17 @@ class RoundsPanel(QWidget):
 
     def _connect(self) -> None:
         self._bench.relay.weights_changed.connect(self.refresh)
-        self.table.itemSelectionChanged.connect(self._show_selected)
+        self.tree.itemSelectionChanged.connect(self._show_selected)
         self.report.tile_chosen.connect(self._on_tile_chosen)
         self.report.measure_chosen.connect(self._show_report)
         self.taught.tile_chosen.connect(self._bench.desk.select)
         self.taught.exclude_wanted.connect(self._on_exclude_wanted)
-        self.table.round_chosen.connect(self._on_round_chosen)
-        self.table.starter_chosen.connect(self._on_starter_chosen)
-        self.table.resume_chosen.connect(self.resume)
-        self.table.name_wanted.connect(self._on_name_wanted)
-        self.use.clicked.connect(self._on_use_clicked)
+        self.tree.round_chosen.connect(self._on_round_chosen)
+        self.tree.starter_chosen.connect(self._on_starter_chosen)
+        self.tree.resume_chosen.connect(self.resume)
+        self.tree.name_wanted.connect(self._on_name_wanted)
+        self.tree.note_wanted.connect(self._on_note_wanted)
+        self.use.clicked.connect(self.tree.use_selected)
         self.starter.clicked.connect(self._on_starter_chosen)
 
     @Slot()
@@ -97,17 +98,17 @@ class RoundsPanel(QWidget):
 
     def _show(self, lineage: Lineage, ids: dict[str, int], select: int | None) -> None:
         self._tile_ids = ids
-        self.table.show_rounds(lineage)
+        self.tree.show_rounds(lineage)
         if select is not None:
-            self.table.select_round(select)
+            self.tree.select_round(select)
         self._show_selected()
         self.listed.emit(lineage)
 
     @Slot()
     def _show_selected(self) -> None:
-        record = self.table.selected
-        self.use.setEnabled(self.table.can_be_used(record))
-        self.starter.setEnabled(self.table.starter_can_be_used)
+        record = self.tree.selected
+        self.use.setEnabled(self.tree.selected_can_be_used)
+        self.starter.setEnabled(self.tree.starter_can_be_used)
         if record is not None:
             self.report.show_measure(record.settings.get("measure", "dice"))
         self._show_report()
@@ -119,16 +120,17 @@ class RoundsPanel(QWidget):
             return
 
         def arrive(tiles: tuple[TaughtTile, ...]) -> None:
-            if self.table.selected == record:  # else the person has moved on meanwhile
+            if self.tree.selected == record:  # else the person has moved on meanwhile
                 self.taught.show_tiles(tiles)
 
         self._bench.read(lambda project: read_ledger(project, record.number), arrive)
 
     @Slot()
     def _show_report(self) -> None:
-        record, measure = self.table.selected, self.report.measure
+        record, measure = self.tree.selected, self.report.measure
         compared = against_base(record, self._tile_ids, measure) if record else None
-        self.report.show_comparison(compared)
+        note = self.tree.lineage.notes.get(record.number, "") if record else ""
+        self.report.show_comparison(compared, note)
 
     @Slot(int)
     def _on_exclude_wanted(self, tile_id: int) -> None:
@@ -140,15 +142,9 @@ class RoundsPanel(QWidget):
 
     @Slot(int)
     def _on_tile_chosen(self, tile_id: int) -> None:
-        record = self.table.selected
+        record = self.tree.selected
         if record is not None:
             self.difference.open(record.number, tile_id)
-
-    @Slot()
-    def _on_use_clicked(self) -> None:
-        chosen = self.table.selected
-        if chosen is not None:
-            self._on_round_chosen(chosen.number)
 
     @Slot(int)
     def _on_round_chosen(self, number: int) -> None:
@@ -174,11 +170,24 @@ class RoundsPanel(QWidget):
 
     @Slot(int)
     def _on_name_wanted(self, number: int) -> None:
-        before = self.table.lineage.names.get(number, "")
+        before = self.tree.lineage.names.get(number, "")
         name, given = QInputDialog.getText(
             self, f"Round {number}", "What you call it; nothing forgets the name", text=before
         )
         if given:
             self._bench.background.run(
                 lambda: self._bench.session.name_round(number, name), lambda _: self.refresh()
+            )
+
+    @Slot(int)
+    def _on_note_wanted(self, number: int) -> None:
+        note, given = QInputDialog.getMultiLineText(
+            self,
+            f"Note on round {number}",
+            "What is worth remembering; nothing forgets the note",
+            self.tree.lineage.notes.get(number, ""),
+        )
+        if given:
+            self._bench.background.run(
+                lambda: self._bench.session.note_round(number, note), lambda _: self.refresh()
             )

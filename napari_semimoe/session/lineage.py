@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import RoundRecord
@@ -16,6 +17,26 @@ from napari_semimoe.session.models import (
 )
 
 _NAMES, _NOTES = "round_names", "round_notes"  # project settings
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A round on its line.
+
+    Attributes
+    ----------
+    record
+        The round.
+    beside
+        Lines that began from its model besides the one that it is on, in the order of their newest
+        rounds.
+    """
+
+    record: RoundRecord
+    beside: tuple[Line, ...]
+
+
+Line: TypeAlias = tuple[Stop, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +70,14 @@ class Lineage:
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """Names of what rounds began from and that is no round itself, in order of first use."""
+        """Names of what rounds began from and that is no round itself, in order of first use.
+
+        The starter is among them while it is in charge, also when no round began from it.
+        """
         made = {model_name(record) for record in self.rounds}
         bases = dict.fromkeys(base_name(record.base) for record in self.rounds)
+        if self.starter_in_charge:
+            bases.setdefault(STARTER)
         return tuple(name for name in bases if name not in made)
 
     def is_in_charge(self, record: RoundRecord) -> bool:
@@ -61,6 +87,34 @@ class Lineage:
     def began_from(self, name: str) -> Sequence[RoundRecord]:
         """Return the rounds that began from a model, oldest first."""
         return [record for record in self.rounds if base_name(record.base) == name]
+
+    def lines_from(self, name: str) -> tuple[Line, ...]:
+        """Return the lines of rounds that begin from a model, the one with the newest round last.
+
+        A round is followed on its line by the one of its successors that leads to the newest round;
+        the others leave the line there. So the newest round ends the last line, and the lines are
+        nested only as deep as a person went back to older models.
+        """
+        following: dict[str, list[RoundRecord]] = {}
+        newest: dict[str, int] = {}
+        for record in reversed(self.rounds):  # what began from a round comes after it
+            own, base = model_name(record), base_name(record.base)
+            newest.setdefault(own, record.number)
+            newest[base] = max(newest.get(base, 0), newest[own])
+            following.setdefault(base, []).append(record)
+        for begun in following.values():
+            begun.sort(key=lambda each: newest[model_name(each)])
+        return tuple(_line(first, following) for first in following.get(name, ()))
+
+
+def _line(first: RoundRecord, following: Mapping[str, Sequence[RoundRecord]]) -> Line:
+    stops: list[Stop] = []
+    at: RoundRecord | None = first
+    while at is not None:
+        begun = following.get(model_name(at), ())
+        stops.append(Stop(at, tuple(_line(each, following) for each in begun[:-1])))
+        at = begun[-1] if begun else None
+    return tuple(stops)
 
 
 def read_lineage(project: Project) -> Lineage:

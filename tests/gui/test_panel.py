@@ -344,8 +344,8 @@ def test_promoted_round_takes_over(opened, settled, engine):
     assert "its model predicts from now on" in opened.messages.text
     assert opened.header.model.text().startswith("Model of round 1")
     assert opened.retrain_page.start.isVisible()
-    table = opened.retrain_page.rounds
-    assert [table.item(0, column).text() for column in (0, 1, 3)] == ["1", "0.900", "promoted"]
+    row = opened.retrain_page.rounds.row_of(1)
+    assert [row.text(column) for column in (0, 1, 3)] == ["1", "0.900", "in use"]
 
 
 def test_worse_round_is_kept_beside_and_can_still_be_chosen(opened, settled, engine):
@@ -353,7 +353,9 @@ def test_worse_round_is_kept_beside_and_can_still_be_chosen(opened, settled, eng
     settled(opened)
     assert "does better on the validation tiles" in opened.messages.text
     assert opened.header.model.text().startswith("Starter model")
-    opened.retrain_page.rounds.cellDoubleClicked.emit(0, 0)
+    tree = opened.retrain_page.rounds
+    assert tree.row_of(1).text(3) == "kept beside"
+    tree.itemDoubleClicked.emit(tree.row_of(1), 0)
     settled(opened)
     assert opened.header.model.text().startswith("Model of round 1")
 
@@ -371,8 +373,12 @@ def test_cancelled_round_goes_on_where_it_was(opened, settled, engine):
     start_round(opened, settled, engine)
     opened.retrain_page.progress.cancel.click()
     settled(opened)
-    menu = opened.retrain_page.rounds.menu_of(0)
-    assert [action.text() for action in menu.actions()] == ["Go on with round 1"]
+    tree = opened.retrain_page.rounds
+    menu = tree.menu_of(tree.row_of(1))
+    assert [action.text() for action in menu.actions()] == [
+        "Go on with round 1",
+        "Note on round 1…",
+    ]
     menu.actions()[0].trigger()
     settled(opened)
     assert opened.bench.session.running_round == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,11 @@ from qtpy.QtCore import Qt
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.states import JobState, Pool, RoundState
 from napari_semimoe.gui import tile_difference
+from napari_semimoe.gui.branch_lines import LEVEL_PX
+from napari_semimoe.gui.steps import Step
 from napari_semimoe.project.found_masks import AFTER, BEFORE, write_found
+from napari_semimoe.session.lineage import Lineage
+from tests.session.test_lineage import lineage_of
 
 from .test_panel import start_round
 
@@ -30,27 +35,139 @@ def entries(menu):
     return {action.text(): action for action in menu.actions()}
 
 
-def test_round_whose_model_predicts_is_bold_and_names_its_base(opened, run):
+def offers(tree, number):
+    """Return the menu's entries on a round, or below the last row."""
+    return entries(tree.menu_of(tree.row_of(number)))
+
+
+def drawn(tree):
+    """Return every row from top to bottom, as deep as it stands, with a * where it is marked."""
+
+    def below(item, depth):
+        mark = " *" if item.is_marked and item.font(0).bold() else ""
+        yield f"{'  ' * depth}{item.text(0)}{mark}"
+        for place in range(item.childCount()):
+            yield from below(item.child(place), depth + 1)
+
+    tops = [tree.topLevelItem(place) for place in range(tree.topLevelItemCount())]
+    return [line for top in tops for line in below(top, 0)]
+
+
+def test_round_whose_model_predicts_is_marked_below_what_it_began_from(opened, run):
+    tree = opened.retrain_page.rounds
+    assert drawn(tree) == ["starter *"]
     run()
     run()
-    table = opened.retrain_page.rounds
-    assert [table.item(row, 0).text() for row in range(2)] == ["2", "1"]
-    assert [table.item(row, 0).font().bold() for row in range(2)] == [True, False]
-    assert [table.item(row, 4).text() for row in range(2)] == ["round 1", "starter"]
+    assert drawn(tree) == ["starter", "  1", "  2 *"]
+    assert [tree.row_of(number).text(3) for number in (1, 2)] == ["promoted", "in use"]
+    assert [tree.row_of(number).goes_on for number in (1, 2)] == [False, True]
+    assert "Began from round 1." in tree.row_of(2).toolTip(0)
+
+
+def test_branch_leaves_the_line_of_the_newest_round(opened, run, settled):
+    page = opened.retrain_page
+    run()
+    run(new=0.1, old=0.9)
+    run()
+    assert drawn(page.rounds) == ["starter", "  1", "    2", "  3 *"]
+    choose(page, "round 2")
+    run(new=0.1, old=0.9)
+    choose(page, "nothing (random weights)")
+    run(new=0.1, old=0.9)
+    assert drawn(page.rounds) == ["starter", "  1", "    3 *", "  2", "  4", "nothing", "  5"]
+    rows = {number: page.rounds.row_of(number) for number in range(1, 6)}
+    assert [rows[number].leads_down for number in rows] == [True, True, False, False, False]
+    assert rows[1].leads_past(rows[3])  # to round 2, beside the branch
+    assert not rows[1].parent().leads_past(rows[1])
 
 
 def test_button_puts_the_selected_round_in_charge(opened, run, settled):
     run()
     run()
     page = opened.retrain_page
-    page.rounds.selectRow(0)
+    page.rounds.select_round(2)
     assert not page.history.use.isEnabled()  # it predicts already
-    page.rounds.selectRow(1)
+    page.rounds.select_round(1)
     page.history.use.click()
     settled(opened)
     assert opened.header.model.text().startswith("Model of round 1")
-    assert page.rounds.item(1, 0).font().bold()
+    assert drawn(page.rounds) == ["starter", "  1 *", "  2"]
     assert not page.history.use.isEnabled()
+
+
+def test_starter_is_used_by_its_row_and_marked_there(opened, run, settled):
+    run()
+    page = opened.retrain_page
+    root = page.rounds.topLevelItem(0)
+    assert list(entries(page.rounds.menu_of(root))) == ["Use the starter model"]
+    page.rounds.itemDoubleClicked.emit(root, 0)
+    settled(opened)
+    assert opened.header.model.text().startswith("Starter model")
+    root = page.rounds.topLevelItem(0)
+    assert drawn(page.rounds) == ["starter *", "  1"]
+    assert root.text(3) == "in use"
+    assert list(entries(page.rounds.menu_of(root))) == []
+    page.rounds.itemDoubleClicked.emit(root, 0)  # it predicts already
+    settled(opened)
+    assert opened.header.model.text().startswith("Starter model")
+
+
+def test_enter_uses_the_model_of_the_row(opened, run, settled, qtbot):
+    run()
+    run()
+    page = opened.retrain_page
+    page.rounds.select_round(1)
+    qtbot.keyClick(page.rounds, Qt.Key.Key_Return)
+    settled(opened)
+    assert opened.header.model.text().startswith("Model of round 1")
+    qtbot.keyClick(page.rounds, Qt.Key.Key_Up)
+    assert page.history.use.isEnabled()
+    qtbot.keyClick(page.rounds, Qt.Key.Key_Enter)
+    settled(opened)
+    assert opened.header.model.text().startswith("Starter model")
+    page.rounds.clearSelection()
+    qtbot.keyClick(page.rounds, Qt.Key.Key_Enter)
+    settled(opened)
+    assert opened.header.model.text().startswith("Starter model")
+
+
+def test_file_that_a_round_began_from_is_a_root_with_no_model_to_use(opened):
+    records = lineage_of(0, 1).rounds
+    first = dataclasses.replace(records[0], base="models/1/gland.safetensors")
+    tree = opened.retrain_page.rounds
+    tree.show_rounds(Lineage((first, records[1]), in_charge="starter 1", has_starter=True))
+    assert drawn(tree) == ["gland.safetensors", "  1", "  2", "starter *"]
+    tree.setCurrentItem(tree.topLevelItem(0))
+    assert tree.selected is None
+    assert not tree.selected_can_be_used
+
+
+def test_refresh_keeps_what_is_selected_and_where_the_rows_stand(opened, qtbot):
+    opened.show_step(Step.RETRAIN)
+    tree, many = opened.retrain_page.rounds, lineage_of(*range(60))
+    tree.show_rounds(many)
+    bar = tree.verticalScrollBar()
+    assert bar.value() == bar.maximum() > 0  # the newest round is in view
+    tree.select_round(30)
+    bar.setValue(7)
+    tree.show_rounds(dataclasses.replace(many, names={30: "half way"}))
+    assert (tree.selected.number, bar.value()) == (30, 7)
+    assert tree.row_of(30).text(0) == "30 half way"
+    tree.show_rounds(lineage_of(*range(61)))
+    assert (tree.selected.number, bar.value()) == (30, bar.maximum())
+    tree.show_rounds(Lineage())
+    assert drawn(tree) == []
+    assert tree.selected is None
+
+
+def test_long_lineages_stay_within_the_page(opened, qtbot):
+    opened.show_step(Step.RETRAIN)
+    tree = opened.retrain_page.rounds
+    names = {number: "a name of many words" for number in range(1, 201)}
+    tree.show_rounds(dataclasses.replace(lineage_of(*range(200)), names=names))
+    qtbot.wait(50)
+    assert tree.header().length() <= tree.viewport().width()
+    assert tree.visualItemRect(tree.row_of(200)).left() == 2 * LEVEL_PX
 
 
 def test_button_goes_back_to_the_starter_and_the_plan_follows(opened, run, settled, qtbot):
@@ -68,18 +185,15 @@ def test_button_goes_back_to_the_starter_and_the_plan_follows(opened, run, settl
 def test_menu_goes_back_to_the_starter_or_to_any_round(opened, run, settled):
     run()
     run(new=0.1, old=0.9)
-    table = opened.retrain_page.rounds
-    assert list(entries(table.menu_of(0))) == [
-        "Use the model of round 2",
-        "Use the starter model",
-        "Name round 2…",
-    ]
-    assert list(entries(table.menu_of(1))) == ["Use the starter model", "Name round 1…"]
-    entries(table.menu_of(-1))["Use the starter model"].trigger()
+    tree = opened.retrain_page.rounds
+    words = {number: [f"Name round {number}…", f"Note on round {number}…"] for number in (1, 2)}
+    assert list(offers(tree, 2)) == ["Use the model of round 2", "Use the starter model", *words[2]]
+    assert list(offers(tree, 1)) == ["Use the starter model", *words[1]]
+    entries(tree.menu_of(None))["Use the starter model"].trigger()
     settled(opened)
     assert opened.header.model.text().startswith("Starter model")
-    assert list(entries(table.menu_of(1))) == ["Use the model of round 1", "Name round 1…"]
-    entries(table.menu_of(1))["Use the model of round 1"].trigger()
+    assert list(offers(tree, 1)) == ["Use the model of round 1", *words[1]]
+    offers(tree, 1)["Use the model of round 1"].trigger()
     settled(opened)
     assert opened.header.model.text().startswith("Model of round 1")
     assert opened.bench.session.project.round(2).state is RoundState.KEPT_BESIDE
@@ -93,7 +207,7 @@ def test_starter_stays_in_charge_when_the_project_is_opened_again(opened, run, s
     opened.bench.open_project(path)
     settled(opened)
     assert opened.header.model.text().startswith("Starter model")
-    assert not opened.retrain_page.rounds.item(0, 0).font().bold()
+    assert drawn(opened.retrain_page.rounds) == ["starter *", "  1"]
 
 
 def offered(page):
@@ -129,7 +243,7 @@ def test_round_begins_from_what_the_person_chose_and_the_line_says_so(
     assert page.begin.currentText() == "the model in use"  # the choice held for one round
     engine.train(job)
     settled(opened)
-    assert page.rounds.item(0, 4).text() == "round 1"
+    assert "Began from round 1." in page.rounds.row_of(3).toolTip(0)
 
 
 def test_weights_file_is_chosen_in_a_dialog_and_giving_none_changes_nothing(
@@ -276,7 +390,7 @@ def test_report_follows_the_selected_round(opened, scored, run):
     page = opened.retrain_page
     assert page.rounds.selected.number == 2
     assert not page.history.report.isVisible()  # that round was not scored
-    page.rounds.selectRow(1)
+    page.rounds.select_round(1)
     assert page.history.report.sentence.text().startswith("Round 1 against starter")
     page.rounds.clearSelection()
     assert not page.history.report.isVisible()
@@ -290,21 +404,75 @@ def test_collapsed_round_is_told_and_does_not_take_over(opened, scored):
     assert opened.messages.is_error
     assert "listens to the segmentation expert alone" in opened.messages.text
     assert opened.header.model.text().startswith("Starter model")
-    assert "expert alone" in opened.retrain_page.rounds.item(0, 0).toolTip()
+    assert "expert alone" in opened.retrain_page.rounds.row_of(1).toolTip(0)
 
 
 def test_round_is_named_in_a_dialog_and_keeps_its_name(opened, run, settled, monkeypatch):
     run()
-    table = opened.retrain_page.rounds
+    tree = opened.retrain_page.rounds
     answers = [("after the tumours", True), ("not this", False)]
     monkeypatch.setattr(
         "napari_semimoe.gui.rounds_panel.QInputDialog.getText", lambda *_, **__: answers.pop(0)
     )
     for _ in range(2):
-        entries(table.menu_of(0))["Name round 1…"].trigger()
+        offers(tree, 1)["Name round 1…"].trigger()
         settled(opened)
-        assert table.item(0, 0).text() == "1 after the t…"
-        assert table.item(0, 0).toolTip().startswith("after the tumours: ")
+        assert tree.row_of(1).text(0) == "1 after the tumours"
+        assert "Round 1: after the tumours" in tree.row_of(1).toolTip(0)
+
+
+def test_note_is_written_in_a_dialog_and_told_where_the_round_is(
+    opened, run, scored, settled, monkeypatch
+):
+    scored(tile_5=(0.5, 0.9))
+    run()
+    page = opened.retrain_page
+    report = page.history.report
+    answers = [("misses <small> glands\nask Dr B", True), ("not this", False), ("", True)]
+    shown = []
+
+    def answer(*given):
+        shown.append(given[3])
+        return answers.pop(0)
+
+    monkeypatch.setattr("napari_semimoe.gui.rounds_panel.QInputDialog.getMultiLineText", answer)
+    for _ in range(2):
+        offers(page.rounds, 2)["Note on round 2…"].trigger()
+        settled(opened)
+        assert page.rounds.row_of(2).text(4) == "✎"
+        assert "misses &lt;small&gt; glands<br>ask Dr B" in page.rounds.row_of(2).toolTip(0)
+        assert report.note.text() == "✎ misses <small> glands\nask Dr B"
+        assert report.note.isVisible()
+        assert not report.measures.isVisible()  # that round was not scored
+    page.rounds.select_round(1)
+    assert (report.note.isVisible(), report.measures.isVisible()) == (False, True)
+    page.rounds.select_round(2)
+    offers(page.rounds, 2)["Note on round 2…"].trigger()
+    settled(opened)
+    assert shown == ["", *["misses <small> glands\nask Dr B"] * 2]
+    assert page.rounds.row_of(2).text(4) == ""
+    assert not report.isVisible()
+
+
+def test_lines_lead_from_each_row_to_what_it_began_from(opened, qtbot):
+    """Pixels of the lanes: level 1 runs past the branch, and nothing hangs on the last row."""
+    opened.show_step(Step.RETRAIN)
+    tree = opened.retrain_page.rounds
+    tree.show_rounds(lineage_of(0, 1, 1))  # 1, then 2 beside, then 3
+    picture = tree.viewport().grab().toImage()
+    scale = picture.devicePixelRatio()
+    empty = picture.pixelColor(1, picture.height() - 2)
+
+    def is_drawn(number, level, part):
+        box = tree.visualItemRect(tree.row_of(number))
+        x, y = (level + 0.5) * LEVEL_PX, box.top() + part * box.height()
+        return picture.pixelColor(int(x * scale), int(y * scale)) != empty
+
+    assert [is_drawn(2, level, 0.1) for level in (0, 1, 2)] == [False, True, False]
+    assert [is_drawn(2, level, 0.9) for level in (0, 1, 2)] == [False, True, False]
+    assert [is_drawn(2, level, 0.5) for level in (0.5, 1.5)] == [False, True]
+    assert [is_drawn(3, 1, part) for part in (0.1, 0.9)] == [True, False]
+    assert [is_drawn(1, 0, part) for part in (0.1, 0.9)] == [True, False]
 
 
 @pytest.fixture

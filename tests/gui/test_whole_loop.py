@@ -77,7 +77,7 @@ def test_person_teaches_the_network_and_finds_everything_again(
     assert bench.session.project.rounds()[-1].state is RoundState.PROMOTED
     qtbot.waitUntil(lambda: desk.view.prediction is not None, timeout=PATIENCE)
     assert "round 1" in panel.header.model.text()
-    assert panel.retrain_page.rounds.rowCount() == 1
+    assert panel.retrain_page.rounds.row_of(1).is_marked
     first_map = viewer.layers["expert: distance"].data.copy()
     assert first_map.any()
 

@@ -4,6 +4,8 @@ import pytest
 
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.settings import RoundSettings
+from napari_semimoe.core.states import RoundState
+from napari_semimoe.project.records import RoundRecord
 from napari_semimoe.session.lineage import Lineage, read_lineage
 from napari_semimoe.session.start_from import StartFrom, StartKind
 
@@ -40,6 +42,68 @@ def test_lineage_tells_what_each_round_began_from_and_what_is_in_charge(starter,
     assert not lineage.starter_in_charge
     filled.promote_starter()
     assert read_lineage(filled.project).starter_in_charge
+
+
+def lineage_of(*bases):
+    """Rounds 1, 2 ... by the number of the round that each began from; 0 is the starter."""
+    records = [
+        RoundRecord(
+            number=number,
+            state=RoundState.PROMOTED,
+            base=f"rounds/{base}/model.safetensors" if base else "starter 1",
+            weights="w",
+            created="",
+            ended=None,
+            settings={},
+            report=None,
+            note="",
+        )
+        for number, base in enumerate(bases, start=1)
+    ]
+    return Lineage(rounds=tuple(records))
+
+
+def drawn(lines):
+    """Lines as nested lists of numbers; what leaves a line follows the round that it leaves."""
+    return [
+        [part for stop in line for part in (stop.record.number, *drawn(stop.beside))]
+        for line in lines
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bases", "expected"),
+    [
+        ((), []),
+        ((0,), [[1]]),
+        ((0, 1, 2), [[1, 2, 3]]),  # each went on from the one before
+        ((0, 1, 1), [[1, [2], 3]]),  # 2 was given up, 3 began from 1 again
+        ((0, 1, 2, 1), [[1, [2, 3], 4]]),  # back to an older model: the newest stays in front
+        ((0, 1, 2, 1, 3), [[1, [4], 2, 3, 5]]),  # and forth again
+        ((0, 1, 0), [[1, 2], [3]]),
+        ((0, 0, 1), [[2], [1, 3]]),
+        ((0, 1, 1, 1, 2), [[1, [3], [4], 2, 5]]),
+        ((0, 1, 2, 2, 1), [[1, [2, [3], 4], 5]]),
+    ],
+)
+def test_line_leads_to_the_newest_round_and_others_leave_it(bases, expected):
+    assert drawn(lineage_of(*bases).lines_from("starter")) == expected
+
+
+def test_thousand_rounds_in_a_row_are_one_line():
+    (line,) = lineage_of(*range(1000)).lines_from("starter")
+    assert [stop.record.number for stop in line] == list(range(1, 1001))
+
+
+def test_starter_that_no_round_began_from_is_a_root_only_while_it_is_in_charge(
+    starter, filled, engine
+):
+    assert read_lineage(filled.project).roots == ("starter",)
+    started_from(filled, engine, StartFrom(StartKind.NOTHING))
+    filled.promote(1)
+    assert read_lineage(filled.project).roots == ("nothing",)
+    filled.promote_starter()
+    assert read_lineage(filled.project).roots == ("nothing", "starter")
 
 
 def test_project_without_rounds_has_an_empty_lineage(no_starter, filled):
