@@ -8,14 +8,15 @@ import signal
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from napari_semimoe.core.errors import JobError
-from napari_semimoe.core.settings import RoundSettings
+from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.jobs import teammate
 from napari_semimoe.jobs.tasks import train_round
 from napari_semimoe.training.team import even_parts, team_size
 from tests.jobs.small_round import make_project, round_payload
+from tests.model.encoder_files import resnet
 from tests.training.making import Hearing, after_steps
 
 CPU = torch.device("cpu")
@@ -35,12 +36,12 @@ def started(monkeypatch):
     return found
 
 
-def train(folder, observer=None, **settings):
+def train(folder, observer=None, about=None, **settings):
     if not folder.exists():
         make_project(folder)
     usual = {"max_steps": 6, "labelled_batch": 3, "unlabelled_batch": 2, "validate_every": 2}
     payload = round_payload(folder, **(usual | {"mixed_precision": False} | settings))
-    return train_round(payload, observer or Hearing())
+    return train_round(payload | (about or {}), observer or Hearing())
 
 
 def losses(folder):
@@ -68,6 +69,21 @@ def test_two_processes_learn_what_one_learns_from_the_joint_batch(tmp_path, star
         # rounding grows as the weights that it changes learn on
         assert second == pytest.approx(first, rel=1e-5 if step < 2 else 3e-3)
     assert report["validation"]["tiles"] == 1
+
+
+def test_pretrained_encoder_stays_as_it_is_in_every_process(tmp_path, started):
+    encoder = tmp_path / "resnet.safetensors"
+    save_file(resnet(), encoder)
+    model = ModelSettings.pretrained(width=4, um_per_px=1.0).model_dump(mode="json")
+    about = {"base": str(encoder), "model": model}
+    for name, processes in (("alone", 1), ("shared", 2)):
+        train(tmp_path / name, about=about, max_steps=3, processes=processes)
+    assert len(started) == 1
+    for first, second in zip(*map(losses, (tmp_path / "alone", tmp_path / "shared")), strict=True):
+        assert second == pytest.approx(first, rel=1e-3)
+    state = load_file(tmp_path / "shared/rounds/1/model.safetensors")
+    for name in ("conv1.weight", "layer4.0.bn2.running_var", "layer4.0.conv2.weight"):
+        assert torch.equal(state[f"backbone.encoder.{name}"], resnet()[name])
 
 
 def test_released_round_with_two_passes_a_step_is_shared_too(tmp_path):
