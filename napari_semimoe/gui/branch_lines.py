@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtCore import QPointF
 from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QTreeWidgetItem
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Width of one level; the rows have no arrows, so it need not hold one.
 LEVEL_PX = 12
-_DOT_PX = 3.5
+_DOT_PX = 3.5  # radius
 
 
 class BranchItem(QTreeWidgetItem):
@@ -61,40 +61,36 @@ class BranchItem(QTreeWidgetItem):
 
 
 def paint_branch(painter: QPainter, area: QRect, item: BranchItem, palette: Palette) -> None:
-    """Paint what leads to a row into the area before its text."""
-    top, middle, bottom = area.top(), area.center().y() + 0.5, area.bottom() + 1
-    lane = area.right() + 1 - LEVEL_PX / 2
+    """Paint what leads to a row, and its dot, into the area before its text."""
+    middle = QPointF(area.right() + 1 - LEVEL_PX / 2, area.center().y() + 0.5)
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(QPen(QColor(palette.faint), 1.2))
-    if item.goes_on:
-        painter.drawLine(QPointF(lane, top), QPointF(lane, middle))
-    elif item.parent() is not None:
-        painter.drawLine(QPointF(lane - LEVEL_PX, top), QPointF(lane - LEVEL_PX, middle))
-        painter.drawLine(QPointF(lane - LEVEL_PX, middle), QPointF(lane, middle))
-    if item.leads_down:
-        painter.drawLine(QPointF(lane, middle), QPointF(lane, bottom))
-    _paint_lanes_that_pass(painter, area, item)
-    _paint_dot(painter, QPointF(lane, middle), item, palette)
+    _paint_lines(painter, area, middle, item)
+    if item.is_marked:
+        painter.setPen(QPen(QColor(palette.good), 2))
+        painter.setBrush(QColor(palette.good))
+    painter.drawEllipse(middle, _DOT_PX, _DOT_PX)
     painter.restore()
 
 
-def _paint_lanes_that_pass(painter: QPainter, area: QRect, item: BranchItem) -> None:
-    lane, child = area.right() + 1 - LEVEL_PX / 2, item
+def _paint_lines(painter: QPainter, area: QRect, middle: QPointF, item: BranchItem) -> None:
+    up, side, down = QPointF(0, -_DOT_PX), QPointF(-_DOT_PX, 0), QPointF(0, _DOT_PX)
+    top, bottom = float(area.top()), float(area.bottom() + 1)
+    before = middle.x() - LEVEL_PX
+    if item.goes_on:
+        painter.drawLine(QPointF(middle.x(), top), middle + up)
+    elif item.parent() is not None:
+        painter.drawLine(QPointF(before, top), QPointF(before, middle.y()))
+        painter.drawLine(QPointF(before, middle.y()), middle + side)
+    if item.leads_down:
+        painter.drawLine(middle + down, QPointF(middle.x(), bottom))
+    child = item
     while child.parent() is not None:
-        lane, parent = lane - LEVEL_PX, _branch(child.parent())
+        parent = _branch(child.parent())
         if parent.leads_past(child):
-            painter.drawLine(QPointF(lane, area.top()), QPointF(lane, area.bottom() + 1))
-        child = parent
-
-
-def _paint_dot(painter: QPainter, middle: QPointF, item: BranchItem, palette: Palette) -> None:
-    size = QPointF(_DOT_PX, _DOT_PX)
-    painter.setBrush(QColor(palette.good if item.is_marked else palette.background))
-    if item.is_marked:
-        painter.setPen(Qt.PenStyle.NoPen)
-        size *= 1.35
-    painter.drawEllipse(QRectF(middle - size, middle + size))
+            painter.drawLine(QPointF(before, top), QPointF(before, bottom))
+        before, child = before - LEVEL_PX, parent
 
 
 def _branch(item: QTreeWidgetItem) -> BranchItem:

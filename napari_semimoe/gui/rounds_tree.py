@@ -5,8 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QModelIndex, QPoint, QRect, QSignalBlocker, Qt, Signal
-from qtpy.QtGui import QKeyEvent, QPainter
+from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeWidget, QTreeWidgetItem
 
 from napari_semimoe.core.states import RoundState
@@ -15,6 +14,9 @@ from napari_semimoe.session.lineage import Line, Lineage
 from napari_semimoe.session.models import STARTER, base_name, model_name
 
 if TYPE_CHECKING:
+    from qtpy.QtCore import QModelIndex, QPoint, QRect
+    from qtpy.QtGui import QKeyEvent, QPainter
+
     from napari_semimoe.gui.theme import Palette
     from napari_semimoe.project.records import RoundRecord
 
@@ -26,6 +28,7 @@ _COLUMNS = (
     ("Outcome", "Whether its model took over when it ended, or is in use now"),
     ("Note", "✎ where you wrote a note; point at it to read it"),
 )
+_ROW_PX = 22
 _ROOT_TIPS = {
     STARTER: "The model that came with the plugin.",
     "nothing": "Rounds that began with random weights.",
@@ -71,6 +74,7 @@ class RoundsTree(QTreeWidget):
         self.setExpandsOnDoubleClick(False)
         self.setUniformRowHeights(True)
         self.setMinimumHeight(150)
+        self.setToolTip("Right-click a round to use its model, name it, or write a note to it")
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._offer)
         self.itemDoubleClicked.connect(lambda item, _: self._use(item))
@@ -171,6 +175,7 @@ class RoundsTree(QTreeWidget):
         lines = [line for text in about for line in text.splitlines() if line]
         font = self.font()
         font.setBold(row.is_marked)
+        row.setSizeHint(0, QSize(0, _ROW_PX))
         for column in range(len(_COLUMNS)):
             row.setFont(column, font)
             row.setToolTip(column, f"<p>{'<br>'.join(map(escape, lines))}</p>")

@@ -72,6 +72,7 @@ def style_sheet(palette: Palette) -> str:
     QPushButton[role="step"]:checked {{
         border-bottom: 3px solid {palette.accent}; color: {palette.text}; font-weight: 600;
     }}
+    QTreeWidget {{ background-color: {palette.foreground}; }}
     QPushButton[role="menu"]::menu-indicator {{ image: none; width: 0; }}
     QFrame[role="message-bad"] {{
         border-left: 4px solid {palette.bad}; background-color: {palette.foreground};
