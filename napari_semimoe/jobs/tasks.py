@@ -80,6 +80,7 @@ def train_round(payload: Mapping[str, Any], observer: Observer) -> dict[str, Any
     """
     from napari_semimoe.jobs.manifest_source import ManifestSource
     from napari_semimoe.jobs.teammate import start_teammate
+    from napari_semimoe.training.memory import given_back
     from napari_semimoe.training.round import run_round
 
     settings = RoundSettings.parse(payload["settings"])
@@ -88,7 +89,7 @@ def train_round(payload: Mapping[str, Any], observer: Observer) -> dict[str, Any
     folder = Path(payload["out_dir"])
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ROUND_LOCK, timeout=_LOCK_SECONDS):
+        with FileLock(folder / ROUND_LOCK, timeout=_LOCK_SECONDS), given_back():
             report = run_round(
                 ManifestSource(Path(payload["manifest"])),
                 settings,

@@ -1,8 +1,11 @@
-"""What to do where the memory does not hold a step: make it smaller, never give up at once."""
+"""Memory: what to do where it does not hold a step, and that it is free after a round."""
 
 from __future__ import annotations
 
 import gc
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -25,6 +28,24 @@ def halved(settings: RoundSettings) -> RoundSettings:
         )
     side = 16 * (settings.crop_px // 32)  # crops are whole multiples of 16
     return settings.changed(crop_px=side) if side >= _SMALLEST_CROP else settings
+
+
+@contextmanager
+def given_back() -> Iterator[None]:
+    """Give back the memory of what is inside when it ends, also when it fails.
+
+    A graphics card's memory would else stay with this process, which waits for its next round.
+    """
+    try:
+        yield
+    except BaseException as error:
+        raised: BaseException | None = error
+        while raised is not None:  # the frames of a failure hold the network
+            traceback.clear_frames(raised.__traceback__)
+            raised = raised.__context__
+        raise
+    finally:
+        free_memory()
 
 
 def free_memory() -> None:

@@ -3,17 +3,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import traceback
+import weakref
+from contextlib import nullcontext
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from filelock import FileLock
 
 from napari_semimoe.core.errors import ProjectFormatError, StorageError
+from napari_semimoe.core.reports import RoundReport
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.jobs import tasks
 from napari_semimoe.jobs.manifest_source import ManifestSource
 from napari_semimoe.jobs.tasks import TASKS, spare_cores
 from napari_semimoe.project.arrays import write_array
+from napari_semimoe.training import memory
 
 
 def test_every_kind_of_job_has_a_function():
@@ -101,18 +107,49 @@ def test_manifest_with_an_unknown_role_is_refused(project):
         ManifestSource(path)
 
 
-def test_a_round_that_another_process_still_trains_is_not_trained_twice(project, monkeypatch):
-    monkeypatch.setattr(tasks, "_LOCK_SECONDS", 0.0)
+def round_of(project):
     folder = project / "rounds/1"
-    payload = {
+    return {
         "manifest": str(folder / "manifest.json"),
         "out_dir": str(folder),
         "settings": RoundSettings(max_steps=1, device="cpu").model_dump(mode="json"),
         "model": ModelSettings(width=4).model_dump(mode="json"),
     }
+
+
+def test_a_round_that_another_process_still_trains_is_not_trained_twice(project, monkeypatch):
+    monkeypatch.setattr(tasks, "_LOCK_SECONDS", 0.0)
+    folder = project / "rounds/1"
     with (
         FileLock(folder / tasks.ROUND_LOCK),
         pytest.raises(StorageError, match="Another process is still training"),
     ):
-        tasks.train_round(payload, observer=None)
+        tasks.train_round(round_of(project), observer=None)
     assert not (folder / "log.jsonl").exists()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_memory_of_a_round_is_free_when_it_ends_or_fails(project, monkeypatch, fails):
+    held, freed = [], []
+
+    class Network:
+        pass
+
+    def run(*given, **options):
+        network = Network()
+        held.append(weakref.ref(network))
+        try:
+            1 / (not fails)
+        except ZeroDivisionError as error:
+            raise RuntimeError("CUDA error") from error
+        return RoundReport(**{each.name: None for each in fields(RoundReport)})
+
+    monkeypatch.setattr("napari_semimoe.training.round.run_round", run)
+    monkeypatch.setattr(memory, "free_memory", lambda: freed.append(held[0]() is None))
+    monkeypatch.setattr(RoundReport, "to_json", lambda report: {})
+    expected = pytest.raises(RuntimeError, match="CUDA error") if fails else nullcontext()
+    with expected as failure:
+        tasks.train_round(round_of(project), observer=None)
+    assert freed == [True]
+    if fails:
+        assert "in run" in "".join(traceback.format_exception(failure.value))
