@@ -53,12 +53,12 @@ class TileDifference(QObject):
         shown = None if view is None else view.tile.id
         if self._layer is not None and self._layer.metadata["tile"] != shown:
             self._take_away()
-        asked, project = self._asked, self._bench.session.project
-        self._asked = None
-        if asked is None or asked[1] != shown or project is None:
+        asked, self._asked = self._asked, None
+        if asked is None or asked[1] != shown:
             return
-        self._bench.background.run(
-            lambda: read_difference(project, *asked), lambda found: self._show(found, *asked)
+        self._bench.read(
+            lambda project: read_difference(project, *asked),
+            lambda found: self._show(found, *asked),
         )
 
     def _show(self, found: NDArray[np.uint8] | None, number: int, tile_id: int) -> None:

@@ -239,11 +239,11 @@ class Workbench(QObject):
         if project is None:
             return
 
-        def read() -> _T | None:
+        def read() -> Any:
             return work(project) if self.session.project is project else None
 
-        def arrive(found: _T | None) -> None:
-            if found is not None and self.session.project is project:
+        def arrive(found: Any) -> None:
+            if self.session.project is project:  # then it was so when it was read, too
                 then(found)
 
         self.background.run(read, arrive)

@@ -78,26 +78,17 @@ def train_round(payload: Mapping[str, Any], observer: Observer) -> dict[str, Any
     StorageError
         If another process goes on training the same round.
     """
-    from napari_semimoe.jobs.manifest_source import ManifestSource
     from napari_semimoe.jobs.teammate import start_teammate
     from napari_semimoe.training.memory import given_back
     from napari_semimoe.training.round import run_round
 
-    settings = RoundSettings.parse(payload["settings"])
-    settings = settings.changed(threads=settings.threads or spare_cores())
-    as_set = settings.model_dump(mode="json")
-    folder = Path(payload["out_dir"])
+    folder, given = Path(payload["out_dir"]), round_of(payload)
+    as_set = {**payload, "settings": given["settings"].model_dump(mode="json")}
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ROUND_LOCK, timeout=_LOCK_SECONDS), given_back():
             report = run_round(
-                ManifestSource(Path(payload["manifest"])),
-                settings,
-                model=ModelSettings.parse(payload["model"]),
-                base=Path(payload["base"]) if payload.get("base") else None,
-                out_dir=folder,
-                observer=observer,
-                start_teammate=partial(start_teammate, {**payload, "settings": as_set}),
+                **given, observer=observer, start_teammate=partial(start_teammate, as_set)
             )
     except Timeout as error:
         raise StorageError(
@@ -105,6 +96,20 @@ def train_round(payload: Mapping[str, Any], observer: Observer) -> dict[str, Any
             "until it has ended, or end it, and go on with the round again."
         ) from error
     return report.to_json()
+
+
+def round_of(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `run_round` and `help_round` need, from the payload of `train_round`."""
+    from napari_semimoe.jobs.manifest_source import ManifestSource
+
+    settings = RoundSettings.parse(payload["settings"])
+    return {
+        "source": ManifestSource(Path(payload["manifest"])),
+        "settings": settings.changed(threads=settings.threads or spare_cores()),
+        "model": ModelSettings.parse(payload["model"]),
+        "base": Path(payload["base"]) if payload.get("base") else None,
+        "out_dir": Path(payload["out_dir"]),
+    }
 
 
 def predict_files(payload: Mapping[str, Any], observer: Observer) -> dict[str, Any]:

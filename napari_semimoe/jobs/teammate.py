@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_semimoe.core.errors import is_out_of_memory
-from napari_semimoe.core.settings import ModelSettings, RoundSettings
-from napari_semimoe.jobs.manifest_source import ManifestSource
+from napari_semimoe.jobs.tasks import round_of
 
 
 def start_teammate(
@@ -45,11 +44,7 @@ def _help(task: Mapping[str, Any]) -> None:
     if torch.cuda.is_available():
         torch.cuda.set_device(task["rank"] % torch.cuda.device_count())
     help_round(
-        ManifestSource(Path(task["manifest"])),
-        RoundSettings.parse(task["settings"]),
-        model=ModelSettings.parse(task["model"]),
-        base=Path(task["base"]) if task.get("base") else None,
-        out_dir=Path(task["out_dir"]),
+        **round_of(task),
         rank=task["rank"],
         size=task["size"],
         meeting=Path(task["meeting"]),

@@ -7,14 +7,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from napari_semimoe.core.checkpoint_info import is_foreign
+from napari_semimoe.core.checkpoint_info import SUFFIX, is_foreign
 from napari_semimoe.core.errors import CheckpointError, ProjectError, SettingsError
 from napari_semimoe.project.project import Project
 from napari_semimoe.session.models import NO_STARTER, Model, model_of, round_of, starter_model
 
-#: Of checkpoints, and of pretrained encoders.
-WEIGHTS_SUFFIX = ".safetensors"
-ENCODER_SUFFIXES = (WEIGHTS_SUFFIX, ".bin", ".pth", ".pt")
+#: Of pretrained encoders; the first is also that of checkpoints.
+ENCODER_SUFFIXES = (SUFFIX, ".bin", ".pth", ".pt")
 
 
 class StartKind(StrEnum):
@@ -83,11 +82,11 @@ class StartFrom:
         if number is not None:
             return cls.of_round(number)
         path = Path(word)
-        if path.suffix == WEIGHTS_SUFFIX or path.is_file():
+        if path.suffix == SUFFIX or path.is_file():
             return cls.of_file(path)
         raise SettingsError(
             "A round begins from current, starter, nothing, a round's number, or a weights file "
-            f"that ends in {WEIGHTS_SUFFIX}; got '{text}'. Choose one of these."
+            f"that ends in {SUFFIX}; got '{text}'. Choose one of these."
         )
 
 
