@@ -31,6 +31,24 @@ class ResNetShape(Settings):
         return self.width, one, 2 * one, 4 * one, 8 * one
 
 
+class EfficientNetLiteShape(Settings):
+    """An EfficientNet-Lite (arXiv 1905.11946), as converted from TensorFlow for torch.
+
+    Its features have strides 2, 4, 8, 16 and 32.
+    """
+
+    family: Literal["efficientnet-lite"] = "efficientnet-lite"
+    stem: int = Field(gt=0, description="Channels of the stem")
+    widths: tuple[int, int, int, int, int, int, int] = Field(description="Channels of the stages")
+    depths: tuple[int, int, int, int, int, int, int] = Field(description="Blocks of the stages")
+
+    @property
+    def channels(self) -> tuple[int, int, int, int, int]:
+        """Channels of the last stage of each stride."""
+        one, two, three, _, five, _, seven = self.widths
+        return one, two, three, five, seven
+
+
 class ViTShape(Settings):
     """A vision transformer (arXiv 2010.11929) with learned positions, as timm builds it."""
 
@@ -54,4 +72,4 @@ class ViTShape(Settings):
         return self.registers + self.class_token
 
 
-EncoderShape = ResNetShape | ViTShape
+EncoderShape = ResNetShape | EfficientNetLiteShape | ViTShape

@@ -17,15 +17,19 @@ from torch import Tensor
 from napari_semimoe.core.encoders import EncoderShape
 from napari_semimoe.core.errors import CheckpointError, SettingsError
 from napari_semimoe.core.settings import ModelSettings
-from napari_semimoe.model.encoder_shape import RESNET_STEM, VIT_STEM, shape_of
+from napari_semimoe.model.encoder_shape import LITE_STEM, RESNET_STEM, VIT_STEM, shape_of
 from napari_semimoe.model.pretrained import build_encoder
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.model.tensor_file import load_tensors
 
+_STEMS = (RESNET_STEM, LITE_STEM, VIT_STEM)
 #: What may stand before an encoder's own names.
 _PREFIXES = {"backbone", "encoder", "model", "module", "state_dict", "teacher"}
 #: What belongs to a classifier or to the encoder's own training.
-_LEFT_OUT = ("fc.", "fc_norm.", "head.", "classifier.", "mask_token")
+_LEFT_OUT = (
+    *("fc.", "fc_norm.", "head.", "classifier.", "mask_token"),
+    *("_conv_head.", "_bn1.", "_fc."),
+)
 _COUNTER = "num_batches_tracked"  # counts steps of training; older files have none
 
 
@@ -42,7 +46,7 @@ def network_around(path: Path, settings: ModelSettings) -> SemiMoE:
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged, or holds no ResNet and no ViT as timm builds them.
+        If the file is missing, damaged, or holds none of the encoders that are known here.
     """
     shape, weights = read_encoder(Path(path))
     model = SemiMoE(settings.changed(encoder=shape))
@@ -87,12 +91,12 @@ def _without_prefix(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tens
         {
             name.removesuffix(stem)
             for name in tensors
-            for stem in (RESNET_STEM, VIT_STEM)
+            for stem in _STEMS
             if name.endswith(stem) and set(name.removesuffix(stem).split(".")) <= {*_PREFIXES, ""}
         }
     )
     if len(prefixes) != 1:
-        known = ", ".join(prefixes) or f"it has neither {RESNET_STEM} nor {VIT_STEM}"
+        known = ", ".join(prefixes) or f"it has none of {', '.join(_STEMS)}"
         raise _foreign(path, f"it holds several encoders, under {known}" if prefixes else known)
     return {
         name.removeprefix(prefixes[0]): value
@@ -122,7 +126,8 @@ def _fitted(path: Path, shape: EncoderShape, found: Mapping[str, Tensor]) -> dic
 def _foreign(path: Path, why: str) -> CheckpointError:
     return CheckpointError(
         f"A round cannot begin from the encoder in {path.name}. It must be a plain ResNet or a "
-        f"vision transformer with patches of 14 or 16 px, with the names that timm gives; {why}. "
+        "vision transformer with patches of 14 or 16 px, with the names that timm gives, or an "
+        f"EfficientNet-Lite with those of efficientnet_lite_pytorch; {why}. "
         "Choose another file; for a model of this plugin use 'semimoe train --from', for one of "
         "the method's authors convert it with 'semimoe import-weights' first."
     )

@@ -1,4 +1,4 @@
-"""What an encoder looks like, from the names and shapes of its tensors in timm's naming.
+"""What an encoder looks like, from the names and shapes of its tensors.
 
 What leaves no trace there is taken as usual: GELU (in a SwiGLU: SiLU) and a norm before each part
 of a ViT's block, plain strides in a ResNet. timm's few others of the same names (``resnetaa50``,
@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import groupby
 
-from napari_semimoe.core.encoders import EncoderShape, ResNetShape, ViTShape
+from napari_semimoe.core.encoders import (
+    EfficientNetLiteShape,
+    EncoderShape,
+    ResNetShape,
+    ViTShape,
+)
 
 #: Tensors by which a family is known.
 RESNET_STEM = "conv1.weight"
+LITE_STEM = "_conv_stem.weight"
 VIT_STEM = "patch_embed.proj.weight"
 
 #: The number of heads leaves no trace in a file. All of timm's ViTs from tiny to giant have a head
@@ -36,7 +43,22 @@ def shape_of(shapes: Shapes) -> EncoderShape:
     ValueError
         Saying which rule a tensor breaks.
     """
+    if LITE_STEM in shapes:
+        return _efficientnet_lite(shapes)
     return _resnet(shapes) if RESNET_STEM in shapes else _vit(shapes)
+
+
+def _efficientnet_lite(shapes: Shapes) -> EfficientNetLiteShape:
+    count = _count(shapes, "_blocks.")
+    outs = [shapes[f"_blocks.{number}._project_conv.weight"][0] for number in range(count)]
+    stages = [(width, len(list(blocks))) for width, blocks in groupby(outs)]
+    return EfficientNetLiteShape.parse(
+        {
+            "stem": shapes[LITE_STEM][0],
+            "widths": [width for width, _ in stages],
+            "depths": [depth for _, depth in stages],
+        }
+    )
 
 
 def _resnet(shapes: Shapes) -> ResNetShape:

@@ -13,7 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_semimoe.core.encoders import EncoderShape, ResNetShape
+from napari_semimoe.core.encoders import (
+    EfficientNetLiteShape,
+    EncoderShape,
+    ResNetShape,
+    ViTShape,
+)
+from napari_semimoe.model.efficientnet_lite import EfficientNetLite
 from napari_semimoe.model.resnet import ResNet
 from napari_semimoe.model.unet import (
     LightDecoder,
@@ -42,12 +48,12 @@ class PretrainedExperts(nn.Module):
         self.learns = learns
         self.encoder = build_encoder(shape).requires_grad_(learns)
         widths = encoder_widths(width)
-        if isinstance(shape, ResNetShape):
-            self.stem = FineStem(widths[:1])
-            self.neck: nn.Module = ResNetNeck(shape.channels, widths[1:])
-        else:
+        if isinstance(shape, ViTShape):
             self.stem = FineStem(widths[:2])
-            self.neck = ViTNeck(shape.dim, widths[2:])
+            self.neck: nn.Module = ViTNeck(shape.dim, widths[2:])
+        else:
+            self.stem = FineStem(widths[:1])
+            self.neck = PyramidNeck(shape.channels, widths[1:])
         self.decoders = nn.ModuleDict({name: LightDecoder(width) for name in experts})
 
     def train(self, mode: bool = True) -> Self:
@@ -80,7 +86,7 @@ class FineStem(nn.Module):
         return features
 
 
-class ResNetNeck(nn.Module):
+class PyramidNeck(nn.Module):
     """Five levels of strides 2 to 32 narrowed to four; the two deepest become one."""
 
     def __init__(self, channels: Sequence[int], widths: Sequence[int]) -> None:
@@ -122,6 +128,8 @@ class ViTNeck(nn.Module):
         return [level(each) for level, each in zip(self.levels, merged, strict=True)]
 
 
-def build_encoder(shape: EncoderShape) -> ResNet | ViT:
+def build_encoder(shape: EncoderShape) -> ResNet | EfficientNetLite | ViT:
     """Build an encoder without its weights."""
+    if isinstance(shape, EfficientNetLiteShape):
+        return EfficientNetLite(shape)
     return ResNet(shape) if isinstance(shape, ResNetShape) else ViT(shape)

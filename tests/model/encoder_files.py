@@ -1,4 +1,4 @@
-"""Small random encoders under timm's names, written out here so that ours are checked by them."""
+"""Small random encoders under their files' names, written out so that ours are checked by them."""
 
 import torch
 
@@ -49,6 +49,41 @@ def resnet(*, bottleneck=False, depths=(1, 1, 1, 1), width=4, seed=0):
                 found.norm(f"{name}.downsample.1", after, statistics=True)
             before = after
     found.linear("fc", before, 5)
+    return dict(found)
+
+
+#: Kernel, stride and inner widening of an EfficientNet-Lite's stages.
+LITE_STAGES = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6))
+
+
+def lite_blocks(widths, depths, stem):
+    """Yield name, channels before, inside and after, kernel and stride of every block."""
+    number, before = 0, stem
+    for after, depth, (kernel, stride, factor) in zip(widths, depths, LITE_STAGES, strict=True):
+        for index in range(depth):
+            name = f"_blocks.{number}"
+            yield name, before, factor * before, after, kernel, 1 if index else stride
+            number, before = number + 1, after
+
+
+def efficientnet_lite(
+    *, widths=(2, 3, 4, 5, 6, 7, 8), depths=(1, 2, 1, 1, 2, 1, 1), stem=4, seed=0
+):
+    """Return the tensors of an EfficientNet-Lite with a classifier for five classes."""
+    found = Tensors(seed)
+    found.draw("_conv_stem.weight", stem, 3, 3, 3)
+    found.norm("_bn0", stem, statistics=True)
+    for name, before, inner, after, kernel, _ in lite_blocks(widths, depths, stem):
+        if inner != before:
+            found.draw(f"{name}._expand_conv.weight", inner, before, 1, 1)
+            found.norm(f"{name}._bn0", inner, statistics=True)
+        found.draw(f"{name}._depthwise_conv.weight", inner, 1, kernel, kernel)
+        found.norm(f"{name}._bn1", inner, statistics=True)
+        found.draw(f"{name}._project_conv.weight", after, inner, 1, 1)
+        found.norm(f"{name}._bn2", after, statistics=True)
+    found.draw("_conv_head.weight", 16, widths[-1], 1, 1)
+    found.norm("_bn1", 16, statistics=True)
+    found.linear("_fc", 16, 5)
     return dict(found)
 
 

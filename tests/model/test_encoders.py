@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from napari_semimoe.core.checkpoint_info import is_foreign
-from napari_semimoe.core.encoders import ResNetShape
+from napari_semimoe.core.encoders import EfficientNetLiteShape, ResNetShape
 from napari_semimoe.core.errors import CheckpointError, SettingsError
 from napari_semimoe.core.settings import GLAS_MEAN, ModelSettings
 from napari_semimoe.model.checkpoint import copy_of, describe, load_checkpoint, save_checkpoint
@@ -17,15 +17,19 @@ from napari_semimoe.model.encoder_file import network_around, read_encoder
 from napari_semimoe.model.encoder_shape import shape_of
 from napari_semimoe.model.pretrained import build_encoder
 from napari_semimoe.model.semi_moe import SemiMoE
-from tests.model.encoder_files import resnet, vit
+from tests.model.encoder_files import efficientnet_lite, lite_blocks, resnet, vit
 
 SETTINGS = ModelSettings.pretrained(width=4)
 KINDS = {
     "basic": resnet(),
     "bottleneck": resnet(bottleneck=True, depths=(1, 2, 1, 1)),
+    "efficientnet-lite": efficientnet_lite(),
     "vit 16": vit(),
     "vit 14": vit(patch=14, registers=2, placed=False, gated=True, layer_scale=True),
 }
+
+
+LITE = EfficientNetLiteShape(stem=4, widths=(2, 3, 4, 5, 6, 7, 8), depths=(1, 2, 1, 1, 2, 1, 1))
 
 
 @pytest.fixture(params=KINDS)
@@ -55,12 +59,12 @@ def around(tensors, path, settings=SETTINGS):
 # -- the same numbers as formulas
 
 
-def batch_norm(x, tensors, name):
+def batch_norm(x, tensors, name, epsilon=1e-5):
     mean, var, weight, bias = (
         tensors[f"{name}.{part}"].view(1, -1, 1, 1)
         for part in ("running_mean", "running_var", "weight", "bias")
     )
-    return (x - mean) / (var + 1e-5).sqrt() * weight + bias
+    return (x - mean) / (var + epsilon).sqrt() * weight + bias
 
 
 def resnet_by_formula(tensors, image):
@@ -100,6 +104,45 @@ def test_a_resnet_computes_what_its_formula_says(tmp_path, bottleneck, size):
     assert [f.shape[2] for f in found] == [math.ceil(size[0] / s) for s in (2, 4, 8, 16, 32)]
     for one, two in zip(found, wanted, strict=True):
         assert (one - two).abs().max() <= 1e-5 * two.abs().max()
+
+
+def lite_by_formula(tensors, image):
+    """Return the output of every block; ``same`` padding as TensorFlow's documentation has it."""
+
+    def conv_bn(x, conv, norm, stride=1, groups=1):
+        weight = tensors[f"{conv}.weight"]
+        sides = []
+        for side in (x.shape[3], x.shape[2]):
+            rest = side % stride or stride
+            total = max(weight.shape[2] - rest, 0)
+            sides += [total // 2, total - total // 2]
+        x = functional.conv2d(functional.pad(x, sides), weight, stride=stride, groups=groups)
+        return batch_norm(x, tensors, norm, 1e-3)
+
+    found = []
+    x = conv_bn(image, "_conv_stem", "_bn0", 2).clamp(0, 6)
+    for name, before, inner, after, _, stride in lite_blocks(LITE.widths, LITE.depths, LITE.stem):
+        y = x
+        if inner != before:
+            y = conv_bn(y, f"{name}._expand_conv", f"{name}._bn0").clamp(0, 6)
+        y = conv_bn(y, f"{name}._depthwise_conv", f"{name}._bn1", stride, inner).clamp(0, 6)
+        y = conv_bn(y, f"{name}._project_conv", f"{name}._bn2")
+        x = x + y if before == after and stride == 1 else y
+        found.append(x)
+    return found
+
+
+@pytest.mark.parametrize("size", [(64, 96), (80, 50)], ids=["even", "odd"])
+def test_an_efficientnet_lite_computes_what_its_formula_says(tmp_path, size):
+    tensors = efficientnet_lite()
+    image = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        found = encoder(tensors, tmp_path / "e.pth")(image)
+    wanted = lite_by_formula(tensors, image)
+    assert [f.shape[2] for f in found] == [math.ceil(size[0] / s) for s in (2, 4, 8, 16, 32)]
+    assert [f.shape[1] for f in found] == list(LITE.channels)
+    for one, last in zip(found, (0, 2, 3, 6, 8), strict=True):  # the last block of each stride
+        assert (one - wanted[last]).abs().max() <= 1e-5 * wanted[last].abs().max()
 
 
 def layer_norm(x, tensors, name):
@@ -206,6 +249,11 @@ def test_names_and_shapes_tell_which_resnet_it_is(depths, bottleneck, channels):
     assert found.channels == channels
 
 
+def test_names_and_shapes_tell_which_efficientnet_lite_it_is():
+    shapes = {name: tuple(value.shape) for name, value in efficientnet_lite().items()}
+    assert shape_of(shapes) == LITE
+
+
 @pytest.mark.parametrize(("dim", "heads"), [(192, 3), (384, 6), (1280, 16), (1536, 24)])
 def test_a_token_has_a_head_for_64_channels_or_16_where_timm_has(dim, heads):
     shapes = {name: tuple(value.shape) for name, value in vit(dim=64).items()}
@@ -249,11 +297,11 @@ def without(tensors, name):
 
 
 WRONG = {
-    "empty": ({}, "has neither conv1.weight nor patch_embed.proj.weight"),
-    "no encoder": ({"w": torch.zeros(1)}, "has neither"),
+    "empty": ({}, "has none of conv1.weight, _conv_stem.weight, patch_embed"),
+    "no encoder": ({"w": torch.zeros(1)}, "has none of"),
     "deep stem": (
         without(resnet(), "conv1.weight") | {"conv1.0.weight": torch.zeros(1)},
-        "has neither",
+        "has none of",
     ),
     "missing": (without(resnet(), "layer3.0.bn2.bias"), "layer3.0.bn2.bias is missing"),
     "no third stage": (
@@ -271,6 +319,14 @@ WRONG = {
     "two": (
         {f"{p}.{k}": v.clone() for p in ("model", "teacher") for k, v in resnet().items()},
         "several encoders, under model., teacher.",
+    ),
+    "squeeze in an EfficientNet": (
+        efficientnet_lite() | {"_blocks.1._se_reduce.weight": torch.zeros(1)},
+        "_blocks.1._se_reduce.weight belongs to neither",
+    ),
+    "six stages": (
+        {k: v for k, v in efficientnet_lite().items() if not k.startswith("_blocks.8.")},
+        "widths.6: Field required",
     ),
     "patch of 8": (vit(patch=8), "patch: Input should be 14 or 16"),
     "odd token": (vit(dim=72), "must be a multiple of 64, got 72"),

