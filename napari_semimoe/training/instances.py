@@ -14,8 +14,9 @@ from skimage.segmentation import watershed
 from napari_semimoe.core.errors import ShapeError
 from napari_semimoe.core.values import MAX_INSTANCE
 
-#: A seed is where the distance exceeds this share of its maximum in the object ...
-SEED_DEPTH = 0.35
+#: A seed is where the distance exceeds this share of its maximum in the object
+#: (measured: `benchmarks/instances.py`) ...
+SEED_DEPTH = 0.1
 #: ... and the boundary expert sees no boundary.
 SEED_BOUNDARY = 0.5
 
@@ -28,6 +29,7 @@ def to_instances(
     threshold: float = 0.5,
     min_object_px: float = 0.0,
     split_touching: bool = True,
+    seed_depth: float = SEED_DEPTH,
 ) -> NDArray[np.uint16]:
     """Cut a foreground map into objects.
 
@@ -49,6 +51,9 @@ def to_instances(
         Smaller objects and holes, in pixels, are removed.
     split_touching
         Whether to split at all.
+    seed_depth
+        Share of an object's largest distance, in [0, 1), above which a pixel belongs to a seed;
+        higher splits more.
 
     Returns
     -------
@@ -58,7 +63,7 @@ def to_instances(
     _check_shapes(foreground, distance, boundary)
     mask = _clean(foreground >= threshold, min_object_px)
     if split_touching and distance is not None and mask.any():
-        seeds = _seeds(mask, distance, boundary, min_object_px / 4)
+        seeds = _seeds(mask, distance, boundary, min_object_px / 4, seed_depth)
         objects = watershed(-ndimage.gaussian_filter(distance, 1.0), seeds, mask=mask)
         objects = _with_unseeded(objects, mask)
     else:
@@ -85,12 +90,13 @@ def _seeds(
     distance: NDArray[np.floating],
     boundary: NDArray[np.floating] | None,
     min_seed_px: float,
+    seed_depth: float,
 ) -> NDArray[np.int32]:
     inside = mask if boundary is None else mask & (boundary < SEED_BOUNDARY)
     parts = label(inside, connectivity=1)
     depth = np.zeros(parts.max() + 1)
     np.maximum.at(depth, parts.ravel(), distance.ravel())
-    deep = inside & (distance > SEED_DEPTH * depth[parts])
+    deep = inside & (distance > seed_depth * depth[parts])
     seeds = label(deep, connectivity=1)
     return _drop_small(seeds, min_seed_px)
 
