@@ -5,6 +5,7 @@
     python -m benchmarks.glas run --method released --quirks "flat gates" --name flat --split ...
     python -m benchmarks.glas sweep plan.json --jobs 8      # a list of runs, several at a time
     python -m benchmarks.glas table                         # what was run, as markdown
+    python -m benchmarks.glas rescore --out folder          # score the weights of older runs anew
     python -m benchmarks.glas predict --weights model.safetensors --out folder
 
 A run that has a result is skipped, an interrupted one goes on. Every choice is made on the
@@ -28,15 +29,21 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.glas_data import UM_PER_PX, data_folder, load_source, test_images
+from benchmarks.glas_data import (
+    UM_PER_PX,
+    data_folder,
+    held_out_tiles,
+    load_source,
+    test_images,
+)
 from benchmarks.peers import CrossPseudo, FixMatch, MeanTeacher
 from benchmarks.released import Released, released_with
+from benchmarks.scoring import score_weights
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
-from napari_semimoe.training.evaluation import evaluate
+from napari_semimoe.project.disk import write_text
 from napari_semimoe.training.learner import Learner
-from napari_semimoe.training.predict import Predictor, load_predictor
-from napari_semimoe.training.round import run_round
-from napari_semimoe.training.source import MemorySource
+from napari_semimoe.training.predict import load_predictor
+from napari_semimoe.training.round import WEIGHTS, run_round
 
 _STEPWISE = {"pseudo_labels": "step", "learning_rate": 2e-3, "confidence": False}
 
@@ -99,7 +106,8 @@ def run(options: argparse.Namespace) -> None:
         observer=Printer(out.name),
         learner=learner,
     )
-    predictor = {"device": settings.device, **json.loads(options.predict)}
+    prediction = {"device": settings.device, **json.loads(options.predict)}
+    tiles = [source.read(name) for name in source.validation]
     result = {
         "name": options.name or options.method,
         "method": options.method,
@@ -111,12 +119,10 @@ def run(options: argparse.Namespace) -> None:
         "report": report.to_json(),
         "minutes": (time.monotonic() - started) / 60,
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "honest": score(load_predictor(Path(report.weights), PredictSettings(**predictor)), source),
+        "predict": prediction,
+        **score_weights(Path(report.weights), PredictSettings(**prediction), tiles),
     }
-    result["honest_flips"] = score(
-        load_predictor(Path(report.weights), PredictSettings(**predictor, flips=True)), source
-    )
-    (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    write_text(out / "result.json", json.dumps(result, indent=1) + "\n")
     print(out.name, "done", result["honest"], result["honest_flips"], flush=True)
 
 
@@ -142,16 +148,20 @@ def learner_of(options: argparse.Namespace) -> type[Learner]:
     return released_with(frozenset(filter(None, options.quirks.split(","))))
 
 
-def score(predictor: Predictor, source: MemorySource) -> dict[str, float]:
-    """Return pooled scores on the held-out tiles: threshold 0.5, native size."""
-    if not source.validation:
-        return {}
-    pairs = []
-    for name in source.validation:
-        patch = source.read(name)
-        found = predictor.predict(patch.image, patch.um_per_px).instances
-        pairs.append((name, found, patch.labels))
-    return {key: round(value, 5) for key, value in evaluate(pairs).pooled.items()}
+def rescore(options: argparse.Namespace) -> None:
+    """Write the present scores of every finished run that still has its weights."""
+    paths = sorted(options.out.glob("*/result.json"))
+    paths = [path for path in paths if (path.parent / WEIGHTS).is_file()]
+    if not paths:
+        sys.exit(f"{options.out} holds no run with result.json and {WEIGHTS}. Check --out.")
+    folder = data_folder(options.data)
+    for path in paths:
+        result = json.loads(path.read_text())
+        settings = PredictSettings(**result.get("predict", {}) | {"device": options.device})
+        tiles = held_out_tiles(folder, result["split"])
+        result |= score_weights(path.parent / WEIGHTS, settings, tiles)
+        write_text(path, json.dumps(result, indent=1) + "\n")
+        print(path.parent.name, result["honest"], result["reference"], flush=True)
 
 
 def sweep(options: argparse.Namespace) -> None:
@@ -254,12 +264,16 @@ def main() -> None:
     lines = parts.add_parser("table", help="print the results of a folder as a table")
     lines.set_defaults(call=table)
     lines.add_argument("--out", type=Path, default=Path("benchmarks/runs"))
+    again = parts.add_parser("rescore", help="score the weights of finished runs anew")
+    again.set_defaults(call=rescore)
+    again.add_argument("--out", type=Path, required=True)
     last = parts.add_parser("predict", help="predict the official test images")
     last.set_defaults(call=predict)
     last.add_argument("--weights", type=Path, required=True)
-    for part in (one, last):
+    for part in (one, again, last):
         part.add_argument("--data", type=Path)
         part.add_argument("--device", default="auto")
+    for part in (one, last):
         part.add_argument("--predict", default="{}", help="changes of PredictSettings, JSON")
         part.add_argument("--out", type=Path, default=Path("benchmarks/runs"))
     options = parser.parse_args()

@@ -65,6 +65,13 @@ def load_source(folder: Path, split: str) -> MemorySource:
     return MemorySource(patches, **roles)
 
 
+def held_out_tiles(folder: Path, split: str) -> list[Patch]:
+    """Return only those tiles of a committed split that never teach."""
+    return [
+        read_patch(folder, name) for name in json.loads(SPLITS.read_text())[split]["validation"]
+    ]
+
+
 def make_splits(folder: Path) -> dict[str, dict[str, list[str]]]:
     """Make the splits that are committed: three draws of 17 and of 9 labelled images."""
     by_name = patients(folder)

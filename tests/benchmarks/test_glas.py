@@ -1,7 +1,6 @@
 """The harness of the GlaS benchmark, without its images."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -26,17 +25,12 @@ def result(folder, name, draw, dice, *, steps=220, seed=0):
     (out / "result.json").write_text(json.dumps(values))
 
 
-def call(monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["glas", *map(str, words)])
-    glas.main()
-
-
-def test_table_has_means_spreads_and_gains_at_equal_steps(tmp_path, monkeypatch, capsys):
+def test_table_has_means_spreads_and_gains_at_equal_steps(tmp_path, call, capsys):
     for draw, (plain, ours) in enumerate([(0.70, 0.72), (0.80, 0.84)]):
         result(tmp_path, "labelled-only", draw, plain)
         result(tmp_path, "ours", draw, ours)
     result(tmp_path, "ours-long", 0, 0.9, steps=500)  # nothing of as many steps to compare with
-    call(monkeypatch, "table", "--out", tmp_path)
+    call("table", "--out", tmp_path)
     rows = capsys.readouterr().out.splitlines()[2:]
     assert rows == [
         "| heldout-17 | labelled-only | 220 | 2 | 0.750 | 0.071 | +0.000 | 2.5 | 901 | CPU |",
@@ -45,33 +39,33 @@ def test_table_has_means_spreads_and_gains_at_equal_steps(tmp_path, monkeypatch,
     ]
 
 
-def test_gain_compares_a_run_with_that_of_its_own_draw_only(tmp_path, monkeypatch, capsys):
+def test_gain_compares_a_run_with_that_of_its_own_draw_only(tmp_path, call, capsys):
     result(tmp_path, "labelled-only", 0, 0.7)
     result(tmp_path, "ours", 0, 0.71)
     result(tmp_path, "ours", 1, 0.95)
-    call(monkeypatch, "table", "--out", tmp_path)
+    call("table", "--out", tmp_path)
     assert "| ours | 220 | 2 | 0.830 | 0.170 | +0.010 |" in capsys.readouterr().out
 
 
-def test_table_keeps_all_labels_apart_from_a_draw_of_them(tmp_path, monkeypatch, capsys):
+def test_table_keeps_all_labels_apart_from_a_draw_of_them(tmp_path, call, capsys):
     result(tmp_path, "all-labels", "all", 0.9)
-    call(monkeypatch, "table", "--out", tmp_path)
+    call("table", "--out", tmp_path)
     assert "| heldout-all | all-labels | 220 | 1 | 0.900 |" in capsys.readouterr().out
 
 
-def test_table_of_an_empty_folder_has_only_its_head(tmp_path, monkeypatch, capsys):
-    call(monkeypatch, "table", "--out", tmp_path)
+def test_table_of_an_empty_folder_has_only_its_head(tmp_path, call, capsys):
+    call("table", "--out", tmp_path)
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 @pytest.fixture
-def settled(monkeypatch, tmp_path):
+def settled(monkeypatch, call, tmp_path):
     """Return a function that gives what ``run`` would train with."""
 
     def parse(*words):
         heard = []
         monkeypatch.setattr(glas, "run", heard.append)
-        call(monkeypatch, "run", "--split", "heldout-17-0", "--out", tmp_path, *words)
+        call("run", "--split", "heldout-17-0", "--out", tmp_path, *words)
         return (*glas.settings_of(heard[0]), glas.learner_of(heard[0]))
 
     return parse
