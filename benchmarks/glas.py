@@ -5,6 +5,7 @@
     python -m benchmarks.glas run --method released --quirks "flat gates" --name flat --split ...
     python -m benchmarks.glas sweep plan.json --jobs 8      # a list of runs, several at a time
     python -m benchmarks.glas table                         # what was run, as markdown
+    python -m benchmarks.glas plot --png file.png           # the same as a picture
     python -m benchmarks.glas rescore --out folder          # score the weights of older runs anew
     python -m benchmarks.glas predict --weights model.safetensors --out folder
 
@@ -16,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import resource
 import subprocess
 import sys
@@ -24,11 +24,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 from PIL import Image
 
+from benchmarks import finished
 from benchmarks.glas_data import (
     UM_PER_PX,
     data_folder,
@@ -37,6 +37,7 @@ from benchmarks.glas_data import (
     test_images,
 )
 from benchmarks.peers import CrossPseudo, FixMatch, MeanTeacher
+from benchmarks.plot import Chart, rows_of
 from benchmarks.released import Released, released_with
 from benchmarks.scoring import score_weights
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
@@ -184,40 +185,16 @@ def _command(entry: Mapping[str, Any]) -> list[str]:
 
 def table(options: argparse.Namespace) -> None:
     """Print each method's held-out Dice: mean and spread of its runs, and gain at equal steps."""
-    results = [json.loads(path.read_text()) for path in sorted(options.out.glob("*/result.json"))]
-    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
-    for each in results:
-        kind = re.sub(r"-\d+$", "", each["split"])  # the draw is one of the runs
-        groups.setdefault((kind, each["name"], each["report"]["steps"]), []).append(each)
-    print("| split | method | steps | runs | Dice | spread | gain | minutes | MiB | device |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for (kind, name, steps), runs in sorted(groups.items()):
-        print(_row(kind, name, steps, runs, groups.get((kind, "labelled-only", steps))))
+    print("\n".join(finished.table(options.out)))
 
 
-def _row(
-    kind: str,
-    name: str,
-    steps: int,
-    runs: list[dict[str, Any]],
-    plain: list[dict[str, Any]] | None,
-) -> str:
-    scores = {(run["split"], run["seed"]): run["honest"]["dice"] for run in runs}
-    before = {(run["split"], run["seed"]): run["honest"]["dice"] for run in plain or ()}
-    gains = [score - before[key] for key, score in scores.items() if key in before]
-    cells = (
-        kind,
-        name,
-        steps,
-        len(runs),
-        f"{mean(scores.values()):.3f}",
-        f"{stdev(scores.values()):.3f}" if len(scores) > 1 else "–",
-        f"{mean(gains):+.3f}" if gains else "–",
-        f"{mean(run['minutes'] for run in runs):.1f}",
-        f"{max(run['peak_memory_mib'] for run in runs):.0f}",
-        runs[0]["report"]["device"],
-    )
-    return f"| {' | '.join(map(str, cells))} |"
+def plot(options: argparse.Namespace) -> None:
+    """Write a picture with a row for each method and a dot for each of its runs."""
+    rows = rows_of(finished.groups_of(options.out))
+    if not rows:
+        sys.exit(f"{options.out} holds no run with held-out scores. Check --out.")
+    options.png.parent.mkdir(parents=True, exist_ok=True)
+    Chart(rows).draw().save(options.png)
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -263,7 +240,9 @@ def main() -> None:
     many.add_argument("--jobs", type=int, default=1)
     lines = parts.add_parser("table", help="print the results of a folder as a table")
     lines.set_defaults(call=table)
-    lines.add_argument("--out", type=Path, default=Path("benchmarks/runs"))
+    picture = parts.add_parser("plot", help="draw the results of a folder")
+    picture.set_defaults(call=plot)
+    picture.add_argument("--png", type=Path, required=True)
     again = parts.add_parser("rescore", help="score the weights of finished runs anew")
     again.set_defaults(call=rescore)
     again.add_argument("--out", type=Path, required=True)
@@ -275,6 +254,7 @@ def main() -> None:
         part.add_argument("--device", default="auto")
     for part in (one, last):
         part.add_argument("--predict", default="{}", help="changes of PredictSettings, JSON")
+    for part in (one, lines, picture, last):
         part.add_argument("--out", type=Path, default=Path("benchmarks/runs"))
     options = parser.parse_args()
     options.call(options)

@@ -1,7 +1,5 @@
 """The harness of the GlaS benchmark, without its images."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -9,27 +7,13 @@ from benchmarks import glas
 from benchmarks.gates import _gate_numbers
 
 
-def result(folder, name, draw, dice, *, steps=220, seed=0):
-    kind = "heldout" if draw == "all" else "heldout-17"
-    out = folder / f"{name}-{draw}-{seed}"
-    out.mkdir()
-    values = {
-        "name": name,
-        "split": f"{kind}-{draw}",
-        "seed": seed,
-        "report": {"steps": steps, "device": "CPU"},
-        "minutes": 3.0 if draw else 2.0,
-        "peak_memory_mib": 901.0 if draw else 900.0,
-        "honest": {"dice": dice},
-    }
-    (out / "result.json").write_text(json.dumps(values))
-
-
-def test_table_has_means_spreads_and_gains_at_equal_steps(tmp_path, call, capsys):
+def test_table_has_means_spreads_and_gains_at_equal_steps(tmp_path, call, capsys, finished_run):
     for draw, (plain, ours) in enumerate([(0.70, 0.72), (0.80, 0.84)]):
-        result(tmp_path, "labelled-only", draw, plain)
-        result(tmp_path, "ours", draw, ours)
-    result(tmp_path, "ours-long", 0, 0.9, steps=500)  # nothing of as many steps to compare with
+        finished_run(tmp_path, "labelled-only", draw, plain)
+        finished_run(tmp_path, "ours", draw, ours)
+    finished_run(
+        tmp_path, "ours-long", 0, 0.9, steps=500
+    )  # nothing of as many steps to compare with
     call("table", "--out", tmp_path)
     rows = capsys.readouterr().out.splitlines()[2:]
     assert rows == [
@@ -39,18 +23,25 @@ def test_table_has_means_spreads_and_gains_at_equal_steps(tmp_path, call, capsys
     ]
 
 
-def test_gain_compares_a_run_with_that_of_its_own_draw_only(tmp_path, call, capsys):
-    result(tmp_path, "labelled-only", 0, 0.7)
-    result(tmp_path, "ours", 0, 0.71)
-    result(tmp_path, "ours", 1, 0.95)
+def test_gain_compares_a_run_with_that_of_its_own_draw_only(tmp_path, call, capsys, finished_run):
+    finished_run(tmp_path, "labelled-only", 0, 0.7)
+    finished_run(tmp_path, "ours", 0, 0.71)
+    finished_run(tmp_path, "ours", 1, 0.95)
     call("table", "--out", tmp_path)
     assert "| ours | 220 | 2 | 0.830 | 0.170 | +0.010 |" in capsys.readouterr().out
 
 
-def test_table_keeps_all_labels_apart_from_a_draw_of_them(tmp_path, call, capsys):
-    result(tmp_path, "all-labels", "all", 0.9)
+def test_table_keeps_all_labels_apart_from_a_draw_of_them(tmp_path, call, capsys, finished_run):
+    finished_run(tmp_path, "all-labels", "all", 0.9)
     call("table", "--out", tmp_path)
     assert "| heldout-all | all-labels | 220 | 1 | 0.900 |" in capsys.readouterr().out
+
+
+def test_table_leaves_out_what_was_trained_on_every_image(tmp_path, call, capsys, finished_run):
+    finished_run(tmp_path, "ours", 0, 0.7)
+    finished_run(tmp_path, "starter", "all", None)
+    call("table", "--out", tmp_path)
+    assert [row.split()[3] for row in capsys.readouterr().out.splitlines()[2:]] == ["ours"]
 
 
 def test_table_of_an_empty_folder_has_only_its_head(tmp_path, call, capsys):
