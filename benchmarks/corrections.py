@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_opening, label
 from skimage.morphology import disk, reconstruction
 
-from benchmarks.glas_data import SPLITS, UM_PER_PX, data_folder, patients, read_patch
+from benchmarks.glas_data import GLAS, patients
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import Pool, RoundState
 from napari_semimoe.jobs import ProcessEngine
@@ -60,7 +60,7 @@ def main() -> int:
 
 def run(session: Session, options: argparse.Namespace) -> list[RoundRecord]:
     """Return the three rounds, and the spoiled one."""
-    folder = data_folder(options.data)
+    folder = GLAS.folder(options.data)
     corrected = make_project(session, options.project, folder)
     settings = RoundSettings(
         max_steps=2 * options.steps,
@@ -87,7 +87,7 @@ def run(session: Session, options: argparse.Namespace) -> list[RoundRecord]:
 
 def make_project(session: Session, path: Path, folder: Path) -> list[int]:
     """Fill a new project; return the tiles to correct, in order."""
-    roles = json.loads(SPLITS.read_text())[SPLIT]
+    roles = GLAS.roles(SPLIT)
     session.new(path, name="GlaS, corrected")
     teaching = roles["labelled"][:FIRST]
     _add(session, folder, roles["validation"], Pool.VALIDATION)
@@ -102,7 +102,7 @@ def _add(session: Session, folder: Path, names: Sequence[str], pool: Pool) -> No
     place, patient = folder / "train", patients(folder)
     images = [place / f"{name}.png" for name in names]
     masks = [place / f"{name}_anno.png" for name in names]
-    known = {"um_per_px": UM_PER_PX, "patient_of": {name: patient[name] for name in names}}
+    known = {"um_per_px": GLAS.um_per_px, "patient_of": {name: patient[name] for name in names}}
     if pool is Pool.UNLABELLED:
         session.add_files(images, pool=pool, **known)
         return
@@ -139,7 +139,7 @@ def correct(session: Session, folder: Path, tile_ids: Iterable[int]) -> float:
             raise TimeoutError(f"Tile {tile_id} was not predicted.")
         prediction = session.project.read_prediction(tile_id)
         assert prediction is not None, "it was waited for"
-        truth = read_patch(folder, session.project.tile(tile_id).name).labels
+        truth = GLAS.read(folder, session.project.tile(tile_id).name).labels
         assert truth is not None, "training images have masks"
         shown = prediction.instances.astype(np.uint16)
         labels = mended(shown, truth)

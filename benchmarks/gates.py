@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.glas_data import data_folder, load_source
+from benchmarks.glas_data import load_source
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.values import Prediction
 from napari_semimoe.training.metrics import PixelCounts, count_pixels
@@ -52,7 +52,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    source = load_source(data_folder(options.data), options.split)
+    source = load_source(options.data, options.split)
     settings = PredictSettings(device=options.device, flips=options.flips)
     found = {}
     for path in options.weights:

@@ -1,8 +1,9 @@
-"""GlaS benchmark: methods x splits x seeds, resumable, on CPU and GPU.
+"""Benchmark on GlaS and CRAG: methods x splits x seeds, resumable, on CPU and GPU.
 
     python -m benchmarks.glas run --method ours --split heldout-17-0 --seed 0 --minutes 10
     python -m benchmarks.glas run --method labelled-only --name all-labels --split heldout-all
     python -m benchmarks.glas run --method released --quirks "flat gates" --name flat --split ...
+    python -m benchmarks.glas run --method ours --split crag-heldout-35-0
     python -m benchmarks.glas sweep plan.json --jobs 8      # a list of runs, several at a time
     python -m benchmarks.glas table                         # what was run, as markdown
     python -m benchmarks.glas plot --png file.png           # the same as a picture
@@ -29,13 +30,7 @@ from typing import Any
 from PIL import Image
 
 from benchmarks import finished
-from benchmarks.glas_data import (
-    UM_PER_PX,
-    data_folder,
-    held_out_tiles,
-    load_source,
-    test_images,
-)
+from benchmarks.glas_data import DATASETS, held_out_tiles, load_source
 from benchmarks.peers import CrossPseudo, FixMatch, MeanTeacher
 from benchmarks.plot import Chart, rows_of
 from benchmarks.released import Released, released_with
@@ -94,7 +89,7 @@ def run(options: argparse.Namespace) -> None:
     out = options.out / f"{options.name or options.method}-{options.split}-{options.seed}"
     if (out / "result.json").is_file():
         return
-    source = load_source(data_folder(options.data), options.split)
+    source = load_source(options.data, options.split)
     settings, model = settings_of(options)
     learner = learner_of(options)
     started = time.monotonic()
@@ -155,11 +150,10 @@ def rescore(options: argparse.Namespace) -> None:
     paths = [path for path in paths if (path.parent / WEIGHTS).is_file()]
     if not paths:
         sys.exit(f"{options.out} holds no run with result.json and {WEIGHTS}. Check --out.")
-    folder = data_folder(options.data)
     for path in paths:
         result = json.loads(path.read_text())
         settings = PredictSettings(**result.get("predict", {}) | {"device": options.device})
-        tiles = held_out_tiles(folder, result["split"])
+        tiles = held_out_tiles(options.data, result["split"])
         result |= score_weights(path.parent / WEIGHTS, settings, tiles)
         write_text(path, json.dumps(result, indent=1) + "\n")
         print(path.parent.name, result["honest"], result["reference"], flush=True)
@@ -202,8 +196,9 @@ def predict(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     settings = PredictSettings(**{"device": options.device, **json.loads(options.predict)})
     predictor = load_predictor(options.weights, settings)
-    for name, image in test_images(data_folder(options.data)):
-        instances = predictor.predict(image, UM_PER_PX).instances
+    dataset = DATASETS[options.dataset]
+    for name, image in dataset.tests(dataset.folder(options.data)):
+        instances = predictor.predict(image, dataset.um_per_px).instances
         Image.fromarray(instances).save(options.out / f"{name}.png")
     (options.out / "settings.json").write_text(
         json.dumps(
@@ -249,6 +244,7 @@ def main() -> None:
     last = parts.add_parser("predict", help="predict the official test images")
     last.set_defaults(call=predict)
     last.add_argument("--weights", type=Path, required=True)
+    last.add_argument("--dataset", choices=DATASETS, default="glas")
     for part in (one, again, last):
         part.add_argument("--data", type=Path)
         part.add_argument("--device", default="auto")

@@ -1,8 +1,12 @@
-"""GlaS on disk: tiles, masks, patients, and the committed splits.
+"""GlaS and CRAG on disk: tiles, masks, and the committed splits.
 
-The folder is given by ``--data`` or the environment variable ``SEMIMOE_DATA``: it holds
-``train/`` with ``train_N.png`` (or bmp, jpg), ``train_N_anno.png`` and ``Grade.csv``, and for
-predicting ``test_images/``. Nothing of it is part of this project.
+The folder is given by ``--data`` or the environment variable ``SEMIMOE_DATA``, which may also
+hold both side by side as ``glas/`` and ``CRAG/``. Nothing of it is part of this project.
+
+GlaS holds ``train/`` with ``train_N.png`` (or bmp, jpg), ``train_N_anno.png`` and ``Grade.csv``,
+and for predicting ``test_images/``. CRAG (Graham et al. 2019, MILD-Net) holds
+``train/Images/train_N.png`` and ``train/Annotation/train_N.png``, and for predicting
+``valid/Images/test_N.png``: 173 and 40 images of about 1512 x 1516 px at 20x.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import csv
 import json
 import os
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,91 +24,116 @@ from PIL import Image
 from napari_semimoe.core.values import Patch
 from napari_semimoe.training.source import MemorySource
 
-UM_PER_PX = 0.62
-SPLITS = Path(__file__).parent / "splits" / "glas.json"
-#: 17 images of 4 patients, 9 benign and 8 malignant: every choice is made on these.
-HELD_OUT_PATIENTS = ("3", "5", "7", "15")
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Where a data set keeps its things, below its folder.
+
+    Attributes
+    ----------
+    um_per_px
+        Microns per pixel of all images.
+    known_by
+        What tells its folder from others.
+    images, masks, test_images
+        Folders of the training images, their instance masks, and the official test images.
+    mask_ending
+        What a mask's name has after its image's.
+    """
+
+    name: str
+    um_per_px: float
+    known_by: str
+    images: str
+    masks: str
+    mask_ending: str
+    test_images: str
+
+    @property
+    def splits(self) -> Path:
+        """The file of committed splits: image names by role."""
+        return Path(__file__).parent / "splits" / f"{self.name.lower()}.json"
+
+    def folder(self, given: Path | None) -> Path:
+        """Return the folder that holds the images, or stop with a sentence."""
+        root = given or Path(os.environ.get("SEMIMOE_DATA", ""))
+        for folder in (root, root / self.name.lower(), root / self.name):
+            if (folder / self.known_by).exists():
+                return folder
+        sys.exit(
+            f"{self.name} was not found. Set SEMIMOE_DATA or --data to a folder that holds "
+            f"'{self.known_by}'."
+        )
+
+    def roles(self, split: str) -> dict[str, list[str]]:
+        """Return the image names of a committed split by role, or stop with a sentence."""
+        splits = json.loads(self.splits.read_text())
+        if split not in splits:
+            sys.exit(f"--split must be one of {', '.join(splits)}; got {split}.")
+        return splits[split]
+
+    def read(self, folder: Path, name: str) -> Patch:
+        """Read one training image with its instance mask."""
+        image = self._open(folder / self.images, name)
+        mask = self._find(folder / self.masks, f"{name}{self.mask_ending}")
+        return Patch(image, np.asarray(Image.open(mask)).astype(np.uint16), self.um_per_px, name)
+
+    def tests(self, folder: Path) -> list[tuple[str, np.ndarray]]:
+        """Return the official test images by name, without masks."""
+        place = folder / self.test_images
+        return [
+            (name, self._open(place, name)) for name in sorted({p.stem for p in place.iterdir()})
+        ]
+
+    def _open(self, folder: Path, name: str) -> np.ndarray:
+        return np.asarray(Image.open(self._find(folder, name)).convert("RGB"))
+
+    def _find(self, folder: Path, stem: str) -> Path:
+        for ending in (".png", ".bmp", ".jpg"):
+            if (folder / f"{stem}{ending}").is_file():
+                return folder / f"{stem}{ending}"
+        sys.exit(f"{folder / stem} is missing (png, bmp or jpg). Check the copy of {self.name}.")
 
 
-def data_folder(given: Path | None) -> Path:
-    """Return the folder that holds ``train/``, or stop with a sentence."""
-    root = given or Path(os.environ.get("SEMIMOE_DATA", ""))
-    for folder in (root, root / "glas"):
-        if (folder / "train" / "Grade.csv").is_file():
-            return folder
-    sys.exit("GlaS was not found. Set SEMIMOE_DATA or --data to a folder that holds 'train/'.")
+GLAS = Dataset("GlaS", 0.62, "train/Grade.csv", "train", "train", "_anno", "test_images")
+#: 0.5 um per pixel is what 20x usually is; the files of the release do not say theirs.
+CRAG = Dataset(
+    "CRAG", 0.5, "train/Annotation", "train/Images", "train/Annotation", "", "valid/Images"
+)
+DATASETS = {"glas": GLAS, "crag": CRAG}
 
 
-def patients(folder: Path) -> dict[str, str]:
-    """Return the patient of each training image."""
-    with (folder / "train" / "Grade.csv").open(newline="") as file:
-        rows = [row for row in csv.reader(file) if row and row[0].startswith("train_")]
-    return {row[0].strip(): row[1].strip() for row in rows}
+def dataset_of(split: str) -> Dataset:
+    """Return the data set that a split is of: CRAG's begin with ``crag-``."""
+    return CRAG if split.startswith("crag-") else GLAS
 
 
-def read_patch(folder: Path, name: str) -> Patch:
-    """Read one training image with its instance mask."""
-    image = _open(folder / "train", name)
-    labels = np.asarray(Image.open(_find(folder / "train", f"{name}_anno"))).astype(np.uint16)
-    return Patch(image, labels, UM_PER_PX, name)
+def load_source(given: Path | None, split: str) -> MemorySource:
+    """Return the tiles of a committed split, such as ``heldout-17-0`` or ``crag-all-35-2``.
 
-
-def test_images(folder: Path) -> list[tuple[str, np.ndarray]]:
-    """Return the official test images by name; they have no masks."""
-    names = sorted({path.stem for path in (folder / "test_images").iterdir()})
-    return [(name, _open(folder / "test_images", name)) for name in names]
-
-
-def load_source(folder: Path, split: str) -> MemorySource:
-    """Return the tiles of a committed split, such as ``heldout-17-0`` or ``all-17-0``."""
-    roles = json.loads(SPLITS.read_text())[split]
+    Parameters
+    ----------
+    given
+        Folder of the data; ``None`` takes that of ``SEMIMOE_DATA``.
+    """
+    dataset = dataset_of(split)
+    folder, roles = dataset.folder(given), dataset.roles(split)
     names = [name for role in ("labelled", "unlabelled", "validation") for name in roles[role]]
-    patches = {name: read_patch(folder, name) for name in names}
+    patches = {name: dataset.read(folder, name) for name in names}
     for name in roles["unlabelled"]:
         patches[name] = replace(patches[name], labels=None)
     return MemorySource(patches, **roles)
 
 
-def held_out_tiles(folder: Path, split: str) -> list[Patch]:
+def held_out_tiles(given: Path | None, split: str) -> list[Patch]:
     """Return only those tiles of a committed split that never teach."""
-    return [
-        read_patch(folder, name) for name in json.loads(SPLITS.read_text())[split]["validation"]
-    ]
+    dataset = dataset_of(split)
+    folder = dataset.folder(given)
+    return [dataset.read(folder, name) for name in dataset.roles(split)["validation"]]
 
 
-def make_splits(folder: Path) -> dict[str, dict[str, list[str]]]:
-    """Make the splits that are committed: three draws of 17 and of 9 labelled images."""
-    by_name = patients(folder)
-    held_out = sorted(name for name, patient in by_name.items() if patient in HELD_OUT_PATIENTS)
-    everything = sorted(by_name)
-    rest = sorted(set(everything) - set(held_out))
-    splits = {
-        "heldout-all": {"labelled": rest, "unlabelled": [], "validation": held_out},
-        "all-all": {"labelled": everything, "unlabelled": [], "validation": []},
-    }
-    for draw in range(3):
-        order = np.random.default_rng(draw)
-        for kind, names, validation in (("heldout", rest, held_out), ("all", everything, [])):
-            shuffled = [str(name) for name in order.permutation(names)]
-            for count in (17, 9):
-                splits[f"{kind}-{count}-{draw}"] = {
-                    "labelled": sorted(shuffled[:count]),
-                    "unlabelled": sorted(shuffled[count:]),
-                    "validation": validation,
-                }
-    return splits
-
-
-def _open(folder: Path, name: str) -> np.ndarray:
-    return np.asarray(Image.open(_find(folder, name)).convert("RGB"))
-
-
-def _find(folder: Path, stem: str) -> Path:
-    for ending in (".png", ".bmp", ".jpg"):
-        if (folder / f"{stem}{ending}").is_file():
-            return folder / f"{stem}{ending}"
-    sys.exit(f"{folder / stem} is missing (png, bmp or jpg). Check the copy of GlaS.")
-
-
-if __name__ == "__main__":
-    SPLITS.write_text(json.dumps(make_splits(data_folder(None)), indent=1) + "\n")
+def patients(folder: Path) -> dict[str, str]:
+    """Return the patient of each training image of GlaS."""
+    with (folder / "train" / "Grade.csv").open(newline="") as file:
+        rows = [row for row in csv.reader(file) if row and row[0].startswith("train_")]
+    return {row[0].strip(): row[1].strip() for row in rows}

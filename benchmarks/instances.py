@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.glas_data import UM_PER_PX, data_folder, load_source
+from benchmarks.glas_data import load_source
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.values import Prediction
 from napari_semimoe.training.evaluation import evaluate
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--flips", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    source = load_source(data_folder(options.data), options.split)
+    source = load_source(options.data, options.split)
     settings = PredictSettings(device=options.device, flips=options.flips)
     found = {p.parent.name: measure(p, settings, source) for p in options.weights}
     print("| seeds deeper than |", " | ".join(SCORES), "|")
@@ -55,21 +55,22 @@ def measure(
     predictor = load_predictor(weights, settings)
     patches = {name: source.read(name) for name in source.validation}
     predicted = {n: predictor.predict(p.image, p.um_per_px) for n, p in patches.items()}
+    smallest = {n: settings.min_object_um2 / p.um_per_px**2 for n, p in patches.items()}
     found = {}
     for depth in DEPTHS:
-        pairs = [(n, _cut(predicted[n], settings, depth), p.labels) for n, p in patches.items()]
+        pairs = [(n, _cut(predicted[n], smallest[n], depth), p.labels) for n, p in patches.items()]
         pooled = evaluate(pairs).pooled
         found[str(depth)] = {name: round(pooled[name], 4) for name in SCORES}
     print(weights.parent.name, json.dumps(found), flush=True)
     return found
 
 
-def _cut(found: Prediction, settings: PredictSettings, depth: float | None) -> object:
+def _cut(found: Prediction, min_object_px: float, depth: float | None) -> object:
     return to_instances(
         found.gated["segmentation"],
         found.gated["distance"],
         found.gated["boundary"],
-        min_object_px=settings.min_object_um2 / UM_PER_PX**2,
+        min_object_px=min_object_px,
         split_touching=depth is not None,
         seed_depth=depth or 0.0,
     )
