@@ -32,7 +32,7 @@ from PIL import Image
 from benchmarks import finished
 from benchmarks.glas_data import DATASETS, held_out_tiles, load_source
 from benchmarks.peers import CrossPseudo, FixMatch, MeanTeacher
-from benchmarks.plot import Chart, rows_of
+from benchmarks.plot import figure_of
 from benchmarks.released import Released, released_with
 from benchmarks.scoring import score_weights
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
@@ -184,11 +184,11 @@ def table(options: argparse.Namespace) -> None:
 
 def plot(options: argparse.Namespace) -> None:
     """Write a picture with a row for each method and a dot for each of its runs."""
-    rows = rows_of(finished.groups_of(options.out))
-    if not rows:
+    groups = finished.groups_of(options.out)
+    if not groups:
         sys.exit(f"{options.out} holds no run with held-out scores. Check --out.")
     options.png.parent.mkdir(parents=True, exist_ok=True)
-    Chart(rows).draw().save(options.png)
+    figure_of(groups).savefig(options.png)
 
 
 def predict(options: argparse.Namespace) -> None:

@@ -88,9 +88,9 @@ def test_missing_image_is_named(tmp_path):
 
 
 def test_crag_is_trained_scored_scored_anew_and_predicted(data, tmp_path, call):
-    call("run", "--method", "ours", "--split", "crag-heldout-17-1", *TINY, "--data", data,
+    call("run", "--method", "labelled-only", "--split", "crag-heldout-17-1", *TINY, "--data", data,
          "--out", tmp_path)  # fmt: skip
-    run = tmp_path / "ours-crag-heldout-17-1-0"
+    run = tmp_path / "labelled-only-crag-heldout-17-1-0"
     result = json.loads((run / "result.json").read_text())
     assert (result["report"]["labelled"], result["report"]["unlabelled"]) == (17, 121)
     assert {"honest", "reference", "honest_flips", "reference_flips"} <= result.keys()
