@@ -129,7 +129,7 @@ def info(
 def _facts(opened: Project) -> dict[str, Any]:
     tiles = opened.tiles()
     pools = Counter(str(tile.pool) for tile in tiles)
-    weights = opened.current_weights()
+    weights = opened.models.weights()
     model = model_in_charge(opened)
     return {
         "name": opened.name,

@@ -24,7 +24,6 @@ from napari_semimoe.project.disk import TEMPORARY, discard, storage_error, write
 from napari_semimoe.project.schema import ARRAY_FOLDERS, FORMAT
 
 DESCRIPTION = "project.json"
-INDEX = "index.sqlite"
 
 
 class Description(Settings):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from napari_semimoe.core.errors import ProjectError, ProjectFormatError
@@ -17,34 +18,48 @@ from napari_semimoe.project.store import Store
 COLUMNS = ", ".join(PredictionRecord.__slots__)
 
 
+@dataclass(frozen=True, slots=True)
+class NewPrediction:
+    """A prediction that is written and is about to become its tile's.
+
+    Attributes
+    ----------
+    path
+        Where it was written: a path that `new_path` gave.
+    model
+        Name of the model that made it.
+    disagreement, foreground
+        Means over the tile, 0..1: of the experts' disagreement, and of what is foreground.
+    gates, expert_names
+        As of `Prediction`.
+    """
+
+    path: Path
+    model: str
+    disagreement: float
+    foreground: float
+    gates: Sequence[Sequence[float]]
+    expert_names: Sequence[str]
+
+
 def new_path(index: Store) -> Path:
     """Return an absolute path inside the project at which a prediction may be written."""
     return index.path / "predictions" / f"{uuid.uuid4().hex}.zarr"
 
 
-def add(
-    index: Store,
-    tile_id: int,
-    path: Path,
-    *,
-    model: str,
-    disagreement: float,
-    foreground: float,
-    gates: Sequence[Sequence[float]],
-    expert_names: Sequence[str],
-) -> PredictionRecord:
+def add(index: Store, tile_id: int, new: NewPrediction) -> PredictionRecord:
     """Make a written prediction the tile's prediction and drop the one before."""
-    relative = _relative(index, path)
+    relative = _relative(index, new.path)
     old = index.rows("SELECT path FROM prediction WHERE tile_id = ?", (tile_id,))
     values = (
         tile_id,
         relative,
-        model,
+        new.model,
         now(),
-        float(disagreement),
-        float(foreground),
-        json.dumps([[float(value) for value in row] for row in gates]),
-        json.dumps(list(expert_names)),
+        float(new.disagreement),
+        float(new.foreground),
+        json.dumps([[float(value) for value in row] for row in new.gates]),
+        json.dumps(list(new.expert_names)),
     )
     with index.transaction() as connection:
         connection.execute("DELETE FROM prediction WHERE tile_id = ?", (tile_id,))
@@ -86,7 +101,6 @@ def read(index: Store, tile_id: int) -> Prediction | None:
 
 
 def _relative(index: Store, path: Path) -> str:
-    path = Path(path)
     folder = index.path / "predictions"
     if path.parent.resolve() != folder.resolve() or not path.is_dir():
         raise ProjectError(

@@ -1,4 +1,4 @@
-"""Rounds of training: what each depended on, how it ended, and whose model is in charge."""
+"""Rounds of training: what each depended on, and how it ended."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def finish(
     if state is RoundState.RUNNING:
         raise ProjectError(f"Round {number} cannot end as running. Say how it ended.")
     if state is RoundState.PROMOTED and stored is None:
-        raise _no_weights(number)
+        raise no_weights(number)
     with index.transaction() as connection:
         connection.execute(
             "UPDATE round SET state = ?, weights = ?, report = ?, note = ?, ended = ?"
@@ -89,27 +89,6 @@ def resume(index: Store, number: int) -> RoundRecord:
     return find(index, number)
 
 
-def promote(index: Store, number: int, author: str) -> RoundRecord:
-    """Put a finished round's model in charge, also an older one (the way back)."""
-    record = find(index, number)
-    if not _has_weights(index, record):
-        raise _no_weights(number)
-    with index.transaction() as connection:
-        connection.execute(
-            "UPDATE round SET state = ? WHERE number = ?", (RoundState.PROMOTED, number)
-        )
-        connection.execute("INSERT INTO promotion (round, created) VALUES (?, ?)", (number, now()))
-        index.audit(author, "promote", None, round=number)
-    return find(index, number)
-
-
-def promote_starter(index: Store, author: str) -> None:
-    """Put the starter model in charge again."""
-    with index.transaction() as connection:
-        connection.execute("INSERT INTO promotion (round, created) VALUES (NULL, ?)", (now(),))
-        index.audit(author, "promote", None, round=None)
-
-
 def interrupt_running(index: Store) -> list[int]:
     """Say of rounds whose process is gone that they were interrupted; return their numbers."""
     with index.transaction() as connection:
@@ -136,49 +115,12 @@ def find(index: Store, number: int) -> RoundRecord:
     return RoundRecord.of(row)
 
 
-def in_charge(index: Store) -> RoundRecord | None:
-    """Return the round whose model is in charge, or None when that is the starter."""
-    return _choices(index)[-1]
-
-
-def before_in_charge(index: Store) -> RoundRecord | None:
-    """Return the round whose model was in charge before the present one; None: the starter.
-
-    Raises
-    ------
-    ProjectError
-        If no other model was ever in charge.
-    """
-    choices = _choices(index)
-    present = _number(choices[-1])
-    for record in reversed(choices):
-        if _number(record) != present:
-            return record
-    raise ProjectError(
-        "No other model was in charge of this project before, so there is none to go back to. "
-        "Choose one of its rounds instead."
+def no_weights(number: int) -> ProjectError:
+    """Return the refusal of a round whose model cannot be put in charge."""
+    return ProjectError(
+        f"Round {number} has no weights, so its model cannot be put in charge. Choose a round "
+        "that finished."
     )
-
-
-def _choices(index: Store) -> list[RoundRecord | None]:
-    """Return what was in charge, oldest first; the starter is None and comes first.
-
-    Rounds whose weights are gone are left out: the choice before them counts.
-    """
-    rows = index.rows(
-        "SELECT promotion.round AS chosen, round.* FROM promotion"
-        " LEFT JOIN round ON round.number = promotion.round ORDER BY promotion.id"
-    )
-    records = [RoundRecord.of(row) if row["chosen"] is not None else None for row in rows]
-    return [None, *(each for each in records if each is None or _has_weights(index, each))]
-
-
-def _has_weights(index: Store, record: RoundRecord) -> bool:
-    return record.weights is not None and (index.path / record.weights).exists()
-
-
-def _number(record: RoundRecord | None) -> int | None:
-    return record.number if record is not None else None
 
 
 def _refuse_second(index: Store) -> None:
@@ -187,13 +129,6 @@ def _refuse_second(index: Store) -> None:
         raise ProjectError(
             f"Round {running['number']} is still running. Wait for it or cancel it first."
         )
-
-
-def _no_weights(number: int) -> ProjectError:
-    return ProjectError(
-        f"Round {number} has no weights, so its model cannot be put in charge. Choose a round "
-        "that finished."
-    )
 
 
 def _inside(index: Store, path: Path | str) -> str:

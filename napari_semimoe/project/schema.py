@@ -5,6 +5,9 @@ from __future__ import annotations
 #: Format of projects that this version writes; newer ones are refused in words.
 FORMAT = 1
 
+#: The index's file in a project's folder.
+INDEX = "index.sqlite"
+
 #: Which model took charge, and when; no round stands for the starter model.
 PROMOTION = """CREATE TABLE promotion (
   id INTEGER PRIMARY KEY AUTOINCREMENT,

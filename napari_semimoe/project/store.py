@@ -16,9 +16,8 @@ from napari_semimoe.core.errors import (
     SemiMoEError,
     StorageError,
 )
-from napari_semimoe.project.folder import INDEX
 from napari_semimoe.project.records import now
-from napari_semimoe.project.schema import SCHEMA
+from napari_semimoe.project.schema import INDEX, SCHEMA
 
 #: A reader beside the writer waits this long for a commit to end.
 BUSY_SECONDS = 20.0
@@ -113,6 +112,23 @@ class Store:
                 f"The project {self.path.name} was opened for reading only, so nothing can be "
                 "stored in it. Close it where it is open for writing, then open it again."
             )
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        """Return a small JSON value, or ``default``."""
+        row = self.row("SELECT value FROM setting WHERE key = ?", (key,))
+        return json.loads(row["value"]) if row else default
+
+    def set_setting(self, key: str, value: Any) -> None:
+        """Store a small JSON value."""
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO setting VALUES (?, ?)", (key, json.dumps(value))
+            )
+
+    def audit_trail(self) -> list[dict[str, Any]]:
+        """Return the audit trail, oldest line first."""
+        rows = self.rows("SELECT * FROM audit ORDER BY id")
+        return [{**dict(row), "detail": json.loads(row["detail"])} for row in rows]
 
     def audit(self, author: str, what: str, tile_id: int | None, **detail: Any) -> None:
         """Add a line to the audit trail; call inside a transaction."""

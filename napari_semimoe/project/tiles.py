@@ -1,10 +1,14 @@
-"""Looking up tiles."""
+"""Looking up images and tiles, and reading their pixels."""
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.states import Pool
-from napari_semimoe.project.records import TileRecord
+from napari_semimoe.project.arrays import read_array
+from napari_semimoe.project.records import ImageRecord, TileRecord
 from napari_semimoe.project.store import Store
 
 _QUERY = """
@@ -41,3 +45,27 @@ def every(index: Store, pool: Pool | None = None) -> list[TileRecord]:
     else:
         rows = index.rows(f"{_QUERY} WHERE tile.pool = ? ORDER BY tile.id", (pool,))
     return [TileRecord.of(row) for row in rows]
+
+
+def image(index: Store, image_id: int) -> ImageRecord:
+    """Return one image.
+
+    Raises
+    ------
+    ProjectError
+        If there is none with this id.
+    """
+    row = index.row("SELECT * FROM image WHERE id = ?", (image_id,))
+    if row is None:
+        raise ProjectError(f"This project has no image {image_id}. Choose one of its images.")
+    return ImageRecord.of(row)
+
+
+def images(index: Store) -> list[ImageRecord]:
+    """Return all images in the order in which they were added."""
+    return [ImageRecord.of(row) for row in index.rows("SELECT * FROM image ORDER BY id")]
+
+
+def read(index: Store, tile: TileRecord) -> NDArray[np.uint8]:
+    """Read a tile's pixels, ``(H, W, 3)`` uint8 RGB."""
+    return read_array(index.path / image(index, tile.image_id).path, tile.box)

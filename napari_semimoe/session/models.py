@@ -68,7 +68,7 @@ def model_of(project: Project, record: RoundRecord) -> Model | None:
 
 def model_in_charge(project: Project) -> Model | None:
     """Return the promoted model, else the starter, else None."""
-    record = project.current_round()
+    record = project.models.in_charge()
     return model_of(project, record) if record is not None else starter_model()
 
 

@@ -14,6 +14,7 @@ from napari_semimoe.core.errors import SemiMoEError
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs import Engine
+from napari_semimoe.project.predictions import NewPrediction
 from napari_semimoe.project.project import Project
 from napari_semimoe.session.events import SessionEvents
 from napari_semimoe.session.models import NO_MODEL, Model
@@ -137,15 +138,15 @@ class PredictionDesk:
     def _store(self, project: Project, request: _Request, result: Mapping[str, Any]) -> None:
         self.device = result["device"]
         try:
-            project.add_prediction(
-                request.tile_id,
-                request.out,
+            new = NewPrediction(
+                path=request.out,
                 model=request.model,
                 disagreement=result["disagreement"],
                 foreground=result["foreground"],
                 gates=result["gates"],
                 expert_names=tuple(result["expert_names"]),
             )
+            project.add_prediction(request.tile_id, new)
         except SemiMoEError as error:
             shutil.rmtree(request.out, ignore_errors=True)
             self._fail(request.tile_id, str(error))

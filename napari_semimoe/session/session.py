@@ -349,7 +349,7 @@ class Session(SessionEvents):
 
     def promote(self, number: int) -> None:
         """Put a round's model in charge, also an older one (the way back)."""
-        self._open_project().promote(number)
+        self._open_project().models.promote(number)
         self._use_model_in_charge()
 
     def promote_starter(self) -> None:
@@ -357,12 +357,12 @@ class Session(SessionEvents):
         project = self._open_project()
         if starter_model() is None:
             raise ProjectError(NO_STARTER)
-        project.promote_starter()
+        project.models.promote_starter()
         self._use_model_in_charge()
 
     def roll_back(self) -> None:
         """Put the model in charge that was it before the present one; twice: the present one."""
-        before = self._open_project().round_before()
+        before = self._open_project().models.before()
         if before is None:
             self.promote_starter()
         else:

@@ -115,7 +115,7 @@ def keep_inside(project: Project, base: Model | None) -> Model | None:
     """Copy a base from elsewhere into the project, so that the project can be moved."""
     if base is None or base.shipped:
         return base
-    return replace(base, weights=project.keep_weights(base.weights))
+    return replace(base, weights=project.models.keep(base.weights))
 
 
 def _starter() -> Model:

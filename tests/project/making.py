@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from napari_semimoe.core.values import Prediction
+from napari_semimoe.project.predictions import NewPrediction
 from napari_semimoe.project.project import Project
 
 UM = 0.5
@@ -72,15 +73,8 @@ def add_prediction(project: Project, tile_id: int, seed=0, model="round 1"):
     made = prediction(project.tile(tile_id).box.shape, seed)
     path = project.new_prediction_path()
     write_prediction(path, made)
-    project.add_prediction(
-        tile_id,
-        path,
-        model=model,
-        disagreement=0.25,
-        foreground=0.5,
-        gates=made.gates.tolist(),
-        expert_names=made.expert_names,
-    )
+    new = NewPrediction(path, model, 0.25, 0.5, made.gates.tolist(), made.expert_names)
+    project.add_prediction(tile_id, new)
     return made
 
 

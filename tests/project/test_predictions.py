@@ -11,6 +11,7 @@ from napari_semimoe.project.arrays import (
     write_array,
     write_prediction,
 )
+from napari_semimoe.project.predictions import NewPrediction
 from napari_semimoe.project.project import Project
 from tests.project.making import add_prediction, mask, prediction
 
@@ -96,13 +97,6 @@ def test_a_prediction_written_but_never_added_is_swept(project):
 def test_a_prediction_outside_the_project_is_refused_in_words(project, tile_id, tmp_path):
     write_prediction(tmp_path / "p.zarr", prediction((40, 56)))
     for wrong in (tmp_path / "p.zarr", project.new_prediction_path()):
+        new = NewPrediction(wrong, "m", 0, 0, [[1.0]], ["segmentation"])
         with pytest.raises(ProjectError, match="must be a folder inside"):
-            project.add_prediction(
-                tile_id,
-                wrong,
-                model="m",
-                disagreement=0,
-                foreground=0,
-                gates=[[1.0]],
-                expert_names=["segmentation"],
-            )
+            project.add_prediction(tile_id, new)

@@ -32,25 +32,25 @@ def test_a_round_keeps_what_it_depends_on_and_how_it_ended(project):
     assert ended.weights == "rounds/1/model.safetensors"
     assert (ended.report, ended.note) == ({"dice": 0.5}, "worse")
     assert ended.ended >= ended.created
-    assert project.current_weights() is None
+    assert project.models.weights() is None
 
 
 def test_a_promoted_round_takes_charge(project):
     record = finished(project)
     assert record.state is RoundState.PROMOTED
-    assert project.current_weights() == project.path / "rounds/1/model.safetensors"
-    assert project.current_round() == record
+    assert project.models.weights() == project.path / "rounds/1/model.safetensors"
+    assert project.models.in_charge() == record
 
 
 def test_the_latest_promotion_counts_and_an_older_one_can_come_back(project):
     finished(project)
     finished(project)
     finished(project, RoundState.KEPT_BESIDE)
-    assert project.current_round().number == 2
-    assert project.promote(3).state is RoundState.PROMOTED
-    assert project.current_round().number == 3
-    project.promote(1)
-    assert project.current_weights().read_bytes() == b"weights of 1"
+    assert project.models.in_charge().number == 2
+    assert project.models.promote(3).state is RoundState.PROMOTED
+    assert project.models.in_charge().number == 3
+    project.models.promote(1)
+    assert project.models.weights().read_bytes() == b"weights of 1"
     assert [line["what"] for line in project.audit()] == ["promote", "promote"]
 
 
@@ -58,7 +58,7 @@ def test_when_weights_are_gone_the_promotion_before_counts(project):
     finished(project)
     finished(project)
     (project.path / "rounds/2/model.safetensors").unlink()
-    assert project.current_round().number == 1
+    assert project.models.in_charge().number == 1
 
 
 def test_a_round_without_weights_cannot_take_charge(project):
@@ -67,7 +67,7 @@ def test_a_round_without_weights_cannot_take_charge(project):
         project.finish_round(1, RoundState.PROMOTED)
     project.finish_round(1, RoundState.FAILED, note="out of memory")
     with pytest.raises(ProjectError, match="Round 1 has no weights"):
-        project.promote(1)
+        project.models.promote(1)
 
 
 def test_weights_outside_the_project_are_refused_in_words(project, tmp_path):
@@ -108,7 +108,7 @@ def test_an_interrupted_round_can_go_on(project):
 
 def test_a_base_inside_the_project_is_kept_relative(project):
     base = finished(project)
-    record = project.start_round({}, str(project.current_weights()))
+    record = project.start_round({}, str(project.models.weights()))
     assert record.base == base.weights
 
 
@@ -167,32 +167,32 @@ def test_a_manifest_stays_true_while_people_go_on_correcting(project, tile_id):
 
 def test_the_starter_can_come_back_and_stays_after_reopening(project):
     finished(project)
-    project.promote_starter()
-    assert project.current_round() is None
-    assert project.current_weights() is None
+    project.models.promote_starter()
+    assert project.models.in_charge() is None
+    assert project.models.weights() is None
     project.close()
     with Project.open(project.path) as again:
-        assert again.current_round() is None
+        assert again.models.in_charge() is None
         assert again.audit()[-1]["detail"] == {"round": None}
-        again.promote(1)
-        assert again.current_round().number == 1
+        again.models.promote(1)
+        assert again.models.in_charge().number == 1
 
 
 def test_the_model_before_is_known_also_when_that_was_the_starter(project):
     finished(project)
-    assert project.round_before() is None
+    assert project.models.before() is None
     finished(project)
-    assert project.round_before().number == 1
-    project.promote_starter()
-    assert project.round_before().number == 2
-    project.promote_starter()
-    assert project.round_before().number == 2
+    assert project.models.before().number == 1
+    project.models.promote_starter()
+    assert project.models.before().number == 2
+    project.models.promote_starter()
+    assert project.models.before().number == 2
 
 
 def test_a_project_without_any_promotion_has_no_model_to_go_back_to(project):
     finished(project, RoundState.KEPT_BESIDE)
     with pytest.raises(ProjectError, match="none to go back to"):
-        project.round_before()
+        project.models.before()
 
 
 @pytest.mark.parametrize("read_only", [True, False])
@@ -208,9 +208,9 @@ def test_a_project_whose_promotions_always_name_a_round_is_read_and_upgraded(pro
     )
     project.close()
     with Project.open(project.path, read_only=read_only) as again:
-        assert again.current_round().number == 2
-        assert again.round_before().number == 1
+        assert again.models.in_charge().number == 2
+        assert again.models.before().number == 1
         if not read_only:
-            again.promote_starter()
-            assert again.current_round() is None
-            assert again.round_before().number == 2
+            again.models.promote_starter()
+            assert again.models.in_charge() is None
+            assert again.models.before().number == 2

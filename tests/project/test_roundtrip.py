@@ -39,7 +39,7 @@ def test_a_project_that_is_moved_or_copied_is_as_it_was(tmp_path):
             assert snapshot(project) == before
             assert project.setting("active tile") == new[2]
             assert project.setting("unknown", 5) == 5
-            assert project.current_weights() == tmp_path / place / "rounds/1/w"
+            assert project.models.weights() == tmp_path / place / "rounds/1/w"
             np.testing.assert_array_equal(project.read_prediction(new[2]).instances, predicted)
             export_ome_zarr(project, tmp_path / f"export of {place}")
         for path in sorted((tmp_path / "export").iterdir()):

@@ -120,17 +120,17 @@ def test_file_is_copied_into_the_project_and_serves_after_a_move(session, engine
 
 def test_same_file_is_copied_once_and_another_of_its_name_beside_it(filled, tmp_path):
     one = write_weights(tmp_path / "gland.safetensors")
-    kept = filled.project.keep_weights(one)
-    assert filled.project.keep_weights(one) == kept
-    assert filled.project.keep_weights(kept) == kept
+    kept = filled.project.models.keep(one)
+    assert filled.project.models.keep(one) == kept
+    assert filled.project.models.keep(kept) == kept
     write_weights(one, ("background", "a", "b"))
-    other = filled.project.keep_weights(one)
+    other = filled.project.models.keep(one)
     assert (other != kept, other.name) == (True, kept.name)
     assert kept.read_bytes() != other.read_bytes()
 
 
 def test_copy_that_was_cut_off_is_swept_at_opening(filled, tmp_path):
-    kept = filled.project.keep_weights(write_weights(tmp_path / "gland.safetensors"))
+    kept = filled.project.models.keep(write_weights(tmp_path / "gland.safetensors"))
     half = kept.with_name(".gland.safetensors.tmp-1234")
     half.write_bytes(b"half")
     path = filled.project.path
