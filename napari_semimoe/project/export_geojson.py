@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -15,11 +15,8 @@ from napari_semimoe.project.colours import class_colour
 from napari_semimoe.project.exporting import (
     CuratedTile,
     ExportReport,
-    Progress,
-    ShouldStop,
-    curated_tiles,
-    export_folder,
-    file_names,
+    HowToExport,
+    export_files,
     read_curated,
     write_whole,
 )
@@ -31,36 +28,21 @@ from napari_semimoe.project.records import TileRecord
 IGNORE_CLASS = "Ignore*"
 
 
-def export_geojson(
-    project: Project,
-    out: Path | str,
-    *,
-    tiles: Iterable[int] | None = None,
-    progress: Progress | None = None,
-    should_stop: ShouldStop | None = None,
-) -> ExportReport:
+def export_geojson(project: Project, out: Path | str, **how: Unpack[HowToExport]) -> ExportReport:
     """Write ``<image>.geojson`` for each image with curated tiles.
 
     Coordinates are pixels of the whole image, so the objects of a large image's tiles lie
     where QuPath shows that image. Pixels that must not teach become class ``Ignore*``.
     """
-    by_image: dict[int, list[TileRecord]] = {}
-    for tile in curated_tiles(project, tiles):
-        by_image.setdefault(tile.image_id, []).append(tile)
-    out = export_folder(Path(out))
-    names = file_names([project.image(image_id).name for image_id in by_image])
-    written, done = [], 0
-    for name, group in zip(names, by_image.values(), strict=True):
-        if should_stop and should_stop():
-            break
-        if progress:
-            progress(len(written), len(by_image), name)
-        path = out / f"{name}.geojson"
-        text = json.dumps(collection(project, group))
-        write_whole(path, lambda target, text=text: target.write_text(text, encoding="utf-8"))
-        written.append(path)
-        done += len(group)
-    return ExportReport(tuple(written), done, cancelled=len(written) < len(by_image))
+
+    def image_name(tile: TileRecord) -> str:
+        return project.image(tile.image_id).name
+
+    def write(path: Path, tiles: Sequence[TileRecord]) -> None:
+        text = json.dumps(collection(project, tiles))
+        write_whole(path, lambda target: target.write_text(text, encoding="utf-8"))
+
+    return export_files(project, out, ".geojson", write, name_of=image_name, **how)
 
 
 def collection(project: Project, tiles: Iterable[TileRecord]) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
@@ -15,15 +15,13 @@ from napari_semimoe.project.colours import instance_colour
 from napari_semimoe.project.exporting import (
     CuratedTile,
     ExportReport,
-    Progress,
-    ShouldStop,
-    curated_tiles,
-    export_folder,
-    file_names,
+    HowToExport,
+    export_files,
     read_curated,
     write_whole,
 )
 from napari_semimoe.project.project import Project
+from napari_semimoe.project.records import TileRecord
 
 if TYPE_CHECKING:
     import zarr
@@ -77,10 +75,8 @@ def export_ome_zarr(
     project: Project,
     out: Path | str,
     *,
-    tiles: Iterable[int] | None = None,
     version: Version = "0.5",
-    progress: Progress | None = None,
-    should_stop: ShouldStop | None = None,
+    **how: Unpack[HowToExport],
 ) -> ExportReport:
     """Write ``<tile>.zarr`` for each curated tile.
 
@@ -90,10 +86,10 @@ def export_ome_zarr(
 
     Parameters
     ----------
-    tiles
-        Tile ids; all curated tiles when it is not given.
     version
         OME-Zarr version; "0.4" for programs that do not read zarr 3 yet.
+    how
+        See `HowToExport`.
 
     Raises
     ------
@@ -104,21 +100,12 @@ def export_ome_zarr(
     """
     if version not in ("0.4", "0.5"):
         raise ProjectError(f"OME-Zarr can be written as 0.4 or 0.5, got {version!r}.")
-    chosen = curated_tiles(project, tiles)
-    out = export_folder(Path(out))
-    paths = [out / f"{name}.zarr" for name in file_names([tile.name for tile in chosen])]
-    for path in paths:
-        _refuse_foreign(path)
-    written = []
-    for tile, path in zip(chosen, paths, strict=True):
-        if should_stop and should_stop():
-            break
-        if progress:
-            progress(len(written), len(chosen), tile.name)
-        curated = read_curated(project, tile)
-        write_whole(path, lambda target, c=curated: write_tile(project, c, target, version))
-        written.append(path)
-    return ExportReport(tuple(written), len(written), cancelled=len(written) < len(chosen))
+
+    def write(path: Path, tiles: Sequence[TileRecord]) -> None:
+        curated = read_curated(project, tiles[0])
+        write_whole(path, lambda target: write_tile(project, curated, target, version))
+
+    return export_files(project, out, ".zarr", write, refuse=_refuse_foreign, **how)
 
 
 def write_tile(project: Project, curated: CuratedTile, path: Path, version: Version) -> None:

@@ -3,56 +3,44 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_semimoe.project.exporting import (
     ExportReport,
-    Progress,
-    ShouldStop,
-    curated_tiles,
-    export_folder,
-    file_names,
+    HowToExport,
+    export_files,
     read_curated,
     write_whole,
 )
 from napari_semimoe.project.project import Project
+from napari_semimoe.project.records import TileRecord
 from napari_semimoe.project.resolution import UM_PER_INCH
 
 TABLE = "masks.csv"
 
 
-def export_png(
-    project: Project,
-    out: Path | str,
-    *,
-    tiles: Iterable[int] | None = None,
-    progress: Progress | None = None,
-    should_stop: ShouldStop | None = None,
-) -> ExportReport:
+def export_png(project: Project, out: Path | str, **how: Unpack[HowToExport]) -> ExportReport:
     """Write ``<tile>.png`` for each curated tile, and ``masks.csv``.
 
     Values are instance ids; 65535 marks pixels that must not teach.
     """
-    chosen = curated_tiles(project, tiles)
-    out = export_folder(Path(out))
-    rows, written = [], []
-    for tile, name in zip(chosen, file_names([tile.name for tile in chosen]), strict=True):
-        if should_stop and should_stop():
-            break
-        if progress:
-            progress(len(written), len(chosen), tile.name)
-        curated = read_curated(project, tile)
-        path = out / f"{name}.png"
-        save_png(path, curated.labels, tile.um_per_px)
+    rows = []
+
+    def write(path: Path, tiles: Sequence[TileRecord]) -> None:
+        curated = read_curated(project, tiles[0])
+        save_png(path, curated.labels, curated.tile.um_per_px)
         rows.append({"file": path.name, **curated.provenance(project)})
-        written.append(path)
+
+    report = export_files(project, out, ".png", write, **how)
     if rows:
-        write_whole(out / TABLE, lambda path: _write_table(path, rows))
-    return ExportReport(tuple(written), len(written), cancelled=len(written) < len(chosen))
+        table = report.written[0].with_name(TABLE)
+        write_whole(table, lambda path: _write_table(path, rows))
+    return report
 
 
 def save_png(path: Path, labels: NDArray[np.uint16], um_per_px: float) -> None:

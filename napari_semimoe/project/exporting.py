@@ -1,4 +1,4 @@
-"""What every export shares: which tiles, under which names, each one whole or not at all."""
+"""What every export shares: which tiles, under which names, each file whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,28 @@ from napari_semimoe.project.records import AnnotationRecord, TileRecord
 
 Progress = Callable[[int, int, str], None]
 ShouldStop = Callable[[], bool]
+
+#: Writes some tiles into one file.
+Write = Callable[[Path, Sequence[TileRecord]], None]
+
+
+class HowToExport(TypedDict, total=False):
+    """How an export goes; every key may be left out.
+
+    Attributes
+    ----------
+    tiles
+        Tile ids; all curated tiles when they are not given.
+    progress
+        Hears how many of how many files are done, and the name of the next one.
+    should_stop
+        Asked before each file; what was written until then stays.
+    """
+
+    tiles: Iterable[int] | None
+    progress: Progress | None
+    should_stop: ShouldStop | None
+
 
 #: Names that Windows keeps for devices.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?$", re.IGNORECASE)
@@ -68,6 +90,55 @@ class CuratedTile:
             "image_sha256": self.tile.content_hash,
             "mask_sha256": record.sha256,
         }
+
+
+def export_files(
+    project: Project,
+    out: Path | str,
+    ending: str,
+    write: Write,
+    *,
+    name_of: Callable[[TileRecord], str] = lambda tile: tile.name,
+    refuse: Callable[[Path], None] = lambda path: None,
+    tiles: Iterable[int] | None = None,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> ExportReport:
+    """Write the curated tiles to a folder, those that ``name_of`` calls the same into one file.
+
+    Parameters
+    ----------
+    ending
+        Of the files' names.
+    refuse
+        Raises if a path must not be replaced; asked about all files before the first is written.
+    tiles, progress, should_stop
+        See `HowToExport`.
+
+    Raises
+    ------
+    ProjectError
+        If there is nothing to export, or a file of another program is in the way.
+    StorageError
+        If the disk refused.
+    """
+    groups: dict[str, list[TileRecord]] = {}
+    for tile in curated_tiles(project, tiles):
+        groups.setdefault(name_of(tile), []).append(tile)
+    folder = export_folder(Path(out))
+    paths = [folder / f"{name}{ending}" for name in file_names(list(groups))]
+    for path in paths:
+        refuse(path)
+    written, done = [], 0
+    for path, (name, group) in zip(paths, groups.items(), strict=True):
+        if should_stop and should_stop():
+            break
+        if progress:
+            progress(len(written), len(paths), name)
+        write(path, group)
+        written.append(path)
+        done += len(group)
+    return ExportReport(tuple(written), done, cancelled=len(written) < len(paths))
 
 
 def curated_tiles(project: Project, tiles: Iterable[int] | None = None) -> list[TileRecord]:
