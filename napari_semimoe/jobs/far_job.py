@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 FOLDER_VARIABLE = "SEMIMOE_WORKER_FOLDER"
 #: Checkpoints that are kept so that they need not travel with every tile.
 _KEPT_WEIGHTS = 8
-#: Folders that jobs left behind when they were killed are removed after these seconds.
-_KEPT_SECONDS = {"rounds": 14 * 24 * 3600.0, "jobs": 24 * 3600.0}
+#: Rounds that nobody went on with are removed after these seconds.
+_KEPT_SECONDS = 14 * 24 * 3600.0
 
 
 class FarObserver:
@@ -111,7 +111,8 @@ def run_job(parcel: bytes, name: str, topic: str, tasks: str, round_key: str | N
     observer = FarObserver(worker, name, topic)
     if not observer.begin():
         return pack_answer({"again": True}, None)
-    folder = root / "rounds" / round_key if round_key else root / "jobs" / name
+    # dask removes the folder of a process that died, so a killed job leaves nothing behind
+    folder = root / "rounds" / round_key if round_key else Path(worker.local_directory) / name
     answer = _do(parcel, folder, root / "weights", tasks, observer)
     if observer.is_wanted() or not round_key:
         shutil.rmtree(folder, ignore_errors=True)
@@ -141,13 +142,11 @@ def _do(parcel: bytes, folder: Path, cache: Path, tasks: str, observer: FarObser
 
 
 def _sweep(root: Path) -> None:
-    """Remove weights not used lately, rounds nobody went on with, and what killed jobs left."""
+    """Remove weights not used lately, and rounds that nobody went on with."""
     weights = sorted(_folders(root / "weights"), key=_changed, reverse=True)
-    old = weights[_KEPT_WEIGHTS:]
-    for kind, kept_seconds in _KEPT_SECONDS.items():
-        oldest = time.time() - kept_seconds
-        old += [folder for folder in _folders(root / kind) if _changed(folder) < oldest]
-    for folder in old:
+    oldest = time.time() - _KEPT_SECONDS
+    rounds = [folder for folder in _folders(root / "rounds") if _changed(folder) < oldest]
+    for folder in weights[_KEPT_WEIGHTS:] + rounds:
         shutil.rmtree(folder, ignore_errors=True)
 
 

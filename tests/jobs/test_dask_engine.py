@@ -98,7 +98,7 @@ def test_round_and_predictions_elsewhere_equal_those_here(engine, cluster, proje
     assert np.array_equal(mine.instances, other.instances)
     # nothing of the person's images stays on the other machine
     assert not list((cluster.worker_folder / "rounds").iterdir())
-    assert not list((cluster.worker_folder / "jobs").iterdir())
+    assert not list(cluster.worker_folder.rglob("*.zarr"))
 
 
 def test_commands_work_where_the_environment_says(cluster, tmp_path, monkeypatch, capsys):
@@ -231,6 +231,19 @@ def test_worker_process_is_not_slowed_by_an_eager_memory_allocator(dask_engine):
     environment = Path(f"/proc/{pid}/environ").read_bytes()
     assert b"MALLOC_TRIM_THRESHOLD_" not in environment
     assert b"OMP_NUM_THREADS" not in environment or "OMP_NUM_THREADS" in os.environ
+
+
+def test_killed_job_leaves_none_of_the_persons_files_there(dask_engine, cluster, tmp_path):
+    slide = tmp_path / "slide.png"
+    slide.write_bytes(b"tissue of a patient")
+    payload = {"do": "stubborn", "files": [str(slide)], "out_dir": str(tmp_path / "masks")}
+    job = dask_engine.submit("files", payload)
+    hear_name(dask_engine, "progress")
+    assert len(list(cluster.worker_folder.rglob("slide.png"))) == 1
+    dask_engine.cancel(job, force=True)
+    assert finish_of(dask_engine, job)["state"] is JobState.CANCELLED
+    finish_of(dask_engine, dask_engine.submit("files", {"do": "echo"}))
+    assert not list(cluster.worker_folder.rglob("slide.png"))
 
 
 def test_wrong_certificate_is_refused_in_words(cluster, tmp_path):
