@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from PIL import Image
 from qtpy.QtCore import QTimer
 
 from napari_semimoe.gui.opening import open_panel
 from napari_semimoe.gui.steps import Step
 from napari_semimoe.gui.workbench import Workbench
 from napari_semimoe.session.session import Session
-from tests.session.conftest import fake_info
+from tests.session.conftest import write_image, write_mask
 
 from .fakes import WindowEngine
 
@@ -22,23 +20,10 @@ def images(tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
     for number, shape in SHAPES.items():
-        pixels = np.random.default_rng(number).integers(0, 255, (*shape, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"tile_{number}.png")
+        write_image(folder / f"tile_{number}.png", number, shape)
         if number <= 2:
-            mask = np.zeros(shape, np.uint8)
-            mask[5:15, 5:15] = 255
-            Image.fromarray(mask).save(folder / f"tile_{number}_anno.png")
+            write_mask(folder / f"tile_{number}_anno.png", shape)
     return folder
-
-
-@pytest.fixture
-def starter(tmp_path, monkeypatch):
-    """Weights that 'ship' with the package, as far as the session can see."""
-    path = tmp_path / "starter.safetensors"
-    path.write_bytes(b"weights")
-    monkeypatch.setattr("napari_semimoe.session.models.starter_weights", lambda: path)
-    monkeypatch.setattr("napari_semimoe.session.plan.read_info", fake_info)
-    return path
 
 
 @pytest.fixture

@@ -50,25 +50,3 @@ def filled(session, tmp_path, images):
     session.new(tmp_path / "project")
     session.add_folder(images, um_per_px=1.0)
     return session
-
-
-@pytest.fixture
-def starter(tmp_path, monkeypatch):
-    """Weights that 'ship' with the package, as far as the session can see."""
-    path = tmp_path / "starter.safetensors"
-    path.write_bytes(b"weights")
-    monkeypatch.setattr("napari_semimoe.session.models.starter_weights", lambda: path)
-    monkeypatch.setattr("napari_semimoe.session.plan.read_info", fake_info)
-    return path
-
-
-@pytest.fixture
-def no_starter(monkeypatch):
-    monkeypatch.setattr("napari_semimoe.session.models.starter_weights", lambda: None)
-    monkeypatch.setattr("napari_semimoe.session.plan.read_info", fake_info)
-
-
-def fake_info(path):
-    from napari_semimoe.core.checkpoint_info import CheckpointInfo
-
-    return CheckpointInfo(model={"width": 8}, package_version="0")
