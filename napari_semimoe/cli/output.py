@@ -21,6 +21,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 ProjectFolder = Annotated[Path, typer.Argument(help="The project's folder.", show_default=False)]
+UmPerPx = Annotated[
+    float | None,
+    typer.Option("--um-per-px", min=0.01, max=100, help="Microns per pixel of the images."),
+]
 #: What a result may be told in.
 Part = str | Table | Tree
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_semimoe.cli.output import Json, remark, result
+from napari_semimoe.cli.output import Json, UmPerPx, remark, result
 from napari_semimoe.cli.work import engine, run_job
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import CheckpointError, ImageReadError
@@ -28,10 +28,7 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the masks of images.")
     ] = None,
-    um_per_px: Annotated[
-        float | None,
-        typer.Option("--um-per-px", min=0.01, max=100, help="Microns per pixel of the images."),
-    ] = None,
+    um_per_px: UmPerPx = None,
     all_outputs: Annotated[
         bool,
         typer.Option(

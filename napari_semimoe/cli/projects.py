@@ -9,7 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_semimoe.cli.output import Json, ProjectFolder, progress, remark, result, table
+from napari_semimoe.cli.output import (
+    Json,
+    ProjectFolder,
+    UmPerPx,
+    progress,
+    remark,
+    result,
+    table,
+)
 from napari_semimoe.cli.work import engine, session
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.project import Project
@@ -46,10 +54,7 @@ def add(
         Path | None,
         typer.Option("--masks", help="Folder of masks, if they do not lie beside the images."),
     ] = None,
-    um_per_px: Annotated[
-        float | None,
-        typer.Option("--um-per-px", min=0.01, max=100, help="Microns per pixel of the images."),
-    ] = None,
+    um_per_px: UmPerPx = None,
     mask_kind: Annotated[
         str,
         typer.Option("--mask-kind", help="What mask values mean: 'instances' or 'classes'."),

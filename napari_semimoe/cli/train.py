@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_semimoe.cli.output import Json, ProjectFolder, progress, remark, result
+from napari_semimoe.cli.output import Json, ProjectFolder, UmPerPx, progress, remark, result
 from napari_semimoe.cli.projects import add_folder
 from napari_semimoe.cli.work import INTERRUPTED, engine, pump, session
 from napari_semimoe.core.errors import JobError
@@ -96,10 +96,7 @@ def train(
             help="First add this folder of images and masks; a project that is not there is made.",
         ),
     ] = None,
-    um_per_px: Annotated[
-        float | None,
-        typer.Option("--um-per-px", min=0.01, max=100, help="Microns per pixel of --images."),
-    ] = None,
+    um_per_px: UmPerPx = None,
     resume: Annotated[
         int | None,
         typer.Option("--resume", help="Go on with this interrupted or cancelled round instead."),

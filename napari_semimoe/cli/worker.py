@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from platformdirs import user_cache_path
@@ -13,43 +13,19 @@ from napari_semimoe.core.settings import ClusterSettings
 from napari_semimoe.jobs.choice import CLUSTER_VARIABLES
 
 
+def _needed(key: str, words: str) -> Any:
+    """Return a setting of the cluster as an option that its environment variable can give."""
+    flag = f"--{key.replace('_', '-')}"
+    return typer.Option(flag, envvar=CLUSTER_VARIABLES[key], help=words, show_default=False)
+
+
 def worker(
     scheduler: Annotated[
-        str,
-        typer.Option(
-            "--scheduler",
-            envvar=CLUSTER_VARIABLES["scheduler"],
-            help="Address of the scheduler, such as tls://gpu:8786.",
-            show_default=False,
-        ),
+        str, _needed("scheduler", "Address of the scheduler, such as tls://gpu:8786.")
     ],
-    tls_ca: Annotated[
-        Path,
-        typer.Option(
-            "--tls-ca",
-            envvar=CLUSTER_VARIABLES["tls_ca"],
-            help="The authority that signed all certificates.",
-            show_default=False,
-        ),
-    ],
-    tls_cert: Annotated[
-        Path,
-        typer.Option(
-            "--tls-cert",
-            envvar=CLUSTER_VARIABLES["tls_cert"],
-            help="The certificate of this machine.",
-            show_default=False,
-        ),
-    ],
-    tls_key: Annotated[
-        Path,
-        typer.Option(
-            "--tls-key",
-            envvar=CLUSTER_VARIABLES["tls_key"],
-            help="The private key of that certificate.",
-            show_default=False,
-        ),
-    ],
+    tls_ca: Annotated[Path, _needed("tls_ca", "The authority that signed all certificates.")],
+    tls_cert: Annotated[Path, _needed("tls_cert", "The certificate of this machine.")],
+    tls_key: Annotated[Path, _needed("tls_key", "The private key of that certificate.")],
     folder: Annotated[
         Path | None,
         typer.Option("--folder", help="Working folder, of this machine only.  [a cache folder]"),
