@@ -22,7 +22,7 @@ from napari_semimoe.training.predict import load_predictor
 from napari_semimoe.training.source import MemorySource
 
 #: None: touching objects stay one.
-DEPTHS = (None, 0.5, 0.35, 0.2, 0.1, 0.05)
+DEPTHS = (None, 0.35, 0.2, 0.1)
 SCORES = ("object_f1", "object_dice", "object_hausdorff_px")
 
 

@@ -63,8 +63,8 @@ def train(
         str | None,
         typer.Option(
             "--from",
-            help="What to start from: current (the model in charge), starter, nothing, a round's "
-            "number, or a weights file.  [current]",
+            help="What to start from: current (the model in charge), starter, imagenet (an encoder "
+            "that knows photographs), nothing, a round's number, or a weights file.  [current]",
             metavar="WHAT",
         ),
     ] = None,

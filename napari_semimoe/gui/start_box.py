@@ -7,18 +7,20 @@ from pathlib import Path
 from qtpy.QtCore import QSignalBlocker, Signal, Slot
 from qtpy.QtWidgets import QComboBox, QFileDialog
 
+from napari_semimoe.core.starter import imagenet_encoder
 from napari_semimoe.session.lineage import Lineage
 from napari_semimoe.session.start_from import ENCODER_SUFFIXES, StartFrom, StartKind
 
 _CURRENT = ("the model in use", StartFrom())
 _STARTER = ("the starter model", StartFrom(StartKind.STARTER))
+_IMAGENET = ("an encoder trained on ImageNet", StartFrom(StartKind.IMAGENET))
 _NOTHING = ("nothing (random weights)", StartFrom(StartKind.NOTHING))
 _BROWSE = "a weights file…"
 _PATTERNS = " ".join(f"*{suffix}" for suffix in ENCODER_SUFFIXES)
 
 
 class StartBox(QComboBox):
-    """Offers the model in use, the starter, every round's model, nothing, and any file.
+    """Offers the model in use, the starter, every round's model, encoders, nothing, and any file.
 
     Attributes
     ----------
@@ -74,6 +76,7 @@ class StartBox(QComboBox):
             *([_STARTER] if self._lineage.has_starter else []),
             *((f"round {each.number}", StartFrom.of_round(each.number)) for each in rounds),
             *((name, start) for start, name in self._files.items()),
+            *([_IMAGENET] if imagenet_encoder() else []),
             _NOTHING,
             (_BROWSE, None),
         ]

