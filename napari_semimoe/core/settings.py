@@ -155,7 +155,7 @@ class RoundSettings(Settings):
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     warmup: float = Field(0.05, ge=0, lt=1, description="Share of the round spent warming up")
     unlabelled_weight: float = Field(
-        0.3, ge=0, le=10, description="Weight of what unlabelled tiles teach"
+        0.5, ge=0, le=10, description="Weight of what unlabelled tiles teach"
     )
     pseudo_labels: Literal["stage", "step"] = Field(
         "stage",
