@@ -10,10 +10,8 @@ entropy as a share of that of equal gates: 1 mixes all experts alike, 0 hears on
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.glas_data import load_source
+from benchmarks.scoring import parser_for_weights
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.values import Prediction
 from napari_semimoe.training.metrics import PixelCounts, count_pixels
@@ -41,14 +40,8 @@ WAYS: dict[str, Callable[[Prediction], NDArray[np.floating]]] = {
 
 def main() -> None:
     """Score every checkpoint and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("weights", type=Path, nargs="+")
-    parser.add_argument("--split", default="heldout-17-0")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--flips", action="store_true")
+    parser = parser_for_weights(__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)

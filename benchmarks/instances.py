@@ -8,12 +8,12 @@ the given checkpoints, none of which may have learned from the held-out images.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from statistics import fmean
 
 from benchmarks.glas_data import load_source
+from benchmarks.scoring import parser_for_weights
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.values import Prediction
 from napari_semimoe.training.evaluation import evaluate
@@ -28,14 +28,7 @@ SCORES = ("object_f1", "object_dice", "object_hausdorff_px")
 
 def main() -> None:
     """Score every depth with every checkpoint and print the means."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("weights", type=Path, nargs="+")
-    parser.add_argument("--split", default="heldout-17-0")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--flips", action="store_true")
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
+    options = parser_for_weights(__doc__.splitlines()[0]).parse_args()
     source = load_source(options.data, options.split)
     settings = PredictSettings(device=options.device, flips=options.flips)
     found = {p.parent.name: measure(p, settings, source) for p in options.weights}

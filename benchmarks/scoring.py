@@ -8,6 +8,7 @@ the best epoch, and the probabilities are squashed, not the image before the net
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,18 @@ from napari_semimoe.training.metrics import reference_scores
 from napari_semimoe.training.predict import Predictor, load_predictor
 
 Scores = dict[str, dict[str, float]]
+
+
+def parser_for_weights(description: str) -> argparse.ArgumentParser:
+    """Return the command line of a benchmark that measures checkpoints on held-out tiles."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("weights", type=Path, nargs="+")
+    parser.add_argument("--split", default="heldout-17-0")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--flips", action="store_true")
+    parser.add_argument("--out", type=Path, help="a JSON file for the figures")
+    return parser
 
 
 def score_weights(weights: Path, settings: PredictSettings, tiles: Sequence[Patch]) -> Scores:

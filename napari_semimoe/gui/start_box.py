@@ -7,7 +7,6 @@ from pathlib import Path
 from qtpy.QtCore import QSignalBlocker, Signal, Slot
 from qtpy.QtWidgets import QComboBox, QFileDialog
 
-from napari_semimoe.core.starter import imagenet_encoder
 from napari_semimoe.session.lineage import Lineage
 from napari_semimoe.session.start_from import ENCODER_SUFFIXES, StartFrom, StartKind
 
@@ -76,7 +75,7 @@ class StartBox(QComboBox):
             *([_STARTER] if self._lineage.has_starter else []),
             *((f"round {each.number}", StartFrom.of_round(each.number)) for each in rounds),
             *((name, start) for start, name in self._files.items()),
-            *([_IMAGENET] if imagenet_encoder() else []),
+            *([_IMAGENET] if self._lineage.has_imagenet else []),
             _NOTHING,
             (_BROWSE, None),
         ]

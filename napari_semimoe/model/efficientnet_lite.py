@@ -6,17 +6,13 @@ Padding is TensorFlow's, which where a stride of 2 needs an odd row or column ad
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_semimoe.core.encoders import EfficientNetLiteShape
 
-#: Of the seven stages: kernel, stride, and how much wider a block is inside.
-KERNELS = (3, 3, 5, 3, 5, 5, 3)
-STRIDES = (1, 2, 2, 2, 1, 2, 1)
-EXPANSIONS = (1, 6, 6, 6, 6, 6, 6)
+#: Of the seven stages: kernel, stride of the first block, and how much wider a block is inside.
+STAGES = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6))
 
 
 class EfficientNetLite(nn.Module):
@@ -26,30 +22,25 @@ class EfficientNetLite(nn.Module):
         super().__init__()
         self._conv_stem = SameConv(3, shape.stem, 3, stride=2)
         self._bn0 = _norm(shape.stem)
-        blocks, self._last = [], []
-        for stage, (before, after) in enumerate(pairwise((shape.stem, *shape.widths))):
-            for number in range(shape.depths[stage]):
-                stride = STRIDES[stage] if number == 0 else 1
-                if stride == 2:
-                    self._last.append(len(blocks) - 1)
-                inner = EXPANSIONS[stage] * (after if number else before)
-                blocks.append(
-                    InvertedBottleneck(
-                        after if number else before, inner, after, KERNELS[stage], stride
-                    )
-                )
-        self._last.append(len(blocks) - 1)
-        self._blocks = nn.ModuleList(blocks)
+        self._blocks = nn.ModuleList()
+        before = shape.stem
+        for (kernel, first, wider), after, depth in zip(
+            STAGES, shape.widths, shape.depths, strict=True
+        ):
+            for stride in (first, *[1] * (depth - 1)):
+                block = InvertedBottleneck(before, wider * before, after, kernel, stride)
+                self._blocks.append(block)
+                before = after
 
     def forward(self, image: Tensor) -> list[Tensor]:  # (B, 3, H, W)
         """Return features of stride 2, 4, 8, 16 and 32; a side's odd last pixel counts as two."""
         x = functional.relu6(self._bn0(self._conv_stem(image)))
         features = []
-        for number, block in enumerate(self._blocks):
+        for block in self._blocks:
+            if block.stride > 1:
+                features.append(x)  # the last of its stride
             x = block(x)
-            if number in self._last:
-                features.append(x)
-        return features
+        return [*features, x]
 
 
 class InvertedBottleneck(nn.Module):
@@ -60,6 +51,7 @@ class InvertedBottleneck(nn.Module):
 
     def __init__(self, before: int, inner: int, after: int, kernel: int, stride: int) -> None:
         super().__init__()
+        self.stride = stride
         self.carries = before == after and stride == 1
         if inner != before:
             self._expand_conv = nn.Conv2d(before, inner, 1, bias=False)

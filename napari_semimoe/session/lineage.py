@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from napari_semimoe.core.starter import imagenet_encoder
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import RoundRecord
 from napari_semimoe.session.models import (
@@ -51,6 +52,8 @@ class Lineage:
         Name of the model that predicts; None when there is no model.
     has_starter
         Whether the starter model can be used.
+    has_imagenet
+        Whether the encoder that learned from ImageNet is installed.
     names
         What the person calls a round, by its number.
     notes
@@ -60,6 +63,7 @@ class Lineage:
     rounds: tuple[RoundRecord, ...] = ()
     in_charge: str | None = None
     has_starter: bool = False
+    has_imagenet: bool = False
     names: Mapping[int, str] = field(default_factory=dict)
     notes: Mapping[int, str] = field(default_factory=dict)
 
@@ -124,6 +128,7 @@ def read_lineage(project: Project) -> Lineage:
         rounds=tuple(project.rounds()),
         in_charge=model.name if model is not None else None,
         has_starter=starter_model() is not None,
+        has_imagenet=imagenet_encoder() is not None,
         names=_of_rounds(project, _NAMES),
         notes=_of_rounds(project, _NOTES),
     )

@@ -106,8 +106,14 @@ def test_starter_that_no_round_began_from_is_a_root_only_while_it_is_in_charge(
     assert read_lineage(filled.project).roots == ("nothing", "starter")
 
 
-def test_project_without_rounds_has_an_empty_lineage(no_starter, filled):
+def test_project_without_rounds_has_an_empty_lineage(no_starter, filled, monkeypatch):
+    monkeypatch.setattr("napari_semimoe.session.lineage.imagenet_encoder", lambda: None)
     assert read_lineage(filled.project) == Lineage()
+
+
+def test_encoder_can_be_chosen_where_it_is_installed(no_starter, filled, monkeypatch, tmp_path):
+    monkeypatch.setattr("napari_semimoe.session.lineage.imagenet_encoder", lambda: tmp_path)
+    assert read_lineage(filled.project).has_imagenet
 
 
 def test_name_of_a_round_stays_until_it_is_taken_away(no_starter, filled, engine):
