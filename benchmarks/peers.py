@@ -15,9 +15,9 @@ from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.data.augment import change_colours
 from napari_semimoe.data.prepare import PreparedTile
 from napari_semimoe.data.sampling import stable_seed
-from napari_semimoe.data.targets import Targets
+from napari_semimoe.data.targets import Targets, harden
 from napari_semimoe.model.semi_moe import MoEOutputs, SemiMoE
-from napari_semimoe.model.tasks import TASKS, harden
+from napari_semimoe.model.tasks import TASKS
 from napari_semimoe.training.device import autocast
 from napari_semimoe.training.learner import Learner, make_optimiser
 from napari_semimoe.training.pseudo import targets_from_outputs

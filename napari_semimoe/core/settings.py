@@ -11,7 +11,6 @@ from napari_semimoe.core.closed_settings import Settings
 from napari_semimoe.core.encoders import IMAGENET_MEAN, IMAGENET_STD, EncoderShape
 from napari_semimoe.core.measures import Measure
 
-ExpertName = Literal["segmentation", "distance", "boundary"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 #: Mean and standard deviation of the GlaS training images in [0, 1], measured
@@ -48,8 +47,9 @@ class ModelSettings(Settings):
     classes: tuple[str, ...] = Field(
         ("background", "gland"), min_length=2, description="Names of the classes, background first"
     )
-    experts: tuple[ExpertName, ...] = Field(
-        ("segmentation", "distance", "boundary"), description="Experts; segmentation is required"
+    experts: tuple[str, ...] = Field(
+        ("segmentation", "distance", "boundary"),
+        description="Tasks that have an expert; segmentation is required",
     )
     um_per_px: float = Field(
         1.25, gt=0, le=100, description="Working resolution: tiles are resampled to this scale"

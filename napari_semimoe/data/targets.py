@@ -1,4 +1,6 @@
-"""Targets of the three tasks, from an instance mask. Any mask is ordinary: empty, full, 1 px.
+"""Targets of the tasks, from an instance mask or from predicted maps.
+
+Any mask is ordinary: empty, full, 1 px.
 
 Source: method description section 3. Differs from the released code (its defects 2, 3 and 5):
 instance-aware, so that touching objects have a distance of 0 and a boundary between them; no
@@ -7,7 +9,7 @@ division by zero; any instance ids; pixels that must not teach are marked in ``v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +24,8 @@ from napari_semimoe.core.values import IGNORE
 
 #: Width of a boundary in pixels at the working resolution.
 BOUNDARY_PX = 2
+#: Smallest furthest predicted distance in a crop that is stretched to 1 again.
+_FLOOR = 0.1
 #: Offsets of a disk of that radius.
 _DISK = [(y, x) for y in range(-2, 3) for x in range(-2, 3) if 0 < y * y + x * x <= BOUNDARY_PX**2]
 
@@ -108,6 +112,44 @@ def boundary_of(labels: Tensor) -> Tensor:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class MaskCrops:
+    """What is known of the masks in a batch of crops.
+
+    Attributes
+    ----------
+    objects
+        ``(B, H, W)`` integer instance ids, 0 background.
+    distance
+        ``(B, 1, H, W)`` float, signed pixels (`signed_distance`).
+    classes
+        ``(B, H, W)`` integer class index of each pixel.
+    n_classes
+        Number of classes, background included.
+    """
+
+    objects: Tensor
+    distance: Tensor
+    classes: Tensor
+    n_classes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How a task is taught: by a mask, and by what a network says of an unlabelled crop.
+
+    Attributes
+    ----------
+    of_masks
+        Masks to ``(B, C, H, W)``.
+    of_maps
+        Activated maps ``(B, C, H, W)``, which may be averaged over views, to the same.
+    """
+
+    of_masks: Callable[[MaskCrops], Tensor]
+    of_maps: Callable[[Tensor], Tensor]
+
+
 def make_targets(labels: Tensor, distance: Tensor, classes: Tensor, n_classes: int) -> Targets:
     """Build the targets of a batch of crops.
 
@@ -115,12 +157,8 @@ def make_targets(labels: Tensor, distance: Tensor, classes: Tensor, n_classes: i
     ----------
     labels
         ``(B, H, W)`` integer instance ids with `IGNORE`.
-    distance
-        ``(B, 1, H, W)`` float, signed pixels (`signed_distance`).
-    classes
-        ``(B, H, W)`` integer class index of each pixel.
-    n_classes
-        Number of classes, background included.
+    distance, classes, n_classes
+        As in `MaskCrops`.
     """
     if labels.ndim != 3 or distance.shape != (labels.shape[0], 1, *labels.shape[1:]):
         raise ShapeError(
@@ -129,19 +167,30 @@ def make_targets(labels: Tensor, distance: Tensor, classes: Tensor, n_classes: i
         )
     valid = (labels != IGNORE).unsqueeze(1)
     objects = torch.where(labels == IGNORE, 0, labels)
-    return Targets(
-        {
-            "segmentation": one_hot(classes, n_classes),
-            "distance": normalise_distance(distance),
-            "boundary": one_hot(boundary_of(objects).long(), 2),
-        },
-        valid.float(),
-    )
+    masks = MaskCrops(objects, distance, classes, n_classes)
+    return Targets({name: each.of_masks(masks) for name, each in TARGETS.items()}, valid.float())
 
 
 def one_hot(index: Tensor, count: int) -> Tensor:
     """Turn ``(B, H, W)`` indices into ``(B, count, H, W)`` float."""
     return torch.nn.functional.one_hot(index.long(), count).permute(0, 3, 1, 2).float()
+
+
+def harden(probabilities: Tensor) -> Tensor:
+    """Turn ``(B, C, H, W)`` probabilities into a one-hot target of the most likely class."""
+    index = probabilities.argmax(dim=1, keepdim=True)
+    return torch.zeros_like(probabilities).scatter_(1, index, 1.0)
+
+
+#: By task, as in `napari_semimoe.model.tasks.TASKS`.
+TARGETS: dict[str, Target] = {
+    "segmentation": Target(lambda masks: one_hot(masks.classes, masks.n_classes), harden),
+    "distance": Target(
+        lambda masks: normalise_distance(masks.distance),
+        lambda maps: normalise_distance(maps, _FLOOR),
+    ),
+    "boundary": Target(lambda masks: one_hot(boundary_of(masks.objects).long(), 2), harden),
+}
 
 
 def class_map(labels: NDArray[np.integer], classes: Mapping[int, int]) -> NDArray[np.uint8]:

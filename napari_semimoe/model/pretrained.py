@@ -1,7 +1,10 @@
 """Experts on a pretrained encoder: its features, a few of our own where it has none, decoders.
 
+Decoding ends at stride 2, the finest that a CNN has: the stride of the image would cost as much as
+all others together.
+
 Source of the pyramid from one stride: ViTDet (arXiv 2203.16527); differs: each level takes another
-depth, and the two finest come from two small convolutions on the image.
+depth, and the finest comes from two small convolutions on the image.
 """
 
 from __future__ import annotations
@@ -11,7 +14,6 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from napari_semimoe.core.encoders import (
     EfficientNetLiteShape,
@@ -24,11 +26,13 @@ from napari_semimoe.model.resnet import ResNet
 from napari_semimoe.model.unet import (
     LightDecoder,
     conv_bn_relu,
-    double_conv,
     encoder_widths,
     upsample,
 )
 from napari_semimoe.model.vit import ViT
+
+#: Of strides 2, 4, 8 and 16.
+LEVELS = 4
 
 
 class PretrainedExperts(nn.Module):
@@ -47,14 +51,14 @@ class PretrainedExperts(nn.Module):
         super().__init__()
         self.learns = learns
         self.encoder = build_encoder(shape).requires_grad_(learns)
-        widths = encoder_widths(width)
+        widths = encoder_widths(width, LEVELS)
         if isinstance(shape, ViTShape):
-            self.stem = FineStem(widths[:2])
-            self.neck: nn.Module = ViTNeck(shape.dim, widths[2:])
+            self.stem: nn.Module | None = fine_stem(width)
+            self.neck: nn.Module = ViTNeck(shape.dim, widths[1:])
         else:
-            self.stem = FineStem(widths[:1])
-            self.neck = PyramidNeck(shape.channels, widths[1:])
-        self.decoders = nn.ModuleDict({name: LightDecoder(width) for name in experts})
+            self.stem = None
+            self.neck = PyramidNeck(shape.channels, widths)
+        self.decoders = nn.ModuleDict({name: LightDecoder(width, LEVELS) for name in experts})
 
     def train(self, mode: bool = True) -> Self:
         """Switch everything that learns between training and evaluation."""
@@ -63,27 +67,18 @@ class PretrainedExperts(nn.Module):
         return self
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Return each expert's last feature map ``(B, w, H, W)``."""
+        """Return each expert's last feature map ``(B, w, H/2, W/2)``."""
         with torch.set_grad_enabled(self.learns and torch.is_grad_enabled()):
             encoded = self.encoder(image)
-        features = [*self.stem(image), *self.neck(encoded)]
+        features = self.neck(encoded)
+        if self.stem is not None:
+            features = [self.stem(image), *features]
         return {name: decoder(features) for name, decoder in self.decoders.items()}
 
 
-class FineStem(nn.Module):
-    """The finest levels of a small U-Net encoder."""
-
-    def __init__(self, widths: Sequence[int]) -> None:
-        super().__init__()
-        ins = (3, *widths[:-1])
-        self.levels = nn.ModuleList(double_conv(i, o) for i, o in zip(ins, widths, strict=True))
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the features of stride 1, and of 2 if there are two levels."""
-        features = [self.levels[0](image)]
-        for level in self.levels[1:]:
-            features.append(level(functional.max_pool2d(features[-1], 2)))
-        return features
+def fine_stem(width: int) -> nn.Sequential:
+    """Build the level of stride 2 where the encoder has none."""
+    return nn.Sequential(conv_bn_relu(3, width, stride=2), conv_bn_relu(width, width))
 
 
 class PyramidNeck(nn.Module):

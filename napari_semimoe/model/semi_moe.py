@@ -15,7 +15,7 @@ from napari_semimoe.core.errors import SettingsError, ShapeError
 from napari_semimoe.core.settings import ModelSettings
 from napari_semimoe.model.gating import Gate
 from napari_semimoe.model.pretrained import PretrainedExperts
-from napari_semimoe.model.tasks import TASKS
+from napari_semimoe.model.tasks import TASKS, check_experts
 from napari_semimoe.model.unet import SeparateExperts, SharedExperts
 
 STRIDE = 16
@@ -56,6 +56,7 @@ class SemiMoE(nn.Module):
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
+        check_experts(settings.experts)
         self.settings = settings
         self.names: tuple[str, ...] = settings.experts
         self.backbone = _build_backbone(settings)
@@ -93,7 +94,10 @@ class SemiMoE(nn.Module):
         features = self.backbone((image - self.mean) / self.std)
         gates = self._gate_table(features)
         experts = {name: self.expert_heads[name](features[name]) for name in self.names}
-        return MoEOutputs(experts, self._gated(features, gates), gates)
+        size = image.shape[2:]
+        return MoEOutputs(
+            _enlarged(experts, size), _enlarged(self._gated(features, gates), size), gates
+        )
 
     def _gate_table(self, features: dict[str, Tensor]) -> Tensor:
         # pooled before the cast: the backward pass then spreads no 32-bit copy of the features
@@ -125,6 +129,15 @@ def _build_backbone(settings: ModelSettings) -> nn.Module:
         )
     build = SeparateExperts if settings.architecture == "paper" else SharedExperts
     return build(settings.width, settings.experts)
+
+
+def _enlarged(maps: dict[str, Tensor], size: torch.Size) -> dict[str, Tensor]:
+    """Bring logits to the image's size, where the backbone's finest features are coarser."""
+    if all(logits.shape[2:] == size for logits in maps.values()):
+        return maps
+    return {
+        name: functional.interpolate(each, size, mode="bilinear") for name, each in maps.items()
+    }
 
 
 def _check_batch(image: Tensor) -> None:

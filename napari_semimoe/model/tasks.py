@@ -1,17 +1,19 @@
-"""The tasks that experts and gated heads solve: channels, activation, pseudo-label, loss.
+"""The tasks that experts and gated heads solve: channels, activation, loss.
 
-A further auxiliary task is one more entry in `TASKS`, with a target of the same name.
-Source: method description sections 2-4.
+A further auxiliary task is one entry here and one of the same name in the table of targets
+(`napari_semimoe.data.targets.TARGETS`); a network whose ``experts`` name it has an expert, a gate
+and a gated head for it. Source: method description sections 2-4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from napari_semimoe.core.errors import SettingsError
 from napari_semimoe.model import losses
 
 
@@ -23,20 +25,18 @@ class Task:
     ----------
     coefficient
         Fixed factor of this task in the adaptive loss.
+    channels
+        Number of classes, background included, to number of logits.
     activate
         Logits to what a person sees and what a pseudo-label is made from.
     loss
         ``loss(logits, target, weight) -> scalar``; the target has the activation's shape.
     """
 
-    name: str
     coefficient: float
+    channels: Callable[[int], int]
     activate: Callable[[Tensor], Tensor]
     loss: Callable[[Tensor, Tensor, Tensor], Tensor]
-
-    def channels(self, n_classes: int) -> int:
-        """Return the number of logits for a problem of ``n_classes``."""
-        return {"segmentation": n_classes, "distance": 1, "boundary": 2}[self.name]
 
 
 def _softmax(logits: Tensor) -> Tensor:
@@ -44,13 +44,23 @@ def _softmax(logits: Tensor) -> Tensor:
 
 
 TASKS: dict[str, Task] = {
-    "segmentation": Task("segmentation", 1.0, _softmax, losses.dice_squared),
-    "distance": Task("distance", 0.5, torch.tanh, losses.distance_mse),
-    "boundary": Task("boundary", 1.0, _softmax, losses.dice_plain),
+    "segmentation": Task(1.0, lambda classes: classes, _softmax, losses.dice_squared),
+    "distance": Task(0.5, lambda _: 1, torch.tanh, losses.distance_mse),
+    "boundary": Task(1.0, lambda _: 2, _softmax, losses.dice_plain),
 }
 
 
-def harden(probabilities: Tensor) -> Tensor:
-    """Turn ``(B, C, H, W)`` probabilities into a one-hot target of the most likely class."""
-    index = probabilities.argmax(dim=1, keepdim=True)
-    return torch.zeros_like(probabilities).scatter_(1, index, 1.0)
+def check_experts(names: Sequence[str]) -> None:
+    """Refuse experts that no task has.
+
+    Raises
+    ------
+    SettingsError
+        Naming those that there are.
+    """
+    unknown = [name for name in names if name not in TASKS]
+    if unknown:
+        raise SettingsError(
+            f"Experts must be of {', '.join(TASKS)}, got {', '.join(unknown)}. Correct the "
+            "network's experts."
+        )

@@ -16,10 +16,12 @@ from torch.nn import functional
 LEVELS = 5
 
 
-def conv_bn_relu(channels_in: int, channels_out: int, kernel: int = 3) -> nn.Sequential:
+def conv_bn_relu(
+    channels_in: int, channels_out: int, kernel: int = 3, *, stride: int = 1
+) -> nn.Sequential:
     """Build a padded convolution with bias, batch normalisation and ReLU."""
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2),
+        nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2),
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
     )
@@ -80,16 +82,14 @@ class LightDecoder(nn.Module):
     are enlarged, and each level has fewer channels than the encoder's.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, levels: int = LEVELS) -> None:
         super().__init__()
-        skips = encoder_widths(width)[-2::-1]
-        outs = (4 * width, 8 * width // 3, 4 * width // 3, width)
-        ins = (16 * width, *outs[:-1])
-        narrow = (16 * width // 3, *outs[:-1])
-        self.narrow = conv_bn_relu(ins[0], narrow[0], kernel=1)
+        deepest, *skips = encoder_widths(width, levels)[::-1]
+        outs = (skips[0] // 2, *(2 * skip // 3 for skip in skips[1:-1]), width)
+        ins = (deepest // 3, *outs[:-1])
+        self.narrow = conv_bn_relu(deepest, ins[0], kernel=1)
         self.blocks = nn.ModuleList(
-            self._level(i + s, o, last=s == width)
-            for i, s, o in zip(narrow, skips, outs, strict=True)
+            self._level(i + s, o, last=s == width) for i, s, o in zip(ins, skips, outs, strict=True)
         )
 
     @staticmethod
@@ -97,7 +97,7 @@ class LightDecoder(nn.Module):
         return (conv_bn_relu if last else double_conv)(channels_in, channels_out)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Return ``(B, w, H, W)`` from the encoder's features."""
+        """Return ``(B, w, H, W)``, H and W those of the encoder's finest features."""
         x = self.narrow(features[-1])
         for block, skip in zip(self.blocks, reversed(features[:-1]), strict=True):
             x = block(torch.cat([skip, upsample(x)], dim=1))
@@ -133,6 +133,6 @@ class SharedExperts(nn.Module):
         return {name: decoder(features) for name, decoder in self.decoders.items()}
 
 
-def encoder_widths(width: int) -> tuple[int, ...]:
-    """Return the channels of the five encoder levels."""
-    return tuple(width * 2**level for level in range(LEVELS))
+def encoder_widths(width: int, levels: int = LEVELS) -> tuple[int, ...]:
+    """Return the channels of the encoder's levels, finest first."""
+    return tuple(width * 2**level for level in range(levels))

@@ -137,7 +137,7 @@ def network_for(
     """Return the network of the next round: around an encoder, the base's, or the default one."""
     classes = tuple(project.classes)
     if start.kind is StartKind.IMAGENET:
-        return ModelSettings.pretrained(classes=classes, width=16, train_encoder=True)
+        return ModelSettings.pretrained(classes=classes, train_encoder=True)
     if start.is_encoder:
         return ModelSettings.pretrained(classes=classes)
     return read_info(base.weights).model if base is not None else ModelSettings(classes=classes)

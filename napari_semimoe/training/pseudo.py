@@ -16,17 +16,14 @@ from torch import Tensor
 
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.data.prepare import PreparedTile
-from napari_semimoe.data.targets import BOUNDARY_PX, Targets, normalise_distance
+from napari_semimoe.data.targets import BOUNDARY_PX, TARGETS, Targets
 from napari_semimoe.model.semi_moe import MoEOutputs, SemiMoE
-from napari_semimoe.model.tasks import TASKS, harden
+from napari_semimoe.model.tasks import TASKS
 from napari_semimoe.training.agreement import disagreement
 from napari_semimoe.training.device import autocast
 from napari_semimoe.training.instances import to_instances
 from napari_semimoe.training.predict import as_shown
 from napari_semimoe.training.views import activated_maps, averaged, map_slices, padded_run
-
-#: Smallest furthest distance in a crop that is stretched to 1 again.
-_FLOOR = 0.1
 
 
 def pseudo_maps(
@@ -126,7 +123,7 @@ def _segmentation(model: SemiMoE) -> slice:
 
 def _targets(model: SemiMoE, maps: Tensor, confidence: bool) -> Targets:
     parts = dict(zip(model.names, maps.split(_channels(model), dim=1), strict=True))
-    found = {name: _as_target(name, part) for name, part in parts.items()}
+    found = {name: TARGETS[name].of_maps(part) for name, part in parts.items()}
     weight = torch.ones_like(maps[:, :1])
     if confidence:
         chance = 1 / model.settings.n_classes
@@ -137,9 +134,3 @@ def _targets(model: SemiMoE, maps: Tensor, confidence: bool) -> Targets:
 
 def _channels(model: SemiMoE) -> list[int]:
     return [TASKS[name].channels(model.settings.n_classes) for name in model.names]
-
-
-def _as_target(name: str, part: Tensor) -> Tensor:
-    if name != "distance":
-        return harden(part)
-    return normalise_distance(part, _FLOOR)

@@ -7,10 +7,10 @@ import torch
 
 from napari_semimoe.core.errors import ShapeError
 from napari_semimoe.core.values import IGNORE
-from napari_semimoe.data.targets import make_targets, signed_distance
+from napari_semimoe.data.targets import harden, make_targets, signed_distance
 from napari_semimoe.model.losses import cross_entropy, dice_plain, dice_squared, distance_mse
 from napari_semimoe.model.semi_moe import MoEOutputs
-from napari_semimoe.model.tasks import TASKS, harden
+from napari_semimoe.model.tasks import TASKS
 from napari_semimoe.model.weighting import AdaptiveLoss
 from napari_semimoe.training.step import head_losses
 
