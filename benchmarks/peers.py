@@ -140,7 +140,7 @@ class CrossPseudo(Learner):
 
     def _learns_from(self, pupil: MoEOutputs, teacher: MoEOutputs) -> TaskLosses:
         targets = targets_from_outputs(self.model, teacher, confidence=False)
-        return head_losses(pupil, targets, gated=True, entropy=self.settings.cross_entropy)
+        return head_losses(pupil, targets, self.settings, gated=True)
 
 
 def _sum(one: TaskLosses, other: TaskLosses) -> TaskLosses:

@@ -109,14 +109,15 @@ def _released_step(device: str) -> Callable[[], object]:
     targets = [targets_from_mask(p.labels) for p in patches[:2]]
     maps = {n: torch.cat([t.maps[n] for t in targets]).to(device) for n in targets[0].maps}
     known = Targets(maps, torch.cat([t.valid for t in targets]).to(device))
+    settings = RoundSettings.paper()
 
     def call() -> object:
         optimiser.zero_grad()
-        losses = head_losses(forward(images[:2]), known, gated=True, entropy=0.0)
+        losses = head_losses(forward(images[:2]), known, settings, gated=True)
         sum(losses.by_task.values()).backward()
         outputs = forward(images[2:])
         pseudo = targets_from_outputs(forward.model, outputs, confidence=False)
-        losses = head_losses(outputs, pseudo, gated=False, entropy=0.0)
+        losses = head_losses(outputs, pseudo, settings, gated=False)
         sum(losses.by_task.values()).backward()
         optimiser.step()
         return float(losses.by_task["segmentation"])

@@ -19,7 +19,7 @@ from napari_semimoe.cli.output import facts as listed
 from napari_semimoe.cli.virtual_screen import has_screen
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import SemiMoEError
-from napari_semimoe.core.starter import starter_weights
+from napari_semimoe.core.starter import imagenet_encoder, starter_weights
 
 LIBRARIES = ("napari", "torch", "numpy", "zarr", "ome-zarr", "scikit-image", "pydantic")
 QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
@@ -41,6 +41,7 @@ def check(as_json: Json = False) -> None:
         "screen": _screen(),
         "compute": _compute(),
         "starter_weights": _starter(),
+        "imagenet_encoder": _imagenet(),
     }
     problems = _problems(facts)
     rows = [(name, _in_words(value)) for name, value in facts.items()]
@@ -120,6 +121,13 @@ def _starter() -> dict[str, Any] | None:
         "width": info.model.width,
         "um_per_px": info.model.um_per_px,
     }
+
+
+def _imagenet() -> str:
+    path = imagenet_encoder()
+    if path is None:
+        return "none: rounds cannot begin from it (pip install 'napari-semimoe[all]')"
+    return _relative(path)
 
 
 def _relative(path: Path) -> str:

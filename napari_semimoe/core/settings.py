@@ -182,6 +182,13 @@ class RoundSettings(Settings):
     cross_entropy: float = Field(
         1.0, ge=0, le=10, description="Weight of a cross-entropy added to the segmentation's Dice"
     )
+    object_weight: float = Field(
+        1.0,
+        gt=0,
+        le=10,
+        description="Weight of an object's pixel in that cross-entropy, the background's being 1: "
+        "with more, less of an object is missed and more beside it is marked",
+    )
     cutmix: float = Field(
         0.0, ge=0, le=1, description="Chance that unlabelled crops swap a rectangle"
     )

@@ -53,10 +53,14 @@ def distance_mse(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return (weight * error).sum() / weight.sum().clamp_min(1e-6)
 
 
-def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean cross-entropy against a probability map; shapes as `dice_squared`."""
+def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor, objects: float = 1.0) -> Tensor:
+    """Weighted mean cross-entropy against a probability map; shapes as `dice_squared`.
+
+    An object's pixels weigh ``objects`` times as much as the background's, class 0.
+    """
     _check(logits, target, weight)
     per_pixel = -(target * functional.log_softmax(logits.float(), dim=1)).sum(1, keepdim=True)
+    weight = weight * (objects + (1 - objects) * target[:, :1])
     return (weight * per_pixel).sum() / weight.sum().clamp_min(1e-6)
 
 

@@ -112,16 +112,11 @@ class Learner:
         targets = untaught[1] or targets_from_outputs(
             self.model, second, confidence=self.settings.confidence
         )
-        unsupervised = head_losses(
-            second,
-            targets,
-            gated=self.settings.teach_gates,
-            entropy=self.settings.cross_entropy,
-        )
+        unsupervised = head_losses(second, targets, self.settings, gated=self.settings.teach_gates)
         return [self._supervised(first, taught[1]), unsupervised], first
 
     def _supervised(self, outputs: MoEOutputs, targets: Targets) -> TaskLosses:
-        return head_losses(outputs, targets, gated=True, entropy=self.settings.cross_entropy)
+        return head_losses(outputs, targets, self.settings, gated=True)
 
     def _forward(self, image: Tensor) -> MoEOutputs:
         image = image.contiguous(memory_format=torch.channels_last)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.data.targets import Targets
 from napari_semimoe.model.losses import cross_entropy
 from napari_semimoe.model.semi_moe import MoEOutputs
@@ -29,23 +30,28 @@ class TaskLosses:
 
 
 def head_losses(
-    outputs: MoEOutputs, targets: Targets, *, gated: bool, entropy: float
+    outputs: MoEOutputs, targets: Targets, settings: RoundSettings, *, gated: bool
 ) -> TaskLosses:
     """Return each task's loss: expert head, plus the gated head if ``gated``.
 
     Parameters
     ----------
+    settings
+        Weights of the cross-entropy that is added to the segmentation's Dice; 0 is the released
+        loss.
     gated
         Labelled steps teach both heads; the released unlabelled step teaches only the experts.
-    entropy
-        Weight of a cross-entropy added to the segmentation's Dice; 0 is the released loss.
     """
     groups = [outputs.experts, outputs.gated] if gated else [outputs.experts]
     losses = {}
     for name in outputs.experts:  # a network may have fewer experts than there are targets
         target = targets.maps[name]
         parts = [TASKS[name].loss(group[name], target, targets.valid) for group in groups]
-        if entropy and name == "segmentation":
-            parts += [entropy * cross_entropy(g[name], target, targets.valid) for g in groups]
+        if settings.cross_entropy and name == "segmentation":
+            parts += [
+                settings.cross_entropy
+                * cross_entropy(group[name], target, targets.valid, settings.object_weight)
+                for group in groups
+            ]
         losses[name] = sum(parts[1:], parts[0])
     return TaskLosses(losses)

@@ -333,6 +333,7 @@ class TestOthers:
         assert facts["problems"] == []
         assert facts["libraries"]["torch"]
         assert facts["compute"]["device"]
+        assert facts["imagenet_encoder"].endswith(".pth")
         assert "All that is needed is there." in semimoe("check").out
 
     def test_version_and_help(self, semimoe, capsys):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from napari_semimoe.core.errors import ShapeError
+from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.data.targets import harden, make_targets, signed_distance
 from napari_semimoe.model.losses import cross_entropy, dice_plain, dice_squared, distance_mse
@@ -49,6 +50,11 @@ def test_cross_entropy_by_hand():
     assert float(cross_entropy(LOGITS, TARGET, FIRST)) == pytest.approx(log(4 / 3))
 
 
+def test_an_objects_pixels_may_weigh_more_in_the_cross_entropy():
+    thrice = (3 * log(4 / 3) + log(4)) / (3 + 1)
+    assert float(cross_entropy(LOGITS, TARGET, BOTH, objects=3.0)) == pytest.approx(thrice)
+
+
 def test_distance_error_by_hand():
     logits = torch.tensor([[[[atanh(0.5), atanh(-0.5)]]]])
     target = torch.tensor([[[[1.0, -0.25]]]])
@@ -83,7 +89,7 @@ def losses_of(labels, logits, entropy=0.5):
     distance = torch.stack([torch.from_numpy(signed_distance(m.numpy())) for m in labels])[:, None]
     targets = make_targets(labels, distance, ((labels > 0) & (labels != IGNORE)).long(), 2)
     outputs = MoEOutputs(logits["experts"], logits["gated"], torch.full((len(labels), 3, 3), 1 / 3))
-    return head_losses(outputs, targets, gated=True, entropy=entropy)
+    return head_losses(outputs, targets, RoundSettings(cross_entropy=entropy), gated=True)
 
 
 def random_logits(batch):

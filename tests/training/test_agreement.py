@@ -69,7 +69,7 @@ def test_pixels_below_the_threshold_teach_nothing_at_all(made):
     logits = [*outputs.experts.values(), *outputs.gated.values()]
     for each in logits:
         each.retain_grad()
-    losses = head_losses(outputs, targets, gated=True, entropy=1.0)
+    losses = head_losses(outputs, targets, RoundSettings(), gated=True)
     sum(losses.by_task.values()).backward()
     for each in logits:
         assert each.grad[..., 16:].eq(0).all()

@@ -84,7 +84,7 @@ def test_pixels_of_which_fixmatch_is_unsure_have_no_gradient():
     outputs = learner.model(torch.rand(1, 3, 32, 32))
     for logits in (*outputs.experts.values(), *outputs.gated.values()):
         logits.retain_grad()
-    losses = head_losses(outputs, learner._targets(said), gated=True, entropy=1.0)
+    losses = head_losses(outputs, learner._targets(said), learner.settings, gated=True)
     sum(losses.by_task.values()).backward()
     for name in learner.model.names:
         for logits in (outputs.experts[name], outputs.gated[name]):
