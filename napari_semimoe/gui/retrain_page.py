@@ -32,6 +32,7 @@ _MORE = (
     "labelled_batch",
     "unlabelled_batch",
     "unlabelled_weight",
+    "object_weight",
     "crop_px",
     "stages",
     "pseudo_labels",
