@@ -13,9 +13,11 @@ from napari_semimoe.data.synthetic import write_tiles
 #: A network and a round that take seconds.
 SMALL = ["--steps", "4", "--network", "width=4", "--set", "crop_px=32", "--set", "pseudo_views=1"]
 SMALL += ["--set", "labelled_batch=1", "--set", "unlabelled_batch=1", "--device", "cpu"]
-# a network that marks nothing after its four steps would count as collapsed
+# A network that marks nothing, or everything, after its four steps would count as collapsed. This
+# seed's marks half of the pixels, and so it does on every processor: without bfloat16, which not
+# all have, they differ by rounding alone.
 SMALL += ["--set", "optimiser=sgd", "--set", "learning_rate=0.3", "--set", "schedule=constant"]
-SMALL += ["--set", "ema_decay=0"]
+SMALL += ["--set", "ema_decay=0", "--set", "mixed_precision=false", "--seed", "8"]
 SMALL += ["--set", "threads=1"]  # two threads on a busy processor wait for each other
 
 

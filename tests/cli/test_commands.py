@@ -224,7 +224,7 @@ class TestTrain:
 
     def test_show_tells_state_and_settings(self, semimoe, trained):
         assert "promoted" in semimoe("rounds", "show", trained, 1).out
-        assert semimoe("rounds", "show", trained, 1, "--json").json["settings"]["seed"] == 0
+        assert semimoe("rounds", "show", trained, 1, "--json").json["settings"]["seed"] == 8
 
 
 class TestPredict:
