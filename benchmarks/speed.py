@@ -5,7 +5,8 @@
 Two pieces of work: predicting a 512 x 512 tile, and one training step on 2 labelled and 2
 unlabelled crops of 256 x 256. The released way: three U-Nets of width 64, float32, features mixed
 at full width, and a backward pass for each of the two losses. Each case runs in a process of its
-own, so that its peak memory is its own.
+own, so that its peak memory is its own. ``lite0`` is the network around EfficientNet-Lite0, which
+learns too.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from napari_semimoe.core.encoders import EfficientNetLiteShape
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
 from napari_semimoe.core.values import Patch
 from napari_semimoe.data.prepare import prepare
@@ -37,8 +39,11 @@ from napari_semimoe.training.predict import Predictor
 from napari_semimoe.training.pseudo import targets_from_outputs
 from napari_semimoe.training.step import head_losses
 
-CASES = ("released", "paper", "compact")
+CASES = ("released", "paper", "compact", "lite0")
 WORK = ("predict", "step")
+LITE0 = EfficientNetLiteShape(
+    stem=32, widths=(16, 24, 40, 80, 112, 192, 320), depths=(1, 2, 2, 3, 3, 4, 1)
+)
 
 
 class ReleasedForward(torch.nn.Module):
@@ -130,6 +135,8 @@ def _patch(seed: int) -> Patch:
 
 
 def _model_settings(case: str, working: float) -> ModelSettings:
+    if case == "lite0":
+        return ModelSettings.pretrained(encoder=LITE0, train_encoder=True, um_per_px=working)
     make = ModelSettings.paper if case == "paper" else ModelSettings
     return make(um_per_px=working)
 
