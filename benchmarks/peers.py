@@ -18,7 +18,7 @@ from napari_semimoe.data.sampling import stable_seed
 from napari_semimoe.data.targets import Targets, harden
 from napari_semimoe.model.semi_moe import MoEOutputs, SemiMoE
 from napari_semimoe.model.tasks import TASKS
-from napari_semimoe.training.device import autocast
+from napari_semimoe.training.device import autocast, place
 from napari_semimoe.training.learner import Learner, make_optimiser
 from napari_semimoe.training.pseudo import targets_from_outputs
 from napari_semimoe.training.step import TaskLosses, head_losses
@@ -31,7 +31,7 @@ def settled(learner: Learner, network: SemiMoE, image: Tensor) -> MoEOutputs:
     """Run a network in evaluation mode and without gradient, and leave it in its own mode."""
     was_training = network.training
     with torch.no_grad(), autocast(learner.device, learner.settings.mixed_precision):
-        outputs = network.eval()(image.contiguous(memory_format=torch.channels_last))
+        outputs = network.eval()(image)
     network.train(was_training)
     return outputs
 
@@ -100,7 +100,7 @@ class CrossPseudo(Learner):
     def __init__(self, model: SemiMoE, settings: RoundSettings, device: torch.device) -> None:
         super().__init__(model, settings, device)
         torch.manual_seed(stable_seed(settings.seed, "second network"))
-        self.second = SemiMoE(model.settings).to(device, memory_format=torch.channels_last)
+        self.second = place(SemiMoE(model.settings), device)
         self.optimisers["second"] = make_optimiser(settings, self.second)
 
     def modules(self) -> dict[str, nn.Module]:
@@ -134,7 +134,6 @@ class CrossPseudo(Learner):
 
     def _each(self, image: Tensor) -> list[MoEOutputs]:
         self.second.train()
-        image = image.contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.settings.mixed_precision):
             return [network(image) for network in (self.model, self.second)]
 

@@ -35,6 +35,7 @@ from napari_semimoe.data.targets import Targets, targets_from_mask
 from napari_semimoe.model.semi_moe import MoEOutputs, SemiMoE
 from napari_semimoe.training.device import set_threads
 from napari_semimoe.training.learner import Learner
+from napari_semimoe.training.memory import reuse_memory
 from napari_semimoe.training.predict import Predictor
 from napari_semimoe.training.pseudo import targets_from_outputs
 from napari_semimoe.training.step import head_losses
@@ -92,6 +93,7 @@ def step_work(case: str, device: str) -> Callable[[], object]:
     """Return a call that learns from 2 labelled and 2 unlabelled crops of 256 x 256."""
     if case == "released":
         return _released_step(device)
+    reuse_memory()  # as a round does
     patches = [_patch(seed) for seed in range(4)]
     model = SemiMoE(_model_settings(case, working=1.0))
     settings = RoundSettings(

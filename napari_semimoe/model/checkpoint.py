@@ -86,11 +86,10 @@ def describe(model: SemiMoE, **values: object) -> CheckpointInfo:
 def copy_of(model: SemiMoE) -> SemiMoE:
     """Return a network with the same weights that shares no memory with ``model``.
 
-    It lies in memory channels last, as the networks that learn and predict do: numbers depend on
-    the layout in their last bits.
+    It lies in memory as ``model`` does: numbers depend on the layout in their last bits.
     """
     device = next(model.parameters()).device
-    twin = SemiMoE(model.settings).to(device, memory_format=torch.channels_last)
+    twin = SemiMoE(model.settings).placed(device, model.layout)
     with torch.no_grad():
         twin.load_state_dict(model.state_dict())
     return twin

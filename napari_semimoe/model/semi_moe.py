@@ -6,6 +6,7 @@ Source: arXiv 2509.13834 and its method description, sections 1-2.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +53,14 @@ class SemiMoE(nn.Module):
     The gated feature of a task is a weighted sum of the experts' features followed by a 1x1
     convolution. Both are linear, so the convolution is applied to each expert first and the few
     logits are mixed instead of the many features: the same numbers with far less memory traffic.
+
+    Attributes
+    ----------
+    layout
+        How weights and images lie in memory.
     """
+
+    layout: torch.memory_format = torch.contiguous_format
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
@@ -91,13 +99,19 @@ class SemiMoE(nn.Module):
             If the batch has another shape.
         """
         _check_batch(image)
-        features = self.backbone((image - self.mean) / self.std)
+        image = ((image - self.mean) / self.std).contiguous(memory_format=self.layout)
+        features = self.backbone(image)
         gates = self._gate_table(features)
         experts = {name: self.expert_heads[name](features[name]) for name in self.names}
         size = image.shape[2:]
         return MoEOutputs(
             _enlarged(experts, size), _enlarged(self._gated(features, gates), size), gates
         )
+
+    def placed(self, device: torch.device, layout: torch.memory_format) -> Self:
+        """Move to a device, and lay weights and images there as ``layout`` says."""
+        self.layout = layout
+        return self.to(device, memory_format=layout)
 
     def _gate_table(self, features: dict[str, Tensor]) -> Tensor:
         # pooled before the cast: the backward pass then spreads no 32-bit copy of the features

@@ -17,7 +17,7 @@ from napari_semimoe.data.targets import Targets, make_targets
 from napari_semimoe.model.checkpoint import copy_of
 from napari_semimoe.model.semi_moe import MoEOutputs, SemiMoE
 from napari_semimoe.model.weighting import AdaptiveLoss
-from napari_semimoe.training.device import autocast
+from napari_semimoe.training.device import autocast, place
 from napari_semimoe.training.mixing import swap_rectangles
 from napari_semimoe.training.pseudo import targets_from_maps, targets_from_outputs
 from napari_semimoe.training.schedule import ramp, rate_factor
@@ -44,7 +44,7 @@ class Learner:
 
     def __init__(self, model: SemiMoE, settings: RoundSettings, device: torch.device) -> None:
         self.settings, self.device = settings, device
-        self.model = model.to(device, memory_format=torch.channels_last)
+        self.model = place(model, device)
         self.average = copy_of(self.model) if settings.ema_decay else None
         self.adaptive = AdaptiveLoss(model.names).to(device)
         self.optimisers = {
@@ -119,7 +119,6 @@ class Learner:
         return head_losses(outputs, targets, self.settings, gated=True)
 
     def _forward(self, image: Tensor) -> MoEOutputs:
-        image = image.contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.settings.mixed_precision):
             if self._team is None:
                 return self.model(image)

@@ -17,7 +17,7 @@ from napari_semimoe.data.targets import BOUNDARY_PX
 from napari_semimoe.model.checkpoint import load_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.agreement import disagreement
-from napari_semimoe.training.device import autocast, choose_device
+from napari_semimoe.training.device import autocast, choose_device, place
 from napari_semimoe.training.instances import to_instances
 from napari_semimoe.training.views import activated_maps, averaged, map_slices, padded_run
 
@@ -40,7 +40,7 @@ class Predictor:
     def __init__(self, model: SemiMoE, settings: PredictSettings) -> None:
         self.settings = settings
         self._device = choose_device(settings.device)
-        self.model = model.to(self._device, memory_format=torch.channels_last).eval()
+        self.model = place(model, self._device).eval()
         self._slices = map_slices(model)
 
     @property
@@ -70,9 +70,7 @@ class Predictor:
         return self._assemble(native, gates, um_per_px)
 
     def _maps(self, image: Tensor) -> Tensor:
-        batch = (image[None].to(self._device).float() / 255).contiguous(
-            memory_format=torch.channels_last
-        )
+        batch = image[None].to(self._device).float() / 255
         views = 8 if self.settings.flips else 1
         window = self.settings.window_px
         with torch.inference_mode(), autocast(self._device, True):

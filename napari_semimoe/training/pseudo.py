@@ -47,7 +47,6 @@ def pseudo_maps(
         disagreement that a person sees.
     """
     image = tile.image[None].to(device).float() / 255
-    image = image.contiguous(memory_format=torch.channels_last)
     with torch.no_grad(), autocast(device, settings.mixed_precision):
         maps = averaged(lambda x: padded_run(lambda y: activated_maps(model, y), x), image, views)
     found = maps[0].float().cpu()

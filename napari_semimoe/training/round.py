@@ -32,7 +32,7 @@ from napari_semimoe.project.disk import write_text
 from napari_semimoe.project.found_masks import AFTER, BEFORE, PSEUDO, write_found
 from napari_semimoe.training.device import choose_device, device_text, set_threads
 from napari_semimoe.training.learner import Learner, StepNumbers
-from napari_semimoe.training.memory import free_memory, halved
+from napari_semimoe.training.memory import free_memory, halved, reuse_memory
 from napari_semimoe.training.pseudo import pseudo_maps, taught
 from napari_semimoe.training.schedule import Costs, fit_to_budget, stage_of
 from napari_semimoe.training.source import PatchSource, data_hash
@@ -141,6 +141,7 @@ class Round:
         self.out_dir, self.observer = out_dir, observer
         self.device = choose_device(settings.device)
         set_threads(settings.threads)
+        reuse_memory()
         torch.manual_seed(stable_seed(settings.seed, "weights"))
         network = _beginning(model, base)
         _check_crop(network.settings, settings)

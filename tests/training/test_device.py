@@ -1,0 +1,42 @@
+"""Where a network is placed, and that its layout in memory changes nothing but the speed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_semimoe.core.settings import ModelSettings
+from napari_semimoe.model.checkpoint import copy_of
+from napari_semimoe.model.semi_moe import SemiMoE
+from napari_semimoe.training import device
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("bfloat16", "layout"), [(True, torch.channels_last), (False, torch.contiguous_format)]
+)
+def test_u_nets_lie_as_the_processor_learns_fastest(monkeypatch, bfloat16, layout):
+    monkeypatch.setattr(device, "gains_from_bfloat16", lambda _: bfloat16)
+    model = device.place(SemiMoE(ModelSettings(width=4)), CPU)
+    deep = [w for w in model.parameters() if w.ndim == 4 and w.shape[2] == 3 and w.shape[1] > 3]
+    assert deep
+    for twin in (model, copy_of(model)):
+        assert twin.layout == layout
+    assert all(weight.is_contiguous(memory_format=layout) for weight in deep)
+
+
+def test_the_layout_changes_no_number_but_its_last_bits():
+    torch.manual_seed(0)
+    model = SemiMoE(ModelSettings(width=4)).eval()
+    image = torch.rand(2, 3, 64, 48)
+    with torch.no_grad():
+        found = [
+            model.placed(CPU, layout)(image.contiguous(memory_format=other))
+            for layout, other in [
+                (torch.contiguous_format, torch.channels_last),
+                (torch.channels_last, torch.contiguous_format),
+            ]
+        ]
+    for name in model.names:
+        torch.testing.assert_close(found[0].gated[name], found[1].gated[name])
