@@ -64,13 +64,12 @@ def _test(arguments: list[str]) -> int:
     if code := _setup([]):
         return code
     python = _venv_python()
-    screen = [python, "-m", "napari_semimoe.cli.virtual_screen"]
     checks = {
         "ruff check": [python, "-m", "ruff", "check", "."],
         "ruff format": [python, "-m", "ruff", "format", "--check", "."],
         "import rules": [_venv_program("lint-imports"), "--no-logo"],
         "plugin manifest": [_venv_program("npe2"), "validate", "napari-semimoe"],
-        "pytest": [*screen, python, "-m", "pytest", *arguments],
+        "pytest": [python, "-m", "pytest", *_side_by_side(), *arguments],
     }
     failed = []
     for name, command in checks.items():
@@ -80,6 +79,13 @@ def _test(arguments: list[str]) -> int:
     if failed:
         _say("FAILED: " + ", ".join(failed))
     return 1 if failed else 0
+
+
+def _side_by_side() -> list[str]:
+    """Use several cores where each test process gets a screen of its own (tests/conftest.py)."""
+    if not sys.platform.startswith("linux"):
+        return []
+    return ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
 
 
 def _clean(_: list[str]) -> int:

@@ -1,6 +1,23 @@
 from __future__ import annotations
 
+import os
+
 import pytest
+
+from napari_semimoe.cli.virtual_screen import screen
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_screen():
+    """A screen, and for each of several test processes its own: windows take each other's focus."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            patch.delenv("DISPLAY", raising=False)
+            patch.delenv("WAYLAND_DISPLAY", raising=False)
+        with screen() as environment:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            yield
 
 
 @pytest.fixture

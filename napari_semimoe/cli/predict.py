@@ -44,7 +44,7 @@ def predict(
         float, typer.Option("--min-object", min=0, help="Smallest object, square microns.")
     ] = PredictSettings().min_object_um2,
     flips: Annotated[
-        bool, typer.Option("--flips", help="Average over eight flips and turns: 8 x slower.")
+        bool, typer.Option("--flips", help="Average over eight flips, turns and zooms: 8 x slower.")
     ] = False,
     as_json: Json = False,
 ) -> None:

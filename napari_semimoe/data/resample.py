@@ -11,8 +11,12 @@ from torch.nn import functional
 
 def working_size(height: int, width: int, um_per_px: float, working: float) -> tuple[int, int]:
     """Return the size in pixels of a tile at ``working`` um per px; at least 1 x 1."""
-    factor = um_per_px / working
-    return max(1, round(height * factor)), max(1, round(width * factor))
+    return scaled((height, width), working / um_per_px)
+
+
+def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Return a size in pixels that are ``scale`` times as long; at least 1 x 1."""
+    return max(1, round(size[0] / scale)), max(1, round(size[1] / scale))
 
 
 def resample_image(image: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.values import Prediction
-from napari_semimoe.data.resample import resample_image, resample_maps, working_size
+from napari_semimoe.data.resample import resample_image, resample_maps, scaled, working_size
 from napari_semimoe.data.targets import BOUNDARY_PX
 from napari_semimoe.model.checkpoint import load_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
@@ -21,13 +23,18 @@ from napari_semimoe.training.device import autocast, choose_device, place
 from napari_semimoe.training.instances import to_instances
 from napari_semimoe.training.views import activated_maps, averaged, map_slices, padded_run
 
+#: What is averaged with ``flips``: two flips or turns at each of four scales. Eight at one scale
+#: gain less.
+FLIPS: Mapping[float, Sequence[int]] = {0.8: (0, 7), 1.0: (3, 4), 1.28: (1, 2), 1.6: (5, 6)}
+PLAIN: Mapping[float, Sequence[int]] = {1.0: (0,)}
+
 
 class Predictor:
     """A network ready to predict.
 
-    A tile is resampled to the working resolution, mirrored up to a multiple of 16 px, run in one
-    piece or in overlapping windows blended with a Gaussian, and everything comes back at the
-    tile's own size.
+    A tile is resampled to the working resolution (with ``flips`` to three others too), mirrored up
+    to a multiple of 16 px, run in one piece or in overlapping windows blended with a Gaussian, and
+    everything comes back at the tile's own size.
 
     Parameters
     ----------
@@ -35,12 +42,19 @@ class Predictor:
         In evaluation mode or not: it is switched to it and moved to the device.
     settings
         Device, windows, flips, threshold and object size.
+
+    Attributes
+    ----------
+    views
+        Flips and turns (0 to 7, see `averaged`) by scale: working pixels per pixel that the
+        network sees.
     """
 
     def __init__(self, model: SemiMoE, settings: PredictSettings) -> None:
         self.settings = settings
         self._device = choose_device(settings.device)
         self.model = place(model, self._device).eval()
+        self.views = FLIPS if settings.flips else PLAIN
         self._slices = map_slices(model)
 
     @property
@@ -64,14 +78,22 @@ class Predictor:
             Everything at the tile's native size.
         """
         size = working_size(*image.shape[:2], um_per_px, self.model.settings.um_per_px)
-        maps = self._maps(resample_image(image, size))
+        maps = self._maps(image, size)
         gates = self._part(maps, "gates", "").mean((1, 2)).reshape(len(self.model.names), -1)
         native = resample_maps(maps, image.shape[:2])
         return self._assemble(native, gates, um_per_px)
 
-    def _maps(self, image: Tensor) -> Tensor:
+    def _maps(self, image: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
+        """Return the maps at the working ``size``, averaged over the views of each scale."""
+        found = (
+            resample_maps(self._seen(resample_image(image, scaled(size, scale)), views), size)
+            for scale, views in self.views.items()
+        )
+        with torch.inference_mode():  # in place: those of a large tile are large
+            return reduce(Tensor.add_, found).div_(len(self.views))
+
+    def _seen(self, image: Tensor, views: Sequence[int]) -> Tensor:
         batch = image[None].to(self._device).float() / 255
-        views = 8 if self.settings.flips else 1
         window = self.settings.window_px
         with torch.inference_mode(), autocast(self._device, True):
             if max(image.shape[1:]) <= window:

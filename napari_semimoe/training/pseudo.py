@@ -48,7 +48,9 @@ def pseudo_maps(
     """
     image = tile.image[None].to(device).float() / 255
     with torch.no_grad(), autocast(device, settings.mixed_precision):
-        maps = averaged(lambda x: padded_run(lambda y: activated_maps(model, y), x), image, views)
+        maps = averaged(
+            lambda x: padded_run(lambda y: activated_maps(model, y), x), image, range(views)
+        )
     found = maps[0].float().cpu()
     agreement = _agreement(model, found, settings.min_object_um2)
     return torch.cat([found[gated_slice(model)], agreement[None]]).half()

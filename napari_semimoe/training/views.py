@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -47,17 +47,17 @@ def map_slices(model: SemiMoE) -> dict[tuple[str, str], slice]:
     return found
 
 
-def averaged(run: Callable[[Tensor], Tensor], image: Tensor, views: int) -> Tensor:
-    """Average ``run`` over the first ``views`` (1 to 8) flips and quarter turns, turned back."""
+def averaged(run: Callable[[Tensor], Tensor], image: Tensor, views: Sequence[int]) -> Tensor:
+    """Average ``run`` over some of the flips and quarter turns 0 to 7, turned back."""
     total: Tensor | None = None
-    for view in range(views):
+    for view in views:
         turned = torch.rot90(image.flip(3) if view % 2 else image, view // 2, (2, 3))
         result = torch.rot90(run(turned.contiguous()), -(view // 2), (2, 3))
         result = result.flip(3) if view % 2 else result
         total = result if total is None else total + result
     if total is None:
-        raise ValueError(f"views must be 1 to 8, got {views}")
-    return total / views
+        raise ValueError("views must hold one view or more, got none")
+    return total / len(views)
 
 
 def padded_run(run: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
