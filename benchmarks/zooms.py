@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from benchmarks.glas_data import held_out_tiles
 from benchmarks.scoring import parser_for_weights, score
 from napari_semimoe.core.settings import PredictSettings
-from napari_semimoe.training.memory import reuse_memory
 from napari_semimoe.training.predict import FLIPS, PLAIN, load_predictor
 
 _ALL = tuple(range(8))
@@ -30,7 +29,6 @@ def main() -> None:
     """Score every checkpoint in every way."""
     options = parser_for_weights(__doc__.splitlines()[0]).parse_args()
     tiles = held_out_tiles(options.data, options.split)
-    reuse_memory()
     found: dict[str, dict[str, dict[str, float]]] = {}
     for path in options.weights:
         predictor = load_predictor(path, PredictSettings(device=options.device))

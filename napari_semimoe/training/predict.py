@@ -95,7 +95,7 @@ class Predictor:
     def _seen(self, image: Tensor, views: Sequence[int]) -> Tensor:
         batch = image[None].to(self._device).float() / 255
         window = self.settings.window_px
-        with torch.inference_mode(), autocast(self._device, True):
+        with autocast(self._device, True):
             if max(image.shape[1:]) <= window:
                 maps = averaged(lambda x: padded_run(self._run, x), batch, views)
             else:

@@ -105,18 +105,29 @@ def test_with_flips_a_turned_tile_gives_nearly_the_turned_prediction(turn, size)
     assert change(flips=True) < 0.6 * change(flips=False)
 
 
-@pytest.mark.parametrize("size", [(40, 40), (37, 51), (1, 1), (1, 30)], ids=str)
-def test_with_flips_the_tile_is_seen_in_four_sizes_and_comes_back_in_its_own(size, monkeypatch):
-    ready, image = predictor(flips=True), picture(*size)
-    seen = []
+def test_with_flips_the_network_sees_a_tile_twice_in_each_of_four_sizes(monkeypatch):
+    ready, seen = predictor(flips=True, window_px=512), []
     run = ready._run
     monkeypatch.setattr(
         ready, "_run", lambda batch: seen.append(tuple(batch.shape[2:])) or run(batch)
     )
-    found = ready.predict(image, UM)
-    assert len(seen) == 8
-    assert found.gated["segmentation"].shape == size
-    assert np.isfinite(found.gated["segmentation"]).all()
+    ready.predict(picture(200, 300), UM)
+    longest = sorted(max(size) for size in seen)
+    assert longest == [192, 192, 240, 240, 304, 304, 384, 384]  # multiples of 16 px
+
+
+@pytest.mark.parametrize("size", [(37, 51), (1, 1), (1, 30)], ids=str)
+def test_with_flips_a_small_tile_comes_back_in_its_own_size(size):
+    found = predictor(flips=True).predict(picture(*size), UM).gated["segmentation"]
+    assert found.shape == size
+    assert np.isfinite(found).all()
+
+
+def test_without_flips_a_flipped_tile_differs():
+    ready, image = predictor(), picture(40, 40)
+    straight = ready.predict(image, UM).gated["segmentation"]
+    turned = ready.predict(np.fliplr(image).copy(), UM).gated["segmentation"]
+    assert np.abs(turned - np.fliplr(straight)).max() > 1e-2
 
 
 def test_all_eight_views_make_an_average_that_turns_with_the_image():
