@@ -46,7 +46,7 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     source = load_source(options.data, options.split)
-    settings = PredictSettings(device=options.device, flips=options.flips)
+    settings = PredictSettings(device=options.device, flips=options.flips, adapt=options.adapt)
     found = {}
     for path in options.weights:
         found[path.parent.name] = measure(load_predictor(path, settings), source)

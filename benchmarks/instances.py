@@ -30,7 +30,7 @@ def main() -> None:
     """Score every depth with every checkpoint and print the means."""
     options = parser_for_weights(__doc__.splitlines()[0]).parse_args()
     source = load_source(options.data, options.split)
-    settings = PredictSettings(device=options.device, flips=options.flips)
+    settings = PredictSettings(device=options.device, flips=options.flips, adapt=options.adapt)
     found = {p.parent.name: measure(p, settings, source) for p in options.weights}
     print("| seeds deeper than |", " | ".join(SCORES), "|")
     print("|---|---|---|---|")

@@ -95,12 +95,17 @@ class CrossPseudo(Learner):
     """Two networks of different beginnings teach each other (Chen et al. 2021, CPS).
 
     The first one predicts in the end, as in the paper. Both see every crop, so a step costs two.
+    As in the paper, both begin with a pretrained encoder's weights, if there is one.
     """
 
     def __init__(self, model: SemiMoE, settings: RoundSettings, device: torch.device) -> None:
         super().__init__(model, settings, device)
         torch.manual_seed(stable_seed(settings.seed, "second network"))
-        self.second = place(SemiMoE(model.settings), device)
+        second = SemiMoE(model.settings)
+        if model.settings.encoder is not None:
+            known = model.get_submodule("backbone.encoder").state_dict()
+            second.get_submodule("backbone.encoder").load_state_dict(known)
+        self.second = place(second, device)
         self.optimisers["second"] = make_optimiser(settings, self.second)
 
     def modules(self) -> dict[str, nn.Module]:

@@ -29,25 +29,31 @@ def parser_for_weights(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--flips", action="store_true")
+    parser.add_argument("--no-adapt", dest="adapt", action="store_false")
     parser.add_argument("--out", type=Path, help="a JSON file for the figures")
     return parser
 
 
 def score_weights(weights: Path, settings: PredictSettings, tiles: Sequence[Patch]) -> Scores:
-    """Return ``honest`` and ``reference``, and ``honest_flips`` and ``reference_flips``.
+    """Return ``honest`` and ``reference``, and the same with ``_flips`` and with ``_unadapted``.
 
     Parameters
     ----------
     weights
         A checkpoint.
     settings
-        How to predict; its ``flips`` are tried both ways.
+        How to predict; once as it is, once with flips, and once not fitted to each tile.
     tiles
-        Held-out tiles with masks. Without any, each of the four is empty.
+        Held-out tiles with masks. Without any, each of the six is empty.
     """
-    plain = score(load_predictor(weights, settings.changed(flips=False)), tiles)
-    turned = score(load_predictor(weights, settings.changed(flips=True)), tiles)
-    return plain | {f"{protocol}_flips": values for protocol, values in turned.items()}
+    ways = {"": {"flips": False}, "_flips": {"flips": True}, "_unadapted": {"adapt": False}}
+    return {
+        protocol + way: values
+        for way, changes in ways.items()
+        for protocol, values in score(
+            load_predictor(weights, settings.changed(**changes)), tiles
+        ).items()
+    }
 
 
 def score(predictor: Predictor, tiles: Sequence[Patch]) -> Scores:

@@ -31,7 +31,9 @@ def main() -> None:
     tiles = held_out_tiles(options.data, options.split)
     found: dict[str, dict[str, dict[str, float]]] = {}
     for path in options.weights:
-        predictor = load_predictor(path, PredictSettings(device=options.device))
+        predictor = load_predictor(
+            path, PredictSettings(device=options.device, adapt=options.adapt)
+        )
         scores = found.setdefault(path.parent.name, {})
         for way, views in WAYS.items():
             predictor.views = views

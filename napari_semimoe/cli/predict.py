@@ -46,6 +46,9 @@ def predict(
     flips: Annotated[
         bool, typer.Option("--flips", help="Average over eight flips, turns and zooms: 8 x slower.")
     ] = False,
+    adapt: Annotated[
+        bool, typer.Option("--adapt/--no-adapt", help="Fit to the stain of each image.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Predict and write instance masks.
@@ -57,7 +60,7 @@ def predict(
     The scale is read from each file where it says so, else --um-per-px is needed.
     """
     values = {"device": device, "threshold": threshold, "flips": flips}
-    values |= {"min_object_um2": min_object}
+    values |= {"min_object_um2": min_object, "adapt": adapt}
     settings = PredictSettings.parse(values)
     if len(inputs) == 1 and (inputs[0] / "project.json").is_file():
         if weights or out or all_outputs:

@@ -105,6 +105,7 @@ class PredictSettings(Settings):
     device: DeviceName = Field("auto", description="Where to compute")
     threshold: float = Field(0.5, gt=0, lt=1, description="Foreground probability of an object")
     flips: bool = Field(False, description="Average over eight flips, turns and zooms (8 x slower)")
+    adapt: bool = Field(True, description="Fit the network to the stain of each tile")
     window_px: int = Field(
         512, ge=64, multiple_of=16, description="Window at working resolution for large tiles"
     )
@@ -172,6 +173,11 @@ class RoundSettings(Settings):
     )
     pseudo_views: int = Field(
         8, ge=1, le=8, description="Flips and turns that a pseudo-label is averaged over"
+    )
+    adapt: bool = Field(
+        True,
+        description="Fit the network to the stain of each tile that it makes a pseudo-label of, "
+        "or is scored on",
     )
     pseudo_tiles: int = Field(
         0, ge=0, description="Use at most this many unlabelled tiles; 0 for all"
@@ -251,6 +257,7 @@ class RoundSettings(Settings):
             "pseudo_labels": "step",
             "labelled_only": 0.0,
             "stages": 1,
+            "adapt": False,
             "confidence": False,
             "teach_gates": False,
             "cross_entropy": 0.0,

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, QTimer
 from napari_semimoe.core.settings import ClusterSettings, PredictSettings
 
 PLUGIN = "napari-semimoe"
-_PREDICT_KEYS = ("device", "threshold", "min_object_um2", "split_touching", "flips")
+_PREDICT_KEYS = ("device", "threshold", "min_object_um2", "split_touching", "flips", "adapt")
 
 
 def preference(group: str, key: str, default: Any) -> Any:

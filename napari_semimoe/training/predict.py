@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from napari_semimoe.data.resample import resample_image, resample_maps, scaled, 
 from napari_semimoe.data.targets import BOUNDARY_PX
 from napari_semimoe.model.checkpoint import load_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
+from napari_semimoe.training.adapt import SHARE, adapted
 from napari_semimoe.training.agreement import disagreement
 from napari_semimoe.training.device import autocast, choose_device, place
 from napari_semimoe.training.instances import to_instances
@@ -27,6 +29,8 @@ from napari_semimoe.training.views import activated_maps, averaged, map_slices, 
 #: gain less.
 FLIPS: Mapping[float, Sequence[int]] = {0.8: (0, 7), 1.0: (3, 4), 1.28: (1, 2), 1.6: (5, 6)}
 PLAIN: Mapping[float, Sequence[int]] = {1.0: (0,)}
+#: Windows of a large tile, along each side, whose statistics stand for all of it.
+_SEEN = 3
 
 
 class Predictor:
@@ -48,6 +52,8 @@ class Predictor:
     views
         Flips and turns (0 to 7, see `averaged`) by scale: working pixels per pixel that the
         network sees.
+    share
+        Weight of a tile's own statistics, see `adapted`.
     """
 
     def __init__(self, model: SemiMoE, settings: PredictSettings) -> None:
@@ -55,6 +61,7 @@ class Predictor:
         self._device = choose_device(settings.device)
         self.model = place(model, self._device).eval()
         self.views = FLIPS if settings.flips else PLAIN
+        self.share = SHARE if settings.adapt else 0.0
         self._slices = map_slices(model)
 
     @property
@@ -78,10 +85,21 @@ class Predictor:
             Everything at the tile's native size.
         """
         size = working_size(*image.shape[:2], um_per_px, self.model.settings.um_per_px)
-        maps = self._maps(image, size)
+        with self._fitted(image, size):
+            maps = self._maps(image, size)
         gates = self._part(maps, "gates", "").mean((1, 2)).reshape(len(self.model.names), -1)
         native = resample_maps(maps, image.shape[:2])
         return self._assemble(native, gates, um_per_px)
+
+    @contextmanager
+    def _fitted(self, image: NDArray[np.uint8], size: tuple[int, int]) -> Iterator[None]:
+        """Fit the network to the tile for a while, if the settings say so."""
+        if not self.share:
+            yield
+            return
+        parts = _spread(self._batch(resample_image(image, size)), self.settings.window_px)
+        with adapted(self.model, self._once, parts, size[0] * size[1], self.share):
+            yield
 
     def _maps(self, image: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
         """Return the maps at the working ``size``, averaged over the views of each scale."""
@@ -93,14 +111,16 @@ class Predictor:
             return reduce(Tensor.add_, found).div_(len(self.views))
 
     def _seen(self, image: Tensor, views: Sequence[int]) -> Tensor:
-        batch = image[None].to(self._device).float() / 255
-        window = self.settings.window_px
+        whole = max(image.shape[1:]) <= self.settings.window_px
+        run = self._once if whole else self._windows
+        return averaged(run, self._batch(image), views)[0].float().cpu()
+
+    def _batch(self, image: Tensor) -> Tensor:
+        return image[None].to(self._device).float() / 255
+
+    def _once(self, batch: Tensor) -> Tensor:
         with autocast(self._device, True):
-            if max(image.shape[1:]) <= window:
-                maps = averaged(lambda x: padded_run(self._run, x), batch, views)
-            else:
-                maps = averaged(self._windows, batch, views)
-        return maps[0].float().cpu()
+            return padded_run(self._run, batch)
 
     def _run(self, batch: Tensor) -> Tensor:
         return activated_maps(self.model, batch)
@@ -109,17 +129,18 @@ class Predictor:
         from monai.inferers import sliding_window_inference  # slow to import; large tiles only
 
         window = self.settings.window_px
-        return padded_run(
-            lambda x: sliding_window_inference(
-                x,
-                roi_size=tuple(min(window, side) for side in x.shape[2:]),
-                sw_batch_size=1,
-                predictor=self._run,
-                overlap=self.settings.overlap,
-                mode="gaussian",
-            ),
-            batch,
-        )
+        with autocast(self._device, True):
+            return padded_run(
+                lambda x: sliding_window_inference(
+                    x,
+                    roi_size=tuple(min(window, side) for side in x.shape[2:]),
+                    sw_batch_size=1,
+                    predictor=self._run,
+                    overlap=self.settings.overlap,
+                    mode="gaussian",
+                ),
+                batch,
+            )
 
     def _part(self, maps: Tensor, group: str, name: str) -> Tensor:
         return maps[self._slices[group, name]]
@@ -155,6 +176,18 @@ class Predictor:
         """Return a boundary's width and one pixel, at working resolution, in native pixels."""
         width = (BOUNDARY_PX + 1) * self.model.settings.um_per_px
         return max(1, round(width / um_per_px))
+
+
+def _spread(batch: Tensor, window: int) -> Iterator[Tensor]:
+    """Yield the whole of a tile, or a few windows that are spread over a large one."""
+
+    def starts(side: int) -> list[int]:
+        count = min(_SEEN, -(-side // window))
+        return [round(start) for start in np.linspace(0, max(0, side - window), count)]
+
+    for top in starts(batch.shape[2]):
+        for left in starts(batch.shape[3]):
+            yield batch[:, :, top : top + window, left : left + window]
 
 
 def load_predictor(weights: Path, settings: PredictSettings) -> Predictor:

@@ -1,12 +1,14 @@
 """Pseudo-labels: what the gated heads say of an unlabelled tile, made to teach.
 
-Made once per stage in evaluation mode, averaged over flips and quarter turns: what teaches is
-what a person sees. Differs from the released method, which makes them at every step in training
-mode from the same view (defect 7); that way is available as ``pseudo_labels="step"``.
+Made once per stage in evaluation mode by a network that is fitted to the tile, and averaged over
+flips and quarter turns: what teaches is what a person sees. Differs from the released method, which
+makes them at every step in training mode from the same view (defect 7); that way is available as
+``pseudo_labels="step"``.
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +21,7 @@ from napari_semimoe.data.prepare import PreparedTile
 from napari_semimoe.data.targets import BOUNDARY_PX, TARGETS, Targets
 from napari_semimoe.model.semi_moe import MoEOutputs, SemiMoE
 from napari_semimoe.model.tasks import TASKS
+from napari_semimoe.training.adapt import adapted
 from napari_semimoe.training.agreement import disagreement
 from napari_semimoe.training.device import autocast
 from napari_semimoe.training.instances import to_instances
@@ -36,7 +39,7 @@ def pseudo_maps(
     model
         In evaluation mode.
     settings
-        Its precision, and the smallest object.
+        Its precision, whether to fit the network to the tile, and the smallest object.
     views
         Number of flips and turns to average over, 1 to 8.
 
@@ -47,10 +50,14 @@ def pseudo_maps(
         disagreement that a person sees.
     """
     image = tile.image[None].to(device).float() / 255
-    with torch.no_grad(), autocast(device, settings.mixed_precision):
-        maps = averaged(
-            lambda x: padded_run(lambda y: activated_maps(model, y), x), image, range(views)
-        )
+
+    def run(batch: Tensor) -> Tensor:
+        return padded_run(lambda padded: activated_maps(model, padded), batch)
+
+    pixels = image.shape[2] * image.shape[3]
+    fitted = adapted(model, run, [image], pixels) if settings.adapt else nullcontext()
+    with torch.no_grad(), autocast(device, settings.mixed_precision), fitted:
+        maps = averaged(run, image, range(views))
     found = maps[0].float().cpu()
     agreement = _agreement(model, found, settings.min_object_um2)
     return torch.cat([found[gated_slice(model)], agreement[None]]).half()

@@ -59,7 +59,7 @@ class Costs:
     step, labelled_step
         One step on both pools, and one before unlabelled tiles join in.
     pseudo_view
-        One view of one tile's pseudo-label.
+        One view of one tile's pseudo-label. Fitting the network to the tile costs one more.
     look
         One look at the validation tiles.
     """
@@ -85,12 +85,12 @@ def fit_to_budget(settings: RoundSettings, costs: Costs, unlabelled: int) -> Rou
     if settings.max_steps:
         return settings
     budget = 60 * settings.budget_minutes
-    views, tiles = settings.pseudo_views, unlabelled
+    views, tiles, fit = settings.pseudo_views, unlabelled, int(settings.adapt)
     if unlabelled:
         affordable = budget * _PSEUDO_SHARE / settings.stages / max(costs.pseudo_view, 1e-9)
-        views = max(1, min(views, int(affordable / tiles)))
-        tiles = max(1, min(tiles, int(affordable)))
-    left = budget - settings.stages * views * tiles * costs.pseudo_view
+        views = max(1, min(views, int(affordable / tiles) - fit))
+        tiles = max(1, min(tiles, int(affordable / (1 + fit))))
+    left = budget - settings.stages * (views + fit) * tiles * costs.pseudo_view
     left -= 2 * costs.look  # the base model's look, and the last one
     alone = settings.labelled_only
     step = alone * costs.labelled_step + (1 - alone) * costs.step

@@ -53,7 +53,8 @@ def trial_costs(
     both, alone = _step_costs(learner, step, processes, has_unlabelled=bool(unlabelled))
     view = 0.0
     if unlabelled and learner.settings.pseudo_labels == "stage":
-        teacher, first, settings = trial.teacher(), unlabelled[0], learner.settings
+        teacher, first = trial.teacher(), unlabelled[0]
+        settings = learner.settings.model_copy(update={"adapt": False})
         view = usual(lambda _: pseudo_maps(teacher, first, trial.device, settings, views=1))
     return Costs(both, alone, view, _timed(look))
 

@@ -42,14 +42,17 @@ def validate(
     Parameters
     ----------
     settings
-        Device, and the smallest object.
+        Device, whether to fit to each tile, and the smallest object.
     check
         Called before every tile; may raise to end the work there.
     hear
         Gets the name of every tile and what the network marks on it, ``(H, W)`` bool.
     """
     how = PredictSettings(
-        device=settings.device, threshold=THRESHOLD, min_object_um2=settings.min_object_um2
+        device=settings.device,
+        threshold=THRESHOLD,
+        adapt=settings.adapt,
+        min_object_um2=settings.min_object_um2,
     )
     predictor = Predictor(model, how)
     tally = _Tally()

@@ -10,8 +10,6 @@ from benchmarks.scoring import score
 from napari_semimoe.core.values import Patch
 from tests.benchmarks.making import TINY, glas_folder
 
-PROTOCOLS = ("honest", "honest_flips", "reference", "reference_flips")
-
 
 class Says:
     """Predicts what it is told for each tile, by the red of its first pixel; counts its calls."""
@@ -80,6 +78,8 @@ def test_run_scores_by_both_protocols_and_rescore_finds_the_same(tmp_path, call,
          "--predict", '{"min_object_um2": 9}', "--out", tmp_path)  # fmt: skip
     file = tmp_path / "labelled-only-heldout-17-0-0" / "result.json"
     first = json.loads(file.read_text())
+    ways = ("", "_flips", "_unadapted")
+    assert {each + way for each in ("honest", "reference") for way in ways} <= first.keys()
     assert (
         set(first["reference"])
         == set(first["reference_flips"])

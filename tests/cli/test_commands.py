@@ -243,6 +243,17 @@ class TestPredict:
             assert mask.size == (90, 70)
             assert mask.mode == "I;16"
 
+    def test_an_image_is_fitted_to_unless_told_not_to(self, semimoe, tissue, weights, tmp_path):
+        maps = []
+        image = tissue / "unlabelled" / "more_1.png"
+        for options in ([], ["--adapt"], ["--no-adapt"]):
+            semimoe("predict", image, "--weights", weights, "--out", tmp_path, "--all-outputs",
+                    *options)  # fmt: skip
+            with np.load(tmp_path / "more_1.npz") as found:
+                maps.append(found["gated_segmentation"])
+        assert np.array_equal(maps[0], maps[1])
+        assert not np.array_equal(maps[0], maps[2])
+
     def test_all_outputs_hold_every_map_at_native_size(self, semimoe, tissue, weights, tmp_path):
         image = tissue / "unlabelled" / "more_1.png"
         semimoe("predict", image, "--weights", weights, "--out", tmp_path, "--all-outputs")

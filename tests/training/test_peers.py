@@ -2,15 +2,19 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from benchmarks.peers import SURE, CrossPseudo, FixMatch, MeanTeacher
 from benchmarks.released import Released
 from napari_semimoe.core.reports import SilentObserver
+from napari_semimoe.core.settings import ModelSettings
 from napari_semimoe.data.prepare import prepare
+from napari_semimoe.model.encoder_file import network_around
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.round import run_round
 from napari_semimoe.training.step import head_losses
+from tests.model.encoder_files import efficientnet_lite
 
 from .making import MODEL, Hearing, after_steps, settings, tiles
 
@@ -135,6 +139,16 @@ def test_the_two_networks_begin_apart_and_no_one_learns_from_its_own_label():
     sum(loss.by_task.values()).backward()
     assert any(p.grad is not None for p in learner.model.parameters())
     assert all(p.grad is None for p in learner.second.parameters())
+
+
+def test_the_two_networks_share_the_weights_of_a_pretrained_encoder_at_first(tmp_path):
+    save_file(efficientnet_lite(), tmp_path / "e.safetensors")
+    model = network_around(tmp_path / "e.safetensors", ModelSettings.pretrained(width=4))
+    learner = CrossPseudo(model, stepwise(), CPU)
+    second = learner.second.state_dict()
+    same = {name: torch.equal(value, second[name]) for name, value in model.state_dict().items()}
+    assert all(equal for name, equal in same.items() if "encoder" in name)
+    assert not all(same.values())
 
 
 @pytest.mark.parametrize("stage", [-1, 0], ids=["labelled only", "both pools"])

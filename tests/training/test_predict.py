@@ -60,7 +60,17 @@ def seen_by(predictor, size, um_per_px):
     [(1.25, [(112, 208)]), (0.625, [(64, 112)]), (2.5, [(208, 400)])],
 )
 def test_a_tile_is_seen_at_the_working_resolution_padded_to_sixteen(um_per_px, seen):
-    assert seen_by(predictor(window_px=512), (100, 200), um_per_px) == seen
+    assert seen_by(predictor(window_px=512, adapt=False), (100, 200), um_per_px) == seen
+
+
+def test_fitting_to_a_tile_costs_one_more_look():
+    assert seen_by(predictor(window_px=512), (100, 200), UM) == 2 * [(112, 208)]
+
+
+def test_of_a_large_tile_nine_windows_are_enough_to_fit_to_it():
+    fitted = seen_by(predictor(), (150, 300), UM)
+    assert len(fitted) == 9 + len(seen_by(predictor(adapt=False), (150, 300), UM))
+    assert set(fitted) == {(64, 64)}
 
 
 def test_a_tile_larger_than_the_window_is_seen_in_windows():
@@ -106,7 +116,7 @@ def test_with_flips_a_turned_tile_gives_nearly_the_turned_prediction(turn, size)
 
 
 def test_with_flips_the_network_sees_a_tile_twice_in_each_of_four_sizes(monkeypatch):
-    ready, seen = predictor(flips=True, window_px=512), []
+    ready, seen = predictor(flips=True, window_px=512, adapt=False), []
     run = ready._run
     monkeypatch.setattr(
         ready, "_run", lambda batch: seen.append(tuple(batch.shape[2:])) or run(batch)

@@ -54,6 +54,7 @@ def test_the_unlabelled_weight_ramps_up_only_when_made_at_every_step():
 
 def test_steps_fill_the_minutes_that_other_work_leaves():
     chosen = settings(max_steps=0, budget_minutes=2, stages=2, validate_every=10, pseudo_views=2)
+    chosen = chosen.changed(adapt=False)
     # 120 s - 2 stages x 2 views x 5 tiles x 1 s - 2 looks x 5 s = 90 s, at 1 s + 5 s / 10 a step
     fitted = fit_to_budget(chosen, Costs(1.0, 1.0, 1.0, 5.0), 5)
     assert (fitted.max_steps, fitted.pseudo_views, fitted.pseudo_tiles) == (60, 2, 5)
@@ -67,12 +68,22 @@ def test_steps_on_labelled_tiles_alone_count_with_their_own_cost():
 
 
 def test_a_timed_round_saves_views_first_and_tiles_then():
-    chosen = settings(max_steps=0, budget_minutes=3, stages=1, pseudo_views=8)
+    chosen = settings(max_steps=0, budget_minutes=3, stages=1, pseudo_views=8, adapt=False)
     # a third of 180 s is 60 s: three views of 20 tiles at 1 s each; one view of 60 of 200 tiles
     fewer_views = fit_to_budget(chosen, Costs(1.0, 1.0, 1.0, 0.0), 20)
     assert (fewer_views.pseudo_views, fewer_views.pseudo_tiles) == (3, 20)
     fewer_tiles = fit_to_budget(chosen, Costs(1.0, 1.0, 1.0, 0.0), 200)
     assert (fewer_tiles.pseudo_views, fewer_tiles.pseudo_tiles) == (1, 60)
+    assert fewer_tiles.max_steps == 120
+
+
+def test_fitting_to_a_tile_costs_as_much_as_one_view():
+    chosen = settings(max_steps=0, budget_minutes=3, stages=1, pseudo_views=8)
+    # a third of 180 s is 60 s: two views and one look at 20 tiles; one view and one look at 30
+    fewer_views = fit_to_budget(chosen, Costs(1.0, 1.0, 1.0, 0.0), 20)
+    assert (fewer_views.pseudo_views, fewer_views.max_steps) == (2, 120)
+    fewer_tiles = fit_to_budget(chosen, Costs(1.0, 1.0, 1.0, 0.0), 200)
+    assert (fewer_tiles.pseudo_views, fewer_tiles.pseudo_tiles) == (1, 30)
     assert fewer_tiles.max_steps == 120
 
 
