@@ -9,9 +9,12 @@ the best epoch, and the probabilities are squashed, not the image before the net
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from benchmarks.glas_data import held_out_tiles
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.values import Patch
 from napari_semimoe.training.evaluation import evaluate
@@ -42,18 +45,39 @@ def score_weights(weights: Path, settings: PredictSettings, tiles: Sequence[Patc
     weights
         A checkpoint.
     settings
-        How to predict; once as it is, once with flips, and once not fitted to each tile.
+        How to predict: without flips, with flips, and without flips not fitted to each tile.
     tiles
         Held-out tiles with masks. Without any, each of the six is empty.
     """
-    ways = {"": {"flips": False}, "_flips": {"flips": True}, "_unadapted": {"adapt": False}}
+    plain = settings.changed(flips=False)
+    ways = {
+        "": plain,
+        "_flips": settings.changed(flips=True),
+        "_unadapted": plain.changed(adapt=False),
+    }
     return {
         protocol + way: values
-        for way, changes in ways.items()
-        for protocol, values in score(
-            load_predictor(weights, settings.changed(**changes)), tiles
-        ).items()
+        for way, how in ways.items()
+        for protocol, values in score(load_predictor(weights, how), tiles).items()
     }
+
+
+def compare(description: str, ways: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print each checkpoint's honest scores in each way: attributes of `Predictor` to set."""
+    options = parser_for_weights(description).parse_args()
+    settings = PredictSettings(device=options.device, flips=options.flips, adapt=options.adapt)
+    tiles = held_out_tiles(options.data, options.split)
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for path in options.weights:
+        predictor = load_predictor(path, settings)
+        scores = found.setdefault(path.parent.name, {})
+        for way, attributes in ways.items():
+            for name, value in attributes.items():
+                setattr(predictor, name, value)
+            scores[way] = score(predictor, tiles)["honest"]
+            print(path.parent.name, way, json.dumps(scores[way]), flush=True)
+    if options.out:
+        options.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def score(predictor: Predictor, tiles: Sequence[Patch]) -> Scores:

@@ -42,8 +42,12 @@ def adapted(
     pixels
         Size of the tile at working resolution.
     share
-        Weight of the tile's statistics in [0, 1]; less for a tile of fewer than `ENOUGH_PX`.
+        Weight of the tile's statistics in [0, 1]; less for a tile of fewer than `ENOUGH_PX`. With
+        0 nothing is seen of the tile, and nothing changes.
     """
+    if not share:
+        yield
+        return
     norms = _that_learn(model)
     buffers = [buffer for norm in norms for buffer in norm.buffers()]
     before = [buffer.clone() for buffer in buffers]

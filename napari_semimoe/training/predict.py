@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
 
@@ -85,21 +84,20 @@ class Predictor:
             Everything at the tile's native size.
         """
         size = working_size(*image.shape[:2], um_per_px, self.model.settings.um_per_px)
-        with self._fitted(image, size):
+        parts = self._parts(image, size)
+        with adapted(self.model, self._once, parts, size[0] * size[1], self.share):
             maps = self._maps(image, size)
         gates = self._part(maps, "gates", "").mean((1, 2)).reshape(len(self.model.names), -1)
         native = resample_maps(maps, image.shape[:2])
         return self._assemble(native, gates, um_per_px)
 
-    @contextmanager
-    def _fitted(self, image: NDArray[np.uint8], size: tuple[int, int]) -> Iterator[None]:
-        """Fit the network to the tile for a while, if the settings say so."""
-        if not self.share:
-            yield
-            return
-        parts = _spread(self._batch(resample_image(image, size)), self.settings.window_px)
-        with adapted(self.model, self._once, parts, size[0] * size[1], self.share):
-            yield
+    def _parts(self, image: NDArray[np.uint8], size: tuple[int, int]) -> Iterator[Tensor]:
+        """Yield the whole of a tile, or a few windows that are spread over a large one."""
+        batch, window = self._batch(resample_image(image, size)), self.settings.window_px
+        tops, lefts = (_starts(side, window) for side in size)
+        for top in tops:
+            for left in lefts:
+                yield batch[:, :, top : top + window, left : left + window]
 
     def _maps(self, image: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
         """Return the maps at the working ``size``, averaged over the views of each scale."""
@@ -119,28 +117,27 @@ class Predictor:
         return image[None].to(self._device).float() / 255
 
     def _once(self, batch: Tensor) -> Tensor:
-        with autocast(self._device, True):
-            return padded_run(self._run, batch)
+        return padded_run(self._run, batch)
 
     def _run(self, batch: Tensor) -> Tensor:
-        return activated_maps(self.model, batch)
+        with autocast(self._device, True):
+            return activated_maps(self.model, batch)
 
     def _windows(self, batch: Tensor) -> Tensor:
         from monai.inferers import sliding_window_inference  # slow to import; large tiles only
 
         window = self.settings.window_px
-        with autocast(self._device, True):
-            return padded_run(
-                lambda x: sliding_window_inference(
-                    x,
-                    roi_size=tuple(min(window, side) for side in x.shape[2:]),
-                    sw_batch_size=1,
-                    predictor=self._run,
-                    overlap=self.settings.overlap,
-                    mode="gaussian",
-                ),
-                batch,
-            )
+        return padded_run(
+            lambda x: sliding_window_inference(
+                x,
+                roi_size=tuple(min(window, side) for side in x.shape[2:]),
+                sw_batch_size=1,
+                predictor=self._run,
+                overlap=self.settings.overlap,
+                mode="gaussian",
+            ),
+            batch,
+        )
 
     def _part(self, maps: Tensor, group: str, name: str) -> Tensor:
         return maps[self._slices[group, name]]
@@ -178,16 +175,9 @@ class Predictor:
         return max(1, round(width / um_per_px))
 
 
-def _spread(batch: Tensor, window: int) -> Iterator[Tensor]:
-    """Yield the whole of a tile, or a few windows that are spread over a large one."""
-
-    def starts(side: int) -> list[int]:
-        count = min(_SEEN, -(-side // window))
-        return [round(start) for start in np.linspace(0, max(0, side - window), count)]
-
-    for top in starts(batch.shape[2]):
-        for left in starts(batch.shape[3]):
-            yield batch[:, :, top : top + window, left : left + window]
+def _starts(side: int, window: int) -> list[int]:
+    count = min(_SEEN, -(-side // window))
+    return [round(start) for start in np.linspace(0, max(0, side - window), count)]
 
 
 def load_predictor(weights: Path, settings: PredictSettings) -> Predictor:

@@ -8,7 +8,6 @@ makes them at every step in training mode from the same view (defect 7); that wa
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +20,7 @@ from napari_semimoe.data.prepare import PreparedTile
 from napari_semimoe.data.targets import BOUNDARY_PX, TARGETS, Targets
 from napari_semimoe.model.semi_moe import MoEOutputs, SemiMoE
 from napari_semimoe.model.tasks import TASKS
-from napari_semimoe.training.adapt import adapted
+from napari_semimoe.training.adapt import SHARE, adapted
 from napari_semimoe.training.agreement import disagreement
 from napari_semimoe.training.device import autocast
 from napari_semimoe.training.instances import to_instances
@@ -54,8 +53,8 @@ def pseudo_maps(
     def run(batch: Tensor) -> Tensor:
         return padded_run(lambda padded: activated_maps(model, padded), batch)
 
-    pixels = image.shape[2] * image.shape[3]
-    fitted = adapted(model, run, [image], pixels) if settings.adapt else nullcontext()
+    pixels, share = image.shape[2] * image.shape[3], SHARE if settings.adapt else 0.0
+    fitted = adapted(model, run, [image], pixels, share)
     with torch.no_grad(), autocast(device, settings.mixed_precision), fitted:
         maps = averaged(run, image, range(views))
     found = maps[0].float().cpu()
