@@ -172,7 +172,7 @@ class RoundSettings(Settings):
         "pseudo-labels come from a network that knows the newest masks",
     )
     pseudo_views: int = Field(
-        8, ge=1, le=8, description="Flips and turns that a pseudo-label is averaged over"
+        8, ge=1, le=8, description="Flips, turns and zooms that a pseudo-label is averaged over"
     )
     adapt: bool = Field(
         True,

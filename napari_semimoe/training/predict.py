@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from pathlib import Path
 
@@ -22,12 +22,17 @@ from napari_semimoe.training.adapt import SHARE, adapted
 from napari_semimoe.training.agreement import disagreement
 from napari_semimoe.training.device import autocast, choose_device, place
 from napari_semimoe.training.instances import to_instances
-from napari_semimoe.training.views import activated_maps, averaged, map_slices, padded_run
+from napari_semimoe.training.views import (
+    PLAIN,
+    activated_maps,
+    averaged,
+    first_views,
+    map_slices,
+    padded_run,
+)
 
-#: What is averaged with ``flips``: two flips or turns at each of four scales. Eight at one scale
-#: gain less.
-FLIPS: Mapping[float, Sequence[int]] = {0.8: (0, 7), 1.0: (3, 4), 1.28: (1, 2), 1.6: (5, 6)}
-PLAIN: Mapping[float, Sequence[int]] = {1.0: (0,)}
+#: What is averaged with ``flips``.
+FLIPS = first_views(8)
 #: Windows of a large tile, along each side, whose statistics stand for all of it.
 _SEEN = 3
 
@@ -49,8 +54,7 @@ class Predictor:
     Attributes
     ----------
     views
-        Flips and turns (0 to 7, see `averaged`) by scale: working pixels per pixel that the
-        network sees.
+        Flips, turns and zooms to average over.
     share
         Weight of a tile's own statistics, see `adapted`.
     """
@@ -83,13 +87,17 @@ class Predictor:
         Prediction
             Everything at the tile's native size.
         """
-        size = working_size(*image.shape[:2], um_per_px, self.model.settings.um_per_px)
-        parts = self._parts(image, size)
-        with adapted(self.model, self._once, parts, size[0] * size[1], self.share):
-            maps = self._maps(image, size)
+        maps = self.working_maps(image, um_per_px)
         gates = self._part(maps, "gates", "").mean((1, 2)).reshape(len(self.model.names), -1)
         native = resample_maps(maps, image.shape[:2])
         return self._assemble(native, gates, um_per_px)
+
+    def working_maps(self, image: NDArray[np.uint8], um_per_px: float) -> Tensor:
+        """Return what `activated_maps` are of a tile: ``(K, h, w)`` at working resolution."""
+        size = working_size(*image.shape[:2], um_per_px, self.model.settings.um_per_px)
+        parts = self._parts(image, size)
+        with adapted(self.model, self._once, parts, size[0] * size[1], self.share):
+            return self._maps(image, size)
 
     def _parts(self, image: NDArray[np.uint8], size: tuple[int, int]) -> Iterator[Tensor]:
         """Yield the whole of a tile, or a few windows that are spread over a large one."""

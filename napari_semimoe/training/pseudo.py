@@ -1,9 +1,8 @@
 """Pseudo-labels: what the gated heads say of an unlabelled tile, made to teach.
 
-Made once per stage in evaluation mode by a network that is fitted to the tile, and averaged over
-flips and quarter turns: what teaches is what a person sees. Differs from the released method, which
-makes them at every step in training mode from the same view (defect 7); that way is available as
-``pseudo_labels="step"``.
+Made once per stage by a `Predictor`, as what a person sees is, and averaged over flips, turns and
+zooms. Differs from the released method, which makes them at every step in training mode from the
+same view (defect 7); that way is available as ``pseudo_labels="step"``.
 """
 
 from __future__ import annotations
@@ -15,49 +14,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_semimoe.core.settings import RoundSettings
-from napari_semimoe.data.prepare import PreparedTile
+from napari_semimoe.core.settings import PredictSettings, RoundSettings
+from napari_semimoe.core.values import Patch
 from napari_semimoe.data.targets import BOUNDARY_PX, TARGETS, Targets
 from napari_semimoe.model.semi_moe import MoEOutputs, SemiMoE
 from napari_semimoe.model.tasks import TASKS
-from napari_semimoe.training.adapt import SHARE, adapted
 from napari_semimoe.training.agreement import disagreement
-from napari_semimoe.training.device import autocast
 from napari_semimoe.training.instances import to_instances
-from napari_semimoe.training.predict import as_shown
-from napari_semimoe.training.views import activated_maps, averaged, map_slices, padded_run
+from napari_semimoe.training.predict import Predictor, as_shown
+from napari_semimoe.training.views import first_views, map_slices
 
 
-def pseudo_maps(
-    model: SemiMoE, tile: PreparedTile, device: torch.device, settings: RoundSettings, *, views: int
-) -> Tensor:
+def pseudo_maps(model: SemiMoE, tile: Patch, settings: RoundSettings, *, views: int) -> Tensor:
     """Return the gated activated maps of a whole tile and the experts' agreement on them.
 
     Parameters
     ----------
     model
-        In evaluation mode.
+        It is switched to evaluation mode.
     settings
-        Its precision, whether to fit the network to the tile, and the smallest object.
+        Its device, whether to fit the network to the tile, and the smallest object.
     views
-        Number of flips and turns to average over, 1 to 8.
+        Number of flips, turns and zooms to average over, 1 to 8.
 
     Returns
     -------
     Tensor
-        ``(K + 1, h, w)`` float16; the last map is the agreement in [0, 1], one minus the
-        disagreement that a person sees.
+        ``(K + 1, h, w)`` float16 at working resolution; the last map is the agreement in [0, 1],
+        one minus the disagreement that a person sees.
     """
-    image = tile.image[None].to(device).float() / 255
-
-    def run(batch: Tensor) -> Tensor:
-        return padded_run(lambda padded: activated_maps(model, padded), batch)
-
-    pixels, share = image.shape[2] * image.shape[3], SHARE if settings.adapt else 0.0
-    fitted = adapted(model, run, [image], pixels, share)
-    with torch.no_grad(), autocast(device, settings.mixed_precision), fitted:
-        maps = averaged(run, image, range(views))
-    found = maps[0].float().cpu()
+    predictor = Predictor(model, PredictSettings(device=settings.device, adapt=settings.adapt))
+    predictor.views = first_views(views)
+    found = predictor.working_maps(tile.image, tile.um_per_px)
     agreement = _agreement(model, found, settings.min_object_um2)
     return torch.cat([found[gated_slice(model)], agreement[None]]).half()
 

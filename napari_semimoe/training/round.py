@@ -23,8 +23,7 @@ from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import SettingsError, is_out_of_memory
 from napari_semimoe.core.reports import Observer, RoundReport, StepReport, ValidationReport
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
-from napari_semimoe.data.prepare import PreparedTile, prepare
-from napari_semimoe.data.sampling import draw, stable_seed
+from napari_semimoe.data.sampling import stable_seed
 from napari_semimoe.model.checkpoint import describe, load_checkpoint, save_checkpoint
 from napari_semimoe.model.encoder_file import network_around
 from napari_semimoe.model.semi_moe import SemiMoE
@@ -33,7 +32,8 @@ from napari_semimoe.project.found_masks import AFTER, BEFORE, PSEUDO, write_foun
 from napari_semimoe.training.device import choose_device, device_text, set_threads
 from napari_semimoe.training.learner import Learner, StepNumbers
 from napari_semimoe.training.memory import free_memory, halved, reuse_memory
-from napari_semimoe.training.pseudo import pseudo_maps, taught
+from napari_semimoe.training.pools import Pools
+from napari_semimoe.training.pseudo import taught
 from napari_semimoe.training.schedule import Costs, fit_to_budget, stage_of
 from napari_semimoe.training.source import PatchSource, data_hash
 from napari_semimoe.training.state import (
@@ -167,7 +167,7 @@ class Round:
         """Return the scores of the base and of what it became."""
         self._prepare_pools()
         self.progress = self._resume() or self._plan()
-        self._choose_unlabelled()
+        self.pools.choose(self.settings)
         told = {"steps": self.progress.steps, "device": device_text(self.device)}
         self._tell("started", told)
         with (self.out_dir / "log.jsonl").open("a", encoding="utf-8", buffering=1) as self.log:
@@ -202,7 +202,7 @@ class Round:
 
     def _step(self, step: int) -> StepNumbers:
         stage, steps = self.progress.stage, self.progress.steps
-        return self.learner.step(self.labelled, self.unlabelled, step, steps, stage)
+        return self.learner.step(self.pools.labelled, self.pools.unlabelled, step, steps, stage)
 
     def _fitting(self, call: Callable[[], _T]) -> _T:
         """Call; where memory is short, halve the step, say so, and call again."""
@@ -270,24 +270,16 @@ class Round:
 
     def _pseudo_labels(self, stage: int) -> None:
         """Make the stage's pseudo-labels, or read them again after an interruption."""
-        if not self.unlabelled or self.settings.pseudo_labels != "stage":
+        if not self.pools.unlabelled or self.settings.pseudo_labels != "stage":
             return
-        text = f"Making pseudo-labels of {len(self.unlabelled)} unlabelled tiles"
+        text = f"Making pseudo-labels of {len(self.pools.unlabelled)} unlabelled tiles"
         self._say(text, stage, passing=True)
         kept = load_pseudo(self.out_dir, stage)
         if kept is None:
-            teacher = self.learner.teacher()
-            kept = {}
-            for tile in self.unlabelled:
-                self._check_stop()
-                kept[tile.name] = pseudo_maps(
-                    teacher, tile, self.device, self.settings, views=self.settings.pseudo_views
-                )
+            kept = self.pools.pseudo_labels(self.learner.teacher(), self.settings)
             self._keep_pseudo(stage, kept)
         self._note_taught(kept)
-        self.unlabelled = [
-            tile.with_maps(kept[tile.name].to(self.device)) for tile in self.unlabelled
-        ]
+        self.pools.teach(kept)
 
     def _keep_pseudo(self, stage: int, kept: Mapping[str, Tensor]) -> None:
         save_pseudo(self.out_dir, stage, kept)
@@ -308,7 +300,7 @@ class Round:
         """Decide once what fits the minutes, and write it down for a resumed round."""
         if not self.settings.max_steps:
             costs = self._fitting(self._costs)
-            ahead = len(self.unlabelled) if self.settings.pseudo_labels == "stage" else 0
+            ahead = len(self.pools.unlabelled) if self.settings.pseudo_labels == "stage" else 0
             self.settings = fit_to_budget(self.settings, costs, ahead)
             torch.manual_seed(stable_seed(self.settings.seed, "weights"))
         self._write_plan()
@@ -325,8 +317,8 @@ class Round:
 
         found = trial_costs(
             self.learner,
-            self.labelled,
-            self.unlabelled,
+            self.pools.labelled,
+            self.pools.unlabelled,
             look,
             check=self._check_stop,
             processes=self._team_size,
@@ -354,22 +346,9 @@ class Round:
         clear_pseudo(self.out_dir, keep=self.progress.stage)
 
     def _prepare_pools(self) -> None:
-        self.labelled = self._prepare(self.source.labelled)
-        used = self.source.unlabelled if self.settings.unlabelled_batch else ()
-        self.unlabelled = [replace(t, index=None, maps=None) for t in self._prepare(used)]
-
-    def _choose_unlabelled(self) -> None:
-        count = self.settings.pseudo_tiles
-        if 0 < count < len(self.unlabelled):
-            chosen = draw(len(self.unlabelled), count, 0, self.settings.seed, "pseudo tiles")
-            self.unlabelled = [self.unlabelled[index] for index in sorted(chosen)]
-
-    def _prepare(self, names: Sequence[str]) -> list[PreparedTile]:
-        found = []
-        for name in names:
-            self._check_stop()
-            found.append(prepare(self.source.read(name), self.model_settings).to(self.device))
-        return found
+        self.pools = Pools(
+            self.source, self.settings, self.model_settings, self.device, self._check_stop
+        )
 
     def _count(self, seconds: float) -> None:
         old = self.seconds_per_step
@@ -378,7 +357,7 @@ class Round:
     def _report(self, numbers: StepNumbers) -> None:
         step, steps = self.progress.step, self.progress.steps
         batch = self.settings.labelled_batch
-        if self.unlabelled and self.progress.stage >= 0:
+        if self.pools.unlabelled and self.progress.stage >= 0:
             batch += self.settings.unlabelled_batch
         report = StepReport(
             step=step,

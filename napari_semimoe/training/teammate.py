@@ -55,7 +55,7 @@ class _Teammate(Round):
         progress = self._resume()
         assert progress is not None, "the leader writes its plan before it asks for help"
         self.progress = progress
-        self._choose_unlabelled()
+        self.pools.choose(self.settings)
         team = Team(rank, size, meeting, self.device)
         self.learner.join(team)
         self._steps()

@@ -8,6 +8,7 @@ from statistics import fmean
 
 import torch
 
+from napari_semimoe.core.values import Patch
 from napari_semimoe.data.prepare import PreparedTile
 from napari_semimoe.model.checkpoint import copy_of
 from napari_semimoe.training.learner import Learner
@@ -53,9 +54,11 @@ def trial_costs(
     both, alone = _step_costs(learner, step, processes, has_unlabelled=bool(unlabelled))
     view = 0.0
     if unlabelled and learner.settings.pseudo_labels == "stage":
-        teacher, first = trial.teacher(), unlabelled[0]
+        teacher = trial.teacher()
+        first = unlabelled[0].image.permute(1, 2, 0).cpu().numpy()
+        tile = Patch(first, None, teacher.settings.um_per_px, unlabelled[0].name)
         settings = learner.settings.model_copy(update={"adapt": False})
-        view = usual(lambda _: pseudo_maps(teacher, first, trial.device, settings, views=1))
+        view = usual(lambda _: pseudo_maps(teacher, tile, settings, views=1))
     return Costs(both, alone, view, _timed(look))
 
 

@@ -1,14 +1,32 @@
-"""Averaging a network's answers over the eight flips and quarter turns of a tile."""
+"""Averaging a network's answers over flips, quarter turns and zooms of a tile."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from napari_semimoe.model.semi_moe import STRIDE, SemiMoE
 from napari_semimoe.model.tasks import TASKS
+
+#: Flips or turns (0 to 7, see `averaged`) by scale: working pixels per pixel that the network sees.
+Views = Mapping[float, Sequence[int]]
+
+#: Two at each of four scales gain more than eight at one; who averages over fewer takes the first.
+_VIEWS = ((1.0, 3), (1.28, 1), (0.8, 0), (1.6, 5), (1.0, 4), (1.28, 2), (0.8, 7), (1.6, 6))
+
+PLAIN: Views = {1.0: (0,)}
+
+
+def first_views(count: int) -> Views:
+    """Return the 1 to 8 flips, turns and zooms to average over; one alone is the tile as it is."""
+    if count == 1:
+        return PLAIN
+    found: dict[float, tuple[int, ...]] = {}
+    for scale, view in _VIEWS[:count]:
+        found[scale] = (*found.get(scale, ()), view)
+    return found
 
 
 def activated_maps(model: SemiMoE, image: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from napari_semimoe.core.settings import ModelSettings, PredictSettings
-from napari_semimoe.data.prepare import prepare
 from napari_semimoe.model.encoder_file import network_around
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.adapt import ENOUGH_PX, SHARE, adapted
@@ -16,7 +15,6 @@ from napari_semimoe.training.pseudo import pseudo_maps
 from tests.model.encoder_files import efficientnet_lite, vit
 from tests.training.making import patch, settings
 
-CPU = torch.device("cpu")
 UM = 1.25
 
 
@@ -150,10 +148,9 @@ def test_an_empty_tile_of_any_size_gives_numbers(size, grey):
 def test_pseudo_labels_are_made_by_the_fitted_network_where_the_round_says_so():
     model = network()
     before = state(model)
-    tile = prepare(patch("one", seed=3, masked=False), model.settings)
+    tile = patch("one", seed=3, masked=False)
     made = {
-        adapt: pseudo_maps(model, tile, CPU, settings(adapt=adapt), views=2)
-        for adapt in (True, False)
+        adapt: pseudo_maps(model, tile, settings(adapt=adapt), views=2) for adapt in (True, False)
     }
     assert made[True].shape == made[False].shape
     assert not torch.equal(made[True], made[False])

@@ -7,15 +7,12 @@ import torch
 from napari_semimoe.core.errors import SettingsError
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.values import IGNORE
-from napari_semimoe.data.prepare import prepare
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.agreement import AgreementCurve
 from napari_semimoe.training.pseudo import pseudo_maps, targets_from_maps, taught
 from napari_semimoe.training.step import head_losses
 
 from .making import MODEL, patch, settings
-
-CPU = torch.device("cpu")
 
 
 def at(curve, threshold):
@@ -47,8 +44,8 @@ def made():
     """A network and one tile's pseudo-label, its last map the agreement."""
     torch.manual_seed(0)
     model = SemiMoE(MODEL).eval()
-    tile = prepare(patch("a", seed=1, masked=False), MODEL)
-    return model, pseudo_maps(model, tile, CPU, settings(), views=2)
+    tile = patch("a", seed=1, masked=False)
+    return model, pseudo_maps(model, tile, settings(), views=2)
 
 
 def test_pseudo_labels_carry_their_agreement(made):

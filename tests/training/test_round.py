@@ -12,8 +12,8 @@ from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import SettingsError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.project.found_masks import AFTER, BEFORE, read_found
+from napari_semimoe.training import pools, state, stopping
 from napari_semimoe.training import round as round_module
-from napari_semimoe.training import state, stopping
 from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.memory import halved
 from napari_semimoe.training.round import run_round
@@ -275,13 +275,13 @@ def test_a_stop_inside_a_step_ends_it_there_and_takes_it_back(tmp_path, monkeypa
 
 def test_a_stop_while_pseudo_labels_are_made_ends_at_the_next_tile(tmp_path, monkeypatch):
     made = []
-    real = round_module.pseudo_maps
+    real = pools.pseudo_maps
 
     def counting(model, tile, *args, **kwargs):
         made.append(tile.name)
         return real(model, tile, *args, **kwargs)
 
-    monkeypatch.setattr(round_module, "pseudo_maps", counting)
+    monkeypatch.setattr(pools, "pseudo_maps", counting)
     report = run(tmp_path, source=tiles(1, 4, 0), observer=Hearing(lambda hearing: len(made) == 2))
     assert (report.cancelled, report.steps, len(made)) == (True, 0, 2)
 

@@ -1,0 +1,47 @@
+"""Pseudo-labels are what a person would see on the screen, averaged over more views."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_semimoe.core.settings import PredictSettings
+from napari_semimoe.model.semi_moe import SemiMoE
+from napari_semimoe.training.predict import FLIPS, Predictor
+from napari_semimoe.training.pseudo import pseudo_maps
+from napari_semimoe.training.views import first_views
+
+from .making import MODEL, patch, settings
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return SemiMoE(MODEL)
+
+
+@pytest.mark.parametrize("adapt", [True, False])
+@pytest.mark.parametrize(("views", "flips"), [(1, False), (8, True)])
+def test_what_teaches_is_what_a_person_sees(model, views, flips, adapt):
+    tile = patch("a", seed=1, masked=False)
+    maps = pseudo_maps(model, tile, settings(adapt=adapt), views=views)
+    how = PredictSettings(device="cpu", flips=flips, adapt=adapt)
+    seen = Predictor(model, how).predict(tile.image, tile.um_per_px)  # at its own size already
+    np.testing.assert_allclose(maps[1], seen.gated["segmentation"], atol=1e-3)
+    np.testing.assert_allclose(maps[2], seen.gated["distance"], atol=1e-3)
+
+
+def test_a_tile_at_another_resolution_gets_maps_of_working_pixels(model):
+    tile = patch("a", seed=1, masked=False, size=(80, 97))
+    fine = type(tile)(tile.image, None, MODEL.um_per_px / 2, tile.name)
+    assert pseudo_maps(model, fine, settings(), views=4).shape == (6, 40, 48)
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_the_first_views_are_so_many_and_spread_over_the_scales(count):
+    views = first_views(count)
+    assert sum(len(turns) for turns in views.values()) == count
+    assert len(views) == min(count, 4)
+
+
+def test_all_views_are_each_flip_and_turn_once():
+    assert sorted(view for turns in FLIPS.values() for view in turns) == list(range(8))
