@@ -125,11 +125,11 @@ def load_source(given: Path | None, split: str) -> MemorySource:
     return MemorySource(patches, **roles)
 
 
-def held_out_tiles(given: Path | None, split: str) -> list[Patch]:
-    """Return only those tiles of a committed split that never teach."""
+def held_out_tiles(given: Path | None, split: str, role: str = "validation") -> list[Patch]:
+    """Return with masks those tiles of a committed split that never teach, or of another role."""
     dataset = dataset_of(split)
     folder = dataset.folder(given)
-    return [dataset.read(folder, name) for name in dataset.roles(split)["validation"]]
+    return [dataset.read(folder, name) for name in dataset.roles(split)[role]]
 
 
 def patients(folder: Path) -> dict[str, str]:

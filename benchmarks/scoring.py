@@ -62,11 +62,13 @@ def score_weights(weights: Path, settings: PredictSettings, tiles: Sequence[Patc
     }
 
 
-def compare(description: str, ways: Mapping[str, Mapping[str, Any]]) -> None:
+def compare(
+    description: str, ways: Mapping[str, Mapping[str, Any]], role: str = "validation"
+) -> None:
     """Print each checkpoint's honest scores in each way: attributes of `Predictor` to set."""
     options = parser_for_weights(description).parse_args()
     settings = PredictSettings(device=options.device, flips=options.flips, adapt=options.adapt)
-    tiles = held_out_tiles(options.data, options.split)
+    tiles = held_out_tiles(options.data, options.split, role)
     found: dict[str, dict[str, dict[str, float]]] = {}
     for path in options.weights:
         predictor = load_predictor(path, settings)

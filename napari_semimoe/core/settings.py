@@ -198,7 +198,9 @@ class RoundSettings(Settings):
     cutmix: float = Field(
         0.0, ge=0, le=1, description="Chance that unlabelled crops swap a rectangle"
     )
-    confidence: bool = Field(True, description="Weight pseudo-labels by the network's confidence")
+    confidence: bool = Field(
+        True, description="Weight pseudo-labels by the square of the network's confidence"
+    )
     agreement: float = Field(
         0.0,
         ge=0,

@@ -81,6 +81,13 @@ def test_crags_tiles_have_their_masks_scale_and_roles(data):
     assert [each.name for each in held_out_tiles(data, "crag-heldout-35-0")] == source.validation
 
 
+def test_tiles_that_taught_without_their_masks_can_be_scored(data):
+    source = load_source(data, "crag-all-17-0")
+    tiles = held_out_tiles(data, "crag-all-17-0", "unlabelled")
+    assert [tile.name for tile in tiles] == source.unlabelled
+    assert all(tile.labels is not None for tile in tiles)
+
+
 def test_missing_image_is_named(tmp_path):
     (tmp_path / "train" / "Annotation").mkdir(parents=True)
     with pytest.raises(SystemExit, match=r"Images/train_\d+ is missing.*copy of CRAG"):

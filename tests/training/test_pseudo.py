@@ -7,7 +7,7 @@ import torch
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.predict import FLIPS, Predictor
-from napari_semimoe.training.pseudo import pseudo_maps
+from napari_semimoe.training.pseudo import pseudo_maps, targets_from_maps
 from napari_semimoe.training.views import first_views
 
 from .making import MODEL, patch, settings
@@ -45,3 +45,14 @@ def test_the_first_views_are_so_many_and_spread_over_the_scales(count):
 
 def test_all_views_are_each_flip_and_turn_once():
     assert sorted(view for turns in FLIPS.values() for view in turns) == list(range(8))
+
+
+@pytest.mark.parametrize(
+    ("likely", "weight"), [(0.5, 0), (0.75, 0.25), (0.95, 0.81), (1, 1), (0.25, 0.25)]
+)
+def test_a_pixel_weighs_the_square_of_its_confidence(model, likely, weight):
+    maps = torch.zeros(1, 6, 32, 32)
+    maps[:, 0], maps[:, 1] = likely, 1 - likely
+    found = targets_from_maps(model, maps, confidence=True)
+    torch.testing.assert_close(found.valid, torch.full((1, 1, 32, 32), float(weight)))
+    assert targets_from_maps(model, maps, confidence=False).valid.eq(1).all()
