@@ -9,45 +9,25 @@ ones (``wrong``) and how much there is of it (``weight``, the mean over all pixe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.glas_data import held_out_tiles
-from benchmarks.scoring import parser_for_weights
-from benchmarks.zooms import WAYS
-from napari_semimoe.core.settings import PredictSettings
+from benchmarks.scoring import compare
 from napari_semimoe.core.values import Patch
 from napari_semimoe.data.resample import resample_labels
 from napari_semimoe.training.metrics import count_pixels
-from napari_semimoe.training.predict import Predictor, load_predictor
-from napari_semimoe.training.views import first_views, map_slices
+from napari_semimoe.training.predict import Predictor
+from napari_semimoe.training.views import PLAIN, Views, first_views, map_slices
 
-VIEWS = {
-    "one view": WAYS["one view"],
-    "four flips and turns": {1.0: (0, 1, 2, 3)},
-    "eight flips and turns": WAYS["eight flips and turns"],
+VIEWS: dict[str, Views] = {
+    "one view": PLAIN,
+    "four flips and turns": {1.0: range(4)},
+    "eight flips and turns": {1.0: range(8)},
     "four, one at each scale": first_views(4),
     "eight, two at each scale": first_views(8),
 }
-
-
-def main() -> None:
-    """Measure every checkpoint and print a line for each way."""
-    options = parser_for_weights(__doc__.splitlines()[0]).parse_args()
-    settings = PredictSettings(device=options.device, adapt=options.adapt)
-    tiles = held_out_tiles(options.data, options.split, "unlabelled")
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for path in options.weights:
-        predictor = load_predictor(path, settings)
-        for way, predictor.views in VIEWS.items():
-            numbers = measure(predictor, tiles)
-            found.setdefault(path.parent.name, {})[way] = numbers
-            print(path.parent.name, way, json.dumps(numbers), flush=True)
-    if options.out:
-        options.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def measure(predictor: Predictor, tiles: Sequence[Patch]) -> dict[str, float]:
@@ -83,4 +63,9 @@ def _weights(confidence: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32
 
 
 if __name__ == "__main__":
-    main()
+    compare(
+        __doc__.splitlines()[0],
+        {way: {"views": views} for way, views in VIEWS.items()},
+        role="unlabelled",
+        measure=measure,
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +62,19 @@ def score_weights(weights: Path, settings: PredictSettings, tiles: Sequence[Patc
     }
 
 
+def honest(predictor: Predictor, tiles: Sequence[Patch]) -> dict[str, float]:
+    """Return the scores of the honest protocol."""
+    return score(predictor, tiles)["honest"]
+
+
 def compare(
-    description: str, ways: Mapping[str, Mapping[str, Any]], role: str = "validation"
+    description: str,
+    ways: Mapping[str, Mapping[str, Any]],
+    *,
+    role: str = "validation",
+    measure: Callable[[Predictor, Sequence[Patch]], dict[str, float]] = honest,
 ) -> None:
-    """Print each checkpoint's honest scores in each way: attributes of `Predictor` to set."""
+    """Print what is measured of each checkpoint in each way: attributes of `Predictor` to set."""
     options = parser_for_weights(description).parse_args()
     settings = PredictSettings(device=options.device, flips=options.flips, adapt=options.adapt)
     tiles = held_out_tiles(options.data, options.split, role)
@@ -76,7 +85,7 @@ def compare(
         for way, attributes in ways.items():
             for name, value in attributes.items():
                 setattr(predictor, name, value)
-            scores[way] = score(predictor, tiles)["honest"]
+            scores[way] = measure(predictor, tiles)
             print(path.parent.name, way, json.dumps(scores[way]), flush=True)
     if options.out:
         options.out.write_text(json.dumps(found, indent=1) + "\n")

@@ -7,13 +7,12 @@ Prints the held-out scores of each way by the honest protocol.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from benchmarks.scoring import compare
-from napari_semimoe.training.predict import FLIPS, PLAIN
+from napari_semimoe.training.predict import FLIPS
+from napari_semimoe.training.views import PLAIN, Views
 
 _ALL = tuple(range(8))
-WAYS: dict[str, Mapping[float, Sequence[int]]] = {
+WAYS: dict[str, Views] = {
     "one view": PLAIN,
     "eight flips and turns": {1.0: _ALL},
     "eight, 1.28 x coarser": {1.28: _ALL},

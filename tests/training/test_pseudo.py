@@ -1,5 +1,7 @@
 """Pseudo-labels are what a person would see on the screen, averaged over more views."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,7 @@ def test_what_teaches_is_what_a_person_sees(model, views, flips, adapt):
 
 def test_a_tile_at_another_resolution_gets_maps_of_working_pixels(model):
     tile = patch("a", seed=1, masked=False, size=(80, 97))
-    fine = type(tile)(tile.image, None, MODEL.um_per_px / 2, tile.name)
+    fine = replace(tile, um_per_px=MODEL.um_per_px / 2)
     assert pseudo_maps(model, fine, settings(), views=4).shape == (6, 40, 48)
 
 
