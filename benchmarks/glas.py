@@ -39,7 +39,8 @@ from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSe
 from napari_semimoe.project.disk import write_text
 from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.predict import load_predictor
-from napari_semimoe.training.round import WEIGHTS, run_round
+from napari_semimoe.training.record import WEIGHTS
+from napari_semimoe.training.round import run_round
 
 _STEPWISE = {"pseudo_labels": "step", "learning_rate": 2e-3, "confidence": False}
 

@@ -6,7 +6,6 @@ decision is part of the settings that are stored, so they give the same numbers 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,32 +18,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import SettingsError, is_out_of_memory
-from napari_semimoe.core.reports import Observer, RoundReport, StepReport, ValidationReport
+from napari_semimoe.core.reports import Observer, RoundReport, ValidationReport
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.data.sampling import stable_seed
-from napari_semimoe.model.checkpoint import describe, load_checkpoint, save_checkpoint
+from napari_semimoe.model.checkpoint import describe, load_checkpoint
 from napari_semimoe.model.encoder_file import network_around
 from napari_semimoe.model.semi_moe import SemiMoE
-from napari_semimoe.project.disk import write_text
-from napari_semimoe.project.found_masks import AFTER, BEFORE, PSEUDO, write_found
+from napari_semimoe.project.found_masks import AFTER, BEFORE, PSEUDO
 from napari_semimoe.training.device import choose_device, device_text, set_threads
 from napari_semimoe.training.learner import Learner, StepNumbers
 from napari_semimoe.training.memory import free_memory, halved, reuse_memory
 from napari_semimoe.training.pools import Pools
 from napari_semimoe.training.pseudo import taught
+from napari_semimoe.training.record import RoundRecord
 from napari_semimoe.training.schedule import Costs, fit_to_budget, stage_of
 from napari_semimoe.training.source import PatchSource, data_hash
-from napari_semimoe.training.state import (
-    Progress,
-    clear_pseudo,
-    clear_state,
-    load_pseudo,
-    load_state,
-    save_pseudo,
-    save_state,
-)
+from napari_semimoe.training.state import Progress
 from napari_semimoe.training.stopping import stoppable
 from napari_semimoe.training.team import (
     OUT_OF_MEMORY,
@@ -55,9 +45,6 @@ from napari_semimoe.training.team import (
 )
 from napari_semimoe.training.trial import trial_costs
 from napari_semimoe.training.validate import validate
-
-WEIGHTS = "model.safetensors"
-PLAN = "plan.json"
 
 _T = TypeVar("_T")
 
@@ -109,7 +96,8 @@ def run_round(
     CheckpointError, StorageError
         If the base cannot be read or the folder cannot be written.
     """
-    work = Round(source, settings, model, base, Path(out_dir), observer, learner)
+    record = RoundRecord(Path(out_dir), observer)
+    work = Round(source, settings, model, base, record, learner)
     work.start_teammate = start_teammate
     return work.run()
 
@@ -130,15 +118,12 @@ class Round:
         settings: RoundSettings,
         model: ModelSettings,
         base: Path | None,
-        out_dir: Path,
-        observer: Observer,
+        record: RoundRecord,
         learner: type[Learner] = Learner,
     ) -> None:
         _check(source)
-        out_dir.mkdir(parents=True, exist_ok=True)
-        self.source, self.settings, self.base = source, settings, base
+        self.source, self.settings, self.base, self.record = source, settings, base, record
         self.from_encoder = model.awaits_encoder
-        self.out_dir, self.observer = out_dir, observer
         self.device = choose_device(settings.device)
         set_threads(settings.threads)
         reuse_memory()
@@ -149,8 +134,6 @@ class Round:
         self.learner = learner(network, settings, self.device)
         self.progress = Progress(0, 0, -1)
         self.taught: dict[str, dict[str, float]] = {}
-        self.seconds_per_step = 0.0
-        self.started = time.monotonic()
 
     def run(self) -> RoundReport:
         """Run all steps that are left, or those until the observer stops the round."""
@@ -168,9 +151,8 @@ class Round:
         self._prepare_pools()
         self.progress = self._resume() or self._plan()
         self.pools.choose(self.settings)
-        told = {"steps": self.progress.steps, "device": device_text(self.device)}
-        self._tell("started", told)
-        with (self.out_dir / "log.jsonl").open("a", encoding="utf-8", buffering=1) as self.log:
+        self.record.started(self.progress.steps, device_text(self.device))
+        with self.record.logging():
             try:
                 self._call_team()
                 self._steps()
@@ -181,7 +163,7 @@ class Round:
         )
 
     def _check_stop(self) -> None:
-        if self.observer.should_stop():
+        if self.record.observer.should_stop():
             raise _Stopped
 
     def _steps(self) -> None:
@@ -193,9 +175,9 @@ class Round:
             self._enter_stage(stage_of(self.settings, step, steps))
             started = time.monotonic()
             numbers = self._fitting(partial(self._step, step))
-            self._count(time.monotonic() - started)
+            seconds = time.monotonic() - started
             self.progress = replace(self.progress, step=step + 1)
-            self._report(numbers)
+            self.record.stepped(numbers, self.progress, self._crops_in_a_step, seconds)
             if (step + 1) % self.settings.validate_every == 0 and step + 1 < steps:
                 self._validate(self.learner.teacher(), step + 1)
                 self._save()
@@ -203,6 +185,11 @@ class Round:
     def _step(self, step: int) -> StepNumbers:
         stage, steps = self.progress.stage, self.progress.steps
         return self.learner.step(self.pools.labelled, self.pools.unlabelled, step, steps, stage)
+
+    @property
+    def _crops_in_a_step(self) -> int:
+        both = self.pools.unlabelled and self.progress.stage >= 0
+        return self.settings.labelled_batch + (self.settings.unlabelled_batch if both else 0)
 
     def _fitting(self, call: Callable[[], _T]) -> _T:
         """Call; where memory is short, halve the step, say so, and call again."""
@@ -228,7 +215,7 @@ class Round:
         size = self._team_size
         if self.start_teammate is None or size == 1:
             return
-        self._write_plan()
+        self.record.write_plan(self.settings)
         self._say(f"{size} processes share the steps", self.progress.stage, passing=True)
         self._crew = Crew(size, self.device, self.start_teammate)
         self.learner.join(self._crew.team)
@@ -249,7 +236,7 @@ class Round:
         free_memory()
         self.settings = self.learner.settings = smaller
         if self.progress.step:
-            self._write_plan()
+            self.record.write_plan(self.settings)
             self._save()
         crops = f"{smaller.labelled_batch} labelled and {smaller.unlabelled_batch} unlabelled"
         text = f"Memory is short: steps of {crops} crops of {smaller.crop_px} px from now on"
@@ -258,9 +245,7 @@ class Round:
             self._call_team()
 
     def _say(self, text: str, stage: int, *, passing: bool = False) -> None:
-        """Tell; what is ``passing`` is over at the next step."""
-        about = {"stage": stage + 1, "stages": self.settings.stages}
-        self._tell("stage", {**about, "text": text, "passing": passing})
+        self.record.say(text, stage, self.settings.stages, passing=passing)
 
     def _enter_stage(self, stage: int) -> None:
         if stage != self.progress.stage:
@@ -274,15 +259,12 @@ class Round:
             return
         text = f"Making pseudo-labels of {len(self.pools.unlabelled)} unlabelled tiles"
         self._say(text, stage, passing=True)
-        kept = load_pseudo(self.out_dir, stage)
+        kept = self.record.pseudo_labels(stage)
         if kept is None:
             kept = self.pools.pseudo_labels(self.learner.teacher(), self.settings)
-            self._keep_pseudo(stage, kept)
+            self.record.keep_pseudo_labels(stage, kept)
         self._note_taught(kept)
         self.pools.teach(kept)
-
-    def _keep_pseudo(self, stage: int, kept: Mapping[str, Tensor]) -> None:
-        save_pseudo(self.out_dir, stage, kept)
 
     def _note_taught(self, kept: Mapping[str, Tensor]) -> None:
         """Keep what the unlabelled tiles teach, for the report and for the round after."""
@@ -294,7 +276,7 @@ class Round:
                 confidence=self.settings.confidence,
                 agreement=self.settings.agreement,
             )
-        write_found(self.out_dir / PSEUDO, masks)
+        self.record.keep_masks(PSEUDO, masks)
 
     def _plan(self) -> Progress:
         """Decide once what fits the minutes, and write it down for a resumed round."""
@@ -303,11 +285,8 @@ class Round:
             ahead = len(self.pools.unlabelled) if self.settings.pseudo_labels == "stage" else 0
             self.settings = fit_to_budget(self.settings, costs, ahead)
             torch.manual_seed(stable_seed(self.settings.seed, "weights"))
-        self._write_plan()
+        self.record.write_plan(self.settings)
         return Progress(0, self.settings.max_steps, -1)
-
-    def _write_plan(self) -> None:
-        write_text(self.out_dir / PLAN, self.settings.model_dump_json(indent=1))
 
     def _costs(self) -> Costs:
         one = self.source.validation[:1]
@@ -327,52 +306,19 @@ class Round:
 
     def _resume(self) -> Progress | None:
         """Go on as planned, also when the round ended before its first state or just at its end."""
-        plan = self._written_plan()
+        plan = self.record.plan()
         if plan is None:
             return None
-        self.settings = RoundSettings.parse(plan)
-        progress = load_state(self.out_dir, self.learner.modules(), self.learner.optimisers)
-        return progress or Progress(0, self.settings.max_steps, -1)
-
-    def _written_plan(self) -> Mapping[str, Any] | None:
-        """Return the plan; weights that nobody heard of any more hold theirs."""
-        if (self.out_dir / PLAN).is_file():
-            return json.loads((self.out_dir / PLAN).read_text(encoding="utf-8"))
-        weights = self.out_dir / WEIGHTS
-        return read_info(weights).training if weights.is_file() else None
+        self.settings = plan
+        return self.record.load(self.learner) or Progress(0, plan.max_steps, -1)
 
     def _save(self) -> None:
-        save_state(self.out_dir, self.progress, self.learner.modules(), self.learner.optimisers)
-        clear_pseudo(self.out_dir, keep=self.progress.stage)
+        self.record.save(self.learner, self.progress)
 
     def _prepare_pools(self) -> None:
         self.pools = Pools(
             self.source, self.settings, self.model_settings, self.device, self._check_stop
         )
-
-    def _count(self, seconds: float) -> None:
-        old = self.seconds_per_step
-        self.seconds_per_step = seconds if not old else 0.9 * old + 0.1 * seconds
-
-    def _report(self, numbers: StepNumbers) -> None:
-        step, steps = self.progress.step, self.progress.steps
-        batch = self.settings.labelled_batch
-        if self.pools.unlabelled and self.progress.stage >= 0:
-            batch += self.settings.unlabelled_batch
-        report = StepReport(
-            step=step,
-            steps=steps,
-            stage=self.progress.stage + 1,
-            total=numbers.total,
-            losses=numbers.losses,
-            weights=numbers.weights,
-            gates=numbers.gates,
-            learning_rate=numbers.learning_rate,
-            seconds_left=self.seconds_per_step * (steps - step),
-            images_per_second=batch / max(self.seconds_per_step, 1e-9),
-        ).to_json()
-        self.log.write(json.dumps({"event": "step", **report}) + "\n")
-        self._tell("step", report)
 
     def _base_score(self) -> ValidationReport | None:
         """Score the base itself: a resumed round's network is no longer the base."""
@@ -385,9 +331,9 @@ class Round:
         found: dict[str, NDArray[np.bool_]] = {}
         report = self._score(model, step, self.source.validation, found.__setitem__)
         if report is not None:
-            self._tell("validation", report.to_json())
+            self.record.validated(report)
             if keep:
-                write_found(self.out_dir / keep, found)
+                self.record.keep_masks(keep, found)
         return report
 
     def _score(
@@ -407,7 +353,7 @@ class Round:
         report = self._summary(
             validation=score,
             base_validation=base_score,
-            weights=str(self.out_dir / WEIGHTS),
+            weights=str(self.record.weights),
             data_hash=data_hash(self.source),
         )
         info = describe(
@@ -417,9 +363,7 @@ class Round:
             base=self.base.name if self.base else "",
             training=self.settings.model_dump(mode="json"),
         )
-        save_checkpoint(Path(report.weights), self.learner.teacher(), info)
-        clear_state(self.out_dir)
-        (self.out_dir / PLAN).unlink(missing_ok=True)
+        self.record.finish(self.learner.teacher(), info)
         return report
 
     def _summary(self, **values: Any) -> RoundReport:
@@ -432,7 +376,7 @@ class Round:
         }
         return RoundReport(
             steps=self.progress.step,
-            seconds=time.monotonic() - self.started,
+            seconds=self.record.seconds,
             labelled=len(self.source.labelled),
             unlabelled=len(self.source.unlabelled),
             device=device_text(self.device),
@@ -440,9 +384,6 @@ class Round:
             taught=self.taught,
             **(unfinished | values),
         )
-
-    def _tell(self, name: str, data: Mapping[str, Any]) -> None:
-        self.observer.report(name, data)
 
 
 def _beginning(model: ModelSettings, base: Path | None) -> SemiMoE:

@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_semimoe.core.reports import ValidationReport
+from napari_semimoe.core.reports import SilentObserver, ValidationReport
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.model.semi_moe import SemiMoE
-from napari_semimoe.training.learner import StepNumbers
+from napari_semimoe.training.learner import Learner, StepNumbers
+from napari_semimoe.training.record import RoundRecord
 from napari_semimoe.training.round import Round
 from napari_semimoe.training.source import PatchSource
+from napari_semimoe.training.state import Progress
 from napari_semimoe.training.team import Team
 
 _T = TypeVar("_T")
@@ -36,16 +38,21 @@ def help_round(
     Parameters are those of `run_round` and of `Team`. The leader ends this process when the round
     is stopped.
     """
-    helper = _Teammate(source, settings, model, base, out_dir, _Nobody())
+    helper = _Teammate(source, settings, model, base, _NoRecord(out_dir, SilentObserver()))
     helper.help(rank, size, meeting)
 
 
-class _Nobody:
-    def report(self, name: str, data: Mapping[str, Any]) -> None:
+class _NoRecord(RoundRecord):
+    """Reads what the leader wrote, and writes nothing itself."""
+
+    def save(self, learner: Learner, progress: Progress) -> None:
         pass
 
-    def should_stop(self) -> bool:
-        return False
+    def keep_pseudo_labels(self, stage: int, maps: Mapping[str, Tensor]) -> None:
+        pass
+
+    def stepped(self, numbers: StepNumbers, progress: Progress, batch: int, seconds: float) -> None:
+        pass
 
 
 class _Teammate(Round):
@@ -64,16 +71,7 @@ class _Teammate(Round):
     def _fitting(self, call: Callable[[], _T]) -> _T:
         return call()  # where memory is short, the leader begins with smaller steps anew
 
-    def _keep_pseudo(self, stage: int, kept: Mapping[str, Tensor]) -> None:
-        pass
-
     def _note_taught(self, kept: Mapping[str, Tensor]) -> None:
-        pass
-
-    def _report(self, numbers: StepNumbers) -> None:
-        pass
-
-    def _save(self) -> None:
         pass
 
     def _score(

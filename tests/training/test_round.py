@@ -13,7 +13,7 @@ from napari_semimoe.core.errors import SettingsError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.project.found_masks import AFTER, BEFORE, read_found
 from napari_semimoe.training import pools, state, stopping
-from napari_semimoe.training import round as round_module
+from napari_semimoe.training import record as record_module
 from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.memory import halved
 from napari_semimoe.training.round import run_round
@@ -328,7 +328,7 @@ class Killed(BaseException):
 def killed_at(monkeypatch, name, call):
     """Let the round end without any cleaning up at the n-th call of one of its functions."""
     calls = []
-    real = getattr(round_module, name)
+    real = getattr(record_module, name)
 
     def dying(*args, **kwargs):
         calls.append(name)
@@ -336,7 +336,7 @@ def killed_at(monkeypatch, name, call):
             raise Killed
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(round_module, name, dying)
+    monkeypatch.setattr(record_module, name, dying)
 
 
 @pytest.mark.parametrize(

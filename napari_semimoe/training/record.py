@@ -1,0 +1,144 @@
+"""What a round writes into its folder, and what it tells whoever listens."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_semimoe.core.checkpoint_info import CheckpointInfo, read_info
+from napari_semimoe.core.reports import Observer, StepReport, ValidationReport
+from napari_semimoe.core.settings import RoundSettings
+from napari_semimoe.model.checkpoint import save_checkpoint
+from napari_semimoe.model.semi_moe import SemiMoE
+from napari_semimoe.project.disk import write_text
+from napari_semimoe.project.found_masks import write_found
+from napari_semimoe.training.learner import Learner, StepNumbers
+from napari_semimoe.training.state import (
+    Progress,
+    clear_pseudo,
+    clear_state,
+    load_pseudo,
+    load_state,
+    save_pseudo,
+    save_state,
+)
+
+WEIGHTS = "model.safetensors"
+_PLAN = "plan.json"
+_LOG = "log.jsonl"
+
+
+class RoundRecord:
+    """A round's folder and its observer.
+
+    Attributes
+    ----------
+    folder
+        Holds the plan and the state of a round that is not over, the log of its steps, the masks
+        that it found, and in the end its weights. It is made if need be.
+    observer
+        Hears ``started``, ``stage``, ``step`` and ``validation``.
+    """
+
+    _log: TextIO
+    _seconds_per_step = 0.0
+
+    def __init__(self, folder: Path, observer: Observer) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.observer = folder, observer
+        self._began = time.monotonic()
+
+    @property
+    def weights(self) -> Path:
+        """Where the new checkpoint comes to lie."""
+        return self.folder / WEIGHTS
+
+    @property
+    def seconds(self) -> float:
+        """How long the round has run, in s."""
+        return time.monotonic() - self._began
+
+    def plan(self) -> RoundSettings | None:
+        """Return what was planned; weights that nobody heard of any more hold theirs."""
+        path = self.folder / _PLAN
+        if path.is_file():
+            return RoundSettings.parse(json.loads(path.read_text(encoding="utf-8")))
+        if self.weights.is_file():
+            return RoundSettings.parse(read_info(self.weights).training)
+        return None
+
+    def write_plan(self, settings: RoundSettings) -> None:
+        """Keep the settings that the steps follow."""
+        write_text(self.folder / _PLAN, settings.model_dump_json(indent=1))
+
+    def load(self, learner: Learner) -> Progress | None:
+        """Restore the network as last saved; ``None`` if it never was."""
+        return load_state(self.folder, learner.modules(), learner.optimisers)
+
+    def save(self, learner: Learner, progress: Progress) -> None:
+        """Keep the network as it is, to go on from here."""
+        save_state(self.folder, progress, learner.modules(), learner.optimisers)
+        clear_pseudo(self.folder, keep=progress.stage)
+
+    def pseudo_labels(self, stage: int) -> dict[str, Tensor] | None:
+        """Return the pseudo-labels of a stage, if they are kept."""
+        return load_pseudo(self.folder, stage)
+
+    def keep_pseudo_labels(self, stage: int, maps: Mapping[str, Tensor]) -> None:
+        """Keep the pseudo-labels of a stage, for a round that goes on inside of it."""
+        save_pseudo(self.folder, stage, maps)
+
+    def keep_masks(self, name: str, masks: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what a network marks on tiles; ``name`` is one of `project.found_masks`."""
+        write_found(self.folder / name, masks)
+
+    def finish(self, model: SemiMoE, info: CheckpointInfo) -> None:
+        """Write the weights, and remove what only an unfinished round needs."""
+        save_checkpoint(self.weights, model, info)
+        clear_state(self.folder)
+        (self.folder / _PLAN).unlink(missing_ok=True)
+
+    @contextmanager
+    def logging(self) -> Iterator[None]:
+        """Keep the log open, where every step becomes a line."""
+        with (self.folder / _LOG).open("a", encoding="utf-8", buffering=1) as self._log:
+            yield
+
+    def started(self, steps: int, device: str) -> None:
+        """Tell how many steps there will be, and where."""
+        self.observer.report("started", {"steps": steps, "device": device})
+
+    def say(self, text: str, stage: int, stages: int, *, passing: bool = False) -> None:
+        """Tell in words what is done for a stage; ``passing`` is over at the next step."""
+        about = {"stage": stage + 1, "stages": stages}
+        self.observer.report("stage", {**about, "text": text, "passing": passing})
+
+    def stepped(self, numbers: StepNumbers, progress: Progress, batch: int, seconds: float) -> None:
+        """Log and tell a step of ``batch`` crops that took so long."""
+        old = self._seconds_per_step
+        self._seconds_per_step = seconds if not old else 0.9 * old + 0.1 * seconds
+        report = StepReport(
+            step=progress.step,
+            steps=progress.steps,
+            stage=progress.stage + 1,
+            total=numbers.total,
+            losses=numbers.losses,
+            weights=numbers.weights,
+            gates=numbers.gates,
+            learning_rate=numbers.learning_rate,
+            seconds_left=self._seconds_per_step * (progress.steps - progress.step),
+            images_per_second=batch / max(self._seconds_per_step, 1e-9),
+        ).to_json()
+        self._log.write(json.dumps({"event": "step", **report}) + "\n")
+        self.observer.report("step", report)
+
+    def validated(self, report: ValidationReport) -> None:
+        """Tell the scores of a look at the validation tiles."""
+        self.observer.report("validation", report.to_json())
