@@ -21,6 +21,7 @@ _LABELS = {
     "ema_decay": "Averaging",
     "validate_every": "Validate every (steps)",
     "unlabelled_weight": "Weight of unlabelled",
+    "object_weight": "Weight of objects",
     "agreement": "Experts must agree",
     "measure": "Judged by",
 }
