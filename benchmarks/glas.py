@@ -37,9 +37,9 @@ from benchmarks.released import Released, released_with
 from benchmarks.scoring import score_weights
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
 from napari_semimoe.project.disk import write_text
+from napari_semimoe.training.journal import WEIGHTS
 from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.predict import load_predictor
-from napari_semimoe.training.record import WEIGHTS
 from napari_semimoe.training.round import run_round
 
 _STEPWISE = {"pseudo_labels": "step", "learning_rate": 2e-3, "confidence": False}

@@ -27,11 +27,11 @@ from napari_semimoe.model.encoder_file import network_around
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.project.found_masks import AFTER, BEFORE, PSEUDO
 from napari_semimoe.training.device import choose_device, device_text, set_threads
+from napari_semimoe.training.journal import Journal
 from napari_semimoe.training.learner import Learner, StepNumbers
 from napari_semimoe.training.memory import free_memory, halved, reuse_memory
 from napari_semimoe.training.pools import Pools
 from napari_semimoe.training.pseudo import taught
-from napari_semimoe.training.record import RoundRecord
 from napari_semimoe.training.schedule import Costs, fit_to_budget, stage_of
 from napari_semimoe.training.source import PatchSource, data_hash
 from napari_semimoe.training.state import Progress
@@ -96,8 +96,8 @@ def run_round(
     CheckpointError, StorageError
         If the base cannot be read or the folder cannot be written.
     """
-    record = RoundRecord(Path(out_dir), observer)
-    work = Round(source, settings, model, base, record, learner)
+    journal = Journal(Path(out_dir), observer)
+    work = Round(source, settings, model, base, journal, learner)
     work.start_teammate = start_teammate
     return work.run()
 
@@ -118,11 +118,11 @@ class Round:
         settings: RoundSettings,
         model: ModelSettings,
         base: Path | None,
-        record: RoundRecord,
+        journal: Journal,
         learner: type[Learner] = Learner,
     ) -> None:
         _check(source)
-        self.source, self.settings, self.base, self.record = source, settings, base, record
+        self.source, self.settings, self.base, self.journal = source, settings, base, journal
         self.from_encoder = model.awaits_encoder
         self.device = choose_device(settings.device)
         set_threads(settings.threads)
@@ -151,8 +151,8 @@ class Round:
         self._prepare_pools()
         self.progress = self._resume() or self._plan()
         self.pools.choose(self.settings)
-        self.record.started(self.progress.steps, device_text(self.device))
-        with self.record.logging():
+        self.journal.started(self.progress.steps, device_text(self.device))
+        with self.journal.logging():
             try:
                 self._call_team()
                 self._steps()
@@ -163,7 +163,7 @@ class Round:
         )
 
     def _check_stop(self) -> None:
-        if self.record.observer.should_stop():
+        if self.journal.observer.should_stop():
             raise _Stopped
 
     def _steps(self) -> None:
@@ -177,7 +177,7 @@ class Round:
             numbers = self._fitting(partial(self._step, step))
             seconds = time.monotonic() - started
             self.progress = replace(self.progress, step=step + 1)
-            self.record.stepped(numbers, self.progress, self._crops_in_a_step, seconds)
+            self.journal.stepped(numbers, self.progress, self._crops_in_a_step, seconds)
             if (step + 1) % self.settings.validate_every == 0 and step + 1 < steps:
                 self._validate(self.learner.teacher(), step + 1)
                 self._save()
@@ -215,7 +215,7 @@ class Round:
         size = self._team_size
         if self.start_teammate is None or size == 1:
             return
-        self.record.write_plan(self.settings)
+        self.journal.write_plan(self.settings)
         self._say(f"{size} processes share the steps", self.progress.stage, passing=True)
         self._crew = Crew(size, self.device, self.start_teammate)
         self.learner.join(self._crew.team)
@@ -236,7 +236,7 @@ class Round:
         free_memory()
         self.settings = self.learner.settings = smaller
         if self.progress.step:
-            self.record.write_plan(self.settings)
+            self.journal.write_plan(self.settings)
             self._save()
         crops = f"{smaller.labelled_batch} labelled and {smaller.unlabelled_batch} unlabelled"
         text = f"Memory is short: steps of {crops} crops of {smaller.crop_px} px from now on"
@@ -245,7 +245,7 @@ class Round:
             self._call_team()
 
     def _say(self, text: str, stage: int, *, passing: bool = False) -> None:
-        self.record.say(text, stage, self.settings.stages, passing=passing)
+        self.journal.say(text, stage, self.settings.stages, passing=passing)
 
     def _enter_stage(self, stage: int) -> None:
         if stage != self.progress.stage:
@@ -259,10 +259,10 @@ class Round:
             return
         text = f"Making pseudo-labels of {len(self.pools.unlabelled)} unlabelled tiles"
         self._say(text, stage, passing=True)
-        kept = self.record.pseudo_labels(stage)
+        kept = self.journal.pseudo_labels(stage)
         if kept is None:
             kept = self.pools.pseudo_labels(self.learner.teacher(), self.settings)
-            self.record.keep_pseudo_labels(stage, kept)
+            self.journal.keep_pseudo_labels(stage, kept)
         self._note_taught(kept)
         self.pools.teach(kept)
 
@@ -276,7 +276,7 @@ class Round:
                 confidence=self.settings.confidence,
                 agreement=self.settings.agreement,
             )
-        self.record.keep_masks(PSEUDO, masks)
+        self.journal.keep_masks(PSEUDO, masks)
 
     def _plan(self) -> Progress:
         """Decide once what fits the minutes, and write it down for a resumed round."""
@@ -285,7 +285,7 @@ class Round:
             ahead = len(self.pools.unlabelled) if self.settings.pseudo_labels == "stage" else 0
             self.settings = fit_to_budget(self.settings, costs, ahead)
             torch.manual_seed(stable_seed(self.settings.seed, "weights"))
-        self.record.write_plan(self.settings)
+        self.journal.write_plan(self.settings)
         return Progress(0, self.settings.max_steps, -1)
 
     def _costs(self) -> Costs:
@@ -306,14 +306,14 @@ class Round:
 
     def _resume(self) -> Progress | None:
         """Go on as planned, also when the round ended before its first state or just at its end."""
-        plan = self.record.plan()
+        plan = self.journal.plan()
         if plan is None:
             return None
         self.settings = plan
-        return self.record.load(self.learner) or Progress(0, plan.max_steps, -1)
+        return self.journal.load(self.learner) or Progress(0, plan.max_steps, -1)
 
     def _save(self) -> None:
-        self.record.save(self.learner, self.progress)
+        self.journal.save(self.learner, self.progress)
 
     def _prepare_pools(self) -> None:
         self.pools = Pools(
@@ -331,9 +331,9 @@ class Round:
         found: dict[str, NDArray[np.bool_]] = {}
         report = self._score(model, step, self.source.validation, found.__setitem__)
         if report is not None:
-            self.record.validated(report)
+            self.journal.validated(report)
             if keep:
-                self.record.keep_masks(keep, found)
+                self.journal.keep_masks(keep, found)
         return report
 
     def _score(
@@ -353,7 +353,7 @@ class Round:
         report = self._summary(
             validation=score,
             base_validation=base_score,
-            weights=str(self.record.weights),
+            weights=str(self.journal.weights),
             data_hash=data_hash(self.source),
         )
         info = describe(
@@ -363,7 +363,7 @@ class Round:
             base=self.base.name if self.base else "",
             training=self.settings.model_dump(mode="json"),
         )
-        self.record.finish(self.learner.teacher(), info)
+        self.journal.finish(self.learner.teacher(), info)
         return report
 
     def _summary(self, **values: Any) -> RoundReport:
@@ -376,7 +376,7 @@ class Round:
         }
         return RoundReport(
             steps=self.progress.step,
-            seconds=self.record.seconds,
+            seconds=self.journal.seconds,
             labelled=len(self.source.labelled),
             unlabelled=len(self.source.unlabelled),
             device=device_text(self.device),

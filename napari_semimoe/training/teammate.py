@@ -12,8 +12,8 @@ from torch import Tensor
 from napari_semimoe.core.reports import SilentObserver, ValidationReport
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.model.semi_moe import SemiMoE
+from napari_semimoe.training.journal import Journal
 from napari_semimoe.training.learner import Learner, StepNumbers
-from napari_semimoe.training.record import RoundRecord
 from napari_semimoe.training.round import Round
 from napari_semimoe.training.source import PatchSource
 from napari_semimoe.training.state import Progress
@@ -38,11 +38,11 @@ def help_round(
     Parameters are those of `run_round` and of `Team`. The leader ends this process when the round
     is stopped.
     """
-    helper = _Teammate(source, settings, model, base, _NoRecord(out_dir, SilentObserver()))
+    helper = _Teammate(source, settings, model, base, _ReadingJournal(out_dir, SilentObserver()))
     helper.help(rank, size, meeting)
 
 
-class _NoRecord(RoundRecord):
+class _ReadingJournal(Journal):
     """Reads what the leader wrote, and writes nothing itself."""
 
     def save(self, learner: Learner, progress: Progress) -> None:

@@ -12,8 +12,7 @@ from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import SettingsError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.project.found_masks import AFTER, BEFORE, read_found
-from napari_semimoe.training import pools, state, stopping
-from napari_semimoe.training import record as record_module
+from napari_semimoe.training import journal, pools, state, stopping
 from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.memory import halved
 from napari_semimoe.training.round import run_round
@@ -328,7 +327,7 @@ class Killed(BaseException):
 def killed_at(monkeypatch, name, call):
     """Let the round end without any cleaning up at the n-th call of one of its functions."""
     calls = []
-    real = getattr(record_module, name)
+    real = getattr(journal, name)
 
     def dying(*args, **kwargs):
         calls.append(name)
@@ -336,7 +335,7 @@ def killed_at(monkeypatch, name, call):
             raise Killed
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(record_module, name, dying)
+    monkeypatch.setattr(journal, name, dying)
 
 
 @pytest.mark.parametrize(

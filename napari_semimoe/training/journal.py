@@ -35,7 +35,7 @@ _PLAN = "plan.json"
 _LOG = "log.jsonl"
 
 
-class RoundRecord:
+class Journal:
     """A round's folder and its observer.
 
     Attributes
