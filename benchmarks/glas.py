@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> None:
         learner=learner,
     )
     prediction = {"device": settings.device, **json.loads(options.predict)}
-    tiles = [source.read(name) for name in source.validation]
+    tiles = held_out_tiles(options.data, options.split)
     result = {
         "name": options.name or options.method,
         "method": options.method,

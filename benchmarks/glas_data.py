@@ -111,6 +111,9 @@ def dataset_of(split: str) -> Dataset:
 def load_source(given: Path | None, split: str) -> MemorySource:
     """Return the tiles of a committed split, such as ``heldout-17-0`` or ``crag-all-35-2``.
 
+    Unlabelled ones have no masks. In a ``waiting`` split they are the validation tiles too, which
+    are then left to be scored afterwards, with `held_out_tiles`.
+
     Parameters
     ----------
     given
@@ -118,15 +121,16 @@ def load_source(given: Path | None, split: str) -> MemorySource:
     """
     dataset = dataset_of(split)
     folder, roles = dataset.folder(given), dataset.roles(split)
-    names = [name for role in ("labelled", "unlabelled", "validation") for name in roles[role]]
-    patches = {name: dataset.read(folder, name) for name in names}
-    for name in roles["unlabelled"]:
+    waiting = set(roles["unlabelled"])
+    roles["validation"] = [name for name in roles["validation"] if name not in waiting]
+    patches = {name: dataset.read(folder, name) for role in roles for name in roles[role]}
+    for name in waiting:
         patches[name] = replace(patches[name], labels=None)
     return MemorySource(patches, **roles)
 
 
 def held_out_tiles(given: Path | None, split: str, role: str = "validation") -> list[Patch]:
-    """Return with masks those tiles of a committed split that never teach, or of another role."""
+    """Return with masks those tiles of a committed split whose masks never teach, or others."""
     dataset = dataset_of(split)
     folder = dataset.folder(given)
     return [dataset.read(folder, name) for name in dataset.roles(split)[role]]

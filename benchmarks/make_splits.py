@@ -1,7 +1,9 @@
 """Make the committed splits: ``python -m benchmarks.make_splits``, with GlaS at hand.
 
 Three draws of a fifth and of a tenth of the labels, and all labels; ``heldout`` splits keep a part
-of the training images apart, on which every choice is made, ``all`` splits keep none.
+of the training images apart, on which every choice is made, ``all`` splits keep none. ``waiting``
+splits are ``heldout`` ones whose kept images are among the unlabelled too: there they wait for a
+mask, as the tiles of a project do, and teach without one.
 
 GlaS keeps 17 images of 4 patients apart, 9 benign and 8 malignant. No patients are published for
 CRAG, so a random fifth of its images is kept apart; images of one patient may lie on both sides,
@@ -62,6 +64,10 @@ def splits_of(names: Collection[str], held_out: Collection[str], counts: tuple[i
                     "unlabelled": sorted(shuffled[count:]),
                     "validation": apart,
                 }
+        for count in counts:
+            known = splits[f"heldout-{count}-{draw}"]
+            waiting = sorted([*known["unlabelled"], *validation])
+            splits[f"waiting-{count}-{draw}"] = known | {"unlabelled": waiting}
     return splits
 
 

@@ -22,6 +22,10 @@ SIZES = [
     *((CRAG, f"crag-all-17-{draw}", 17, 156, 0) for draw in range(3)),
     *((CRAG, "crag-heldout-all", 138, 0, 35), (CRAG, "crag-all-all", 173, 0, 0)),
 ]
+WAITING = [
+    *((GLAS, f"waiting-{count}-{draw}") for count in (17, 9) for draw in range(3)),
+    *((CRAG, f"crag-waiting-{count}-{draw}") for count in (35, 17) for draw in range(3)),
+]
 
 
 @pytest.mark.parametrize(("dataset", "split", "labelled", "unlabelled", "validation"), SIZES)
@@ -37,10 +41,17 @@ def test_split_shares_out_every_image_once(dataset, split, labelled, unlabelled,
     assert every == sorted(f"train_{number}" for number in range(1, images + 1))
 
 
+@pytest.mark.parametrize(("dataset", "split"), WAITING)
+def test_tiles_that_wait_for_a_mask_are_those_kept_apart_elsewhere(dataset, split):
+    waiting, apart = dataset.roles(split), dataset.roles(split.replace("waiting", "heldout"))
+    assert (waiting["labelled"], waiting["validation"]) == (apart["labelled"], apart["validation"])
+    assert waiting["unlabelled"] == sorted(apart["unlabelled"] + apart["validation"])
+
+
 @pytest.mark.parametrize("dataset", [GLAS, CRAG])
 def test_no_split_is_left_unchecked_and_one_part_is_always_held_out(dataset):
     splits = json.loads(dataset.splits.read_text())
-    assert set(splits) == {split for known, split, *_ in SIZES if known is dataset}
+    assert set(splits) == {split for known, split, *_ in SIZES + WAITING if known is dataset}
     held_out = {tuple(splits[split]["validation"]) for split in splits if "heldout" in split}
     assert len(held_out) == 1
 
@@ -86,6 +97,15 @@ def test_tiles_that_taught_without_their_masks_can_be_scored(data):
     tiles = held_out_tiles(data, "crag-all-17-0", "unlabelled")
     assert [tile.name for tile in tiles] == source.unlabelled
     assert all(tile.labels is not None for tile in tiles)
+
+
+def test_tiles_that_wait_for_a_mask_teach_without_theirs_and_are_scored_afterwards(data):
+    source = load_source(data, "crag-waiting-17-0")
+    scored = held_out_tiles(data, "crag-waiting-17-0")
+    assert source.validation == []
+    assert {tile.name for tile in scored} < set(source.unlabelled)
+    assert all(source.read(tile.name).labels is None for tile in scored)
+    assert all(tile.labels is not None for tile in scored)
 
 
 def test_missing_image_is_named(tmp_path):
