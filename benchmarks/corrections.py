@@ -26,7 +26,7 @@ from benchmarks.glas_data import GLAS, patients
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import Pool, RoundState
 from napari_semimoe.jobs import ProcessEngine
-from napari_semimoe.project.records import Journal
+from napari_semimoe.project.records import RoundRecord
 from napari_semimoe.session.session import Session
 from napari_semimoe.session.start_from import StartFrom, StartKind
 
@@ -58,7 +58,7 @@ def main() -> int:
     return int(records[-1].state is RoundState.PROMOTED)
 
 
-def run(session: Session, options: argparse.Namespace) -> list[Journal]:
+def run(session: Session, options: argparse.Namespace) -> list[RoundRecord]:
     """Return the three rounds, and the spoiled one."""
     folder = GLAS.folder(options.data)
     corrected = make_project(session, options.project, folder)
@@ -113,7 +113,7 @@ def _add(session: Session, folder: Path, names: Sequence[str], pool: Pool) -> No
             session.set_pool(tile.id, pool)
 
 
-def train(session: Session, settings: RoundSettings, *, name: str, **how: Any) -> Journal:
+def train(session: Session, settings: RoundSettings, *, name: str, **how: Any) -> RoundRecord:
     """Train a round to its end, name it, and print how it ended."""
     print(session.round_plan(settings, how.get("start", StartFrom())).sentence, flush=True)
     number = session.start_round(settings, **how)
@@ -171,7 +171,7 @@ def spoil(session: Session) -> dict[int, NDArray[np.uint16]]:
     return before
 
 
-def _plain(record: Journal) -> dict[str, Any]:
+def _plain(record: RoundRecord) -> dict[str, Any]:
     report = record.report or {}
     keys = ("steps", "seconds", "labelled", "unlabelled", "validation", "base_validation")
     return {
