@@ -96,6 +96,7 @@ def run_round(
     CheckpointError, StorageError
         If the base cannot be read or the folder cannot be written.
     """
+    _check(source)
     journal = Journal(Path(out_dir), observer)
     work = Round(source, settings, model, base, journal, learner)
     work.start_teammate = start_teammate
@@ -121,7 +122,6 @@ class Round:
         journal: Journal,
         learner: type[Learner] = Learner,
     ) -> None:
-        _check(source)
         self.source, self.settings, self.base, self.journal = source, settings, base, journal
         self.from_encoder = model.awaits_encoder
         self.device = choose_device(settings.device)

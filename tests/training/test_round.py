@@ -124,9 +124,10 @@ def test_unlabelled_tiles_are_left_alone_when_none_are_wanted_in_a_batch(tmp_pat
     assert not any(name.startswith("unlabelled/") for name in report.final_losses)
 
 
-def test_a_round_without_labelled_tiles_is_refused_in_words(tmp_path):
+def test_a_round_without_labelled_tiles_is_refused_in_words_and_leaves_no_folder(tmp_path):
     with pytest.raises(SettingsError, match="at least one labelled or curated tile, got none"):
-        run(tmp_path, source=tiles(0, 2, 0))
+        run(tmp_path / "round", source=tiles(0, 2, 0))
+    assert not (tmp_path / "round").exists()
 
 
 def test_same_seed_same_numbers_and_another_seed_others(tmp_path):
