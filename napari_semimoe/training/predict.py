@@ -50,6 +50,8 @@ class Predictor:
         In evaluation mode or not: it is switched to it and moved to the device.
     settings
         Device, windows, flips, threshold and object size.
+    mixed_precision
+        Whether bfloat16 may be used where the device gains from it.
 
     Attributes
     ----------
@@ -59,8 +61,11 @@ class Predictor:
         Weight of a tile's own statistics, see `adapted`.
     """
 
-    def __init__(self, model: SemiMoE, settings: PredictSettings) -> None:
+    def __init__(
+        self, model: SemiMoE, settings: PredictSettings, *, mixed_precision: bool = True
+    ) -> None:
         self.settings = settings
+        self._mixed_precision = mixed_precision
         self._device = choose_device(settings.device)
         self.model = place(model, self._device).eval()
         self.views = FLIPS if settings.flips else PLAIN
@@ -128,7 +133,7 @@ class Predictor:
         return padded_run(self._run, batch)
 
     def _run(self, batch: Tensor) -> Tensor:
-        with autocast(self._device, True):
+        with autocast(self._device, self._mixed_precision):
             return activated_maps(self.model, batch)
 
     def _windows(self, batch: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ def pseudo_maps(model: SemiMoE, tile: Patch, settings: RoundSettings, *, views: 
     model
         It is switched to evaluation mode.
     settings
-        Its device, whether to fit the network to the tile, and the smallest object.
+        Its device and precision, whether to fit the network to the tile, and the smallest object.
     views
         Number of flips, turns and zooms to average over, 1 to 8.
 
@@ -43,7 +43,8 @@ def pseudo_maps(model: SemiMoE, tile: Patch, settings: RoundSettings, *, views: 
         ``(K + 1, h, w)`` float16 at working resolution; the last map is the agreement in [0, 1],
         one minus the disagreement that a person sees.
     """
-    predictor = Predictor(model, PredictSettings(device=settings.device, adapt=settings.adapt))
+    how = PredictSettings(device=settings.device, adapt=settings.adapt)
+    predictor = Predictor(model, how, mixed_precision=settings.mixed_precision)
     predictor.views = first_views(views)
     found = predictor.working_maps(tile.image, tile.um_per_px)
     agreement = _agreement(model, found, settings.min_object_um2)

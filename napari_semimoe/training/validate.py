@@ -42,7 +42,7 @@ def validate(
     Parameters
     ----------
     settings
-        Device, whether to fit to each tile, and the smallest object.
+        Device and precision, whether to fit to each tile, and the smallest object.
     check
         Called before every tile; may raise to end the work there.
     hear
@@ -54,7 +54,7 @@ def validate(
         adapt=settings.adapt,
         min_object_um2=settings.min_object_um2,
     )
-    predictor = Predictor(model, how)
+    predictor = Predictor(model, how, mixed_precision=settings.mixed_precision)
     tally = _Tally()
     for name in names:
         check()

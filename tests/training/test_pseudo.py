@@ -32,6 +32,16 @@ def test_what_teaches_is_what_a_person_sees(model, views, flips, adapt):
     np.testing.assert_allclose(maps[2], seen.gated["distance"], atol=1e-3)
 
 
+@pytest.mark.parametrize("mixed", [True, False])
+def test_bfloat16_makes_pseudo_labels_only_where_it_is_allowed(model, monkeypatch, mixed):
+    monkeypatch.setattr("napari_semimoe.training.device.gains_from_bfloat16", lambda device: True)
+    used = set()
+    model.register_forward_hook(lambda *_: used.add(torch.is_autocast_enabled("cpu")))
+    tile = patch("a", seed=1, masked=False)
+    pseudo_maps(model, tile, settings(mixed_precision=mixed), views=1)
+    assert used == {mixed}
+
+
 def test_a_tile_at_another_resolution_gets_maps_of_working_pixels(model):
     tile = patch("a", seed=1, masked=False, size=(80, 97))
     fine = replace(tile, um_per_px=MODEL.um_per_px / 2)
