@@ -15,7 +15,7 @@ from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.data.augment import change_colours
 from napari_semimoe.data.prepare import PreparedTile
 from napari_semimoe.data.sampling import stable_seed
-from napari_semimoe.data.targets import Targets, harden
+from napari_semimoe.data.targets import TARGETS, Targets
 from napari_semimoe.model.semi_moe import MoEOutputs, SemiMoE
 from napari_semimoe.model.tasks import TASKS
 from napari_semimoe.training.device import autocast, place
@@ -79,7 +79,7 @@ class MeanTeacher(_TwoViews):
 class FixMatch(_TwoViews):
     """Hard labels of the weak view teach where they are sure (Sohn et al. 2020).
 
-    Differs: per pixel; distances, which have no class, teach where the segmentation is sure.
+    Differs: per pixel; the other tasks teach where the segmentation is sure, too.
     """
 
     def _teacher(self) -> SemiMoE:
@@ -87,7 +87,7 @@ class FixMatch(_TwoViews):
 
     def _targets(self, said: dict[str, Tensor]) -> Targets:
         sure = said["segmentation"].amax(1, keepdim=True) >= SURE
-        hard = {name: each if name == "distance" else harden(each) for name, each in said.items()}
+        hard = {name: TARGETS[name].of_maps(each) for name, each in said.items()}
         return Targets(hard, sure.float())
 
 
