@@ -14,6 +14,8 @@ from napari_semimoe.core.errors import CheckpointError, ImageReadError
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.starter import starter_weights
 from napari_semimoe.project.discovery import find_files
+from napari_semimoe.project.export_png import is_own_png
+from napari_semimoe.project.exporting import refuse_foreign
 
 
 def predict(
@@ -90,6 +92,8 @@ def _predict_images(
         raise CheckpointError("No weights ship with this build. Name some with --weights.")
     read_info(chosen)  # refuses a wrong file before any process is started
     files = _files(inputs)
+    for file in files:
+        _refuse_foreign(out / f"{file.stem}.png", options)
     payload = {
         "weights": str(chosen.resolve()),
         "files": [str(file.resolve()) for file in files],
@@ -103,6 +107,14 @@ def _predict_images(
         remark(f"{Path(file).name}: {sentence}")
     masks = sum(name.endswith(".png") for name in data["written"])
     return data, f"{masks} of {len(files)} images predicted into {out}."
+
+
+def _refuse_foreign(target: Path, options: dict[str, Any]) -> None:
+    """Raise where a file that was not predicted here would be replaced, such as the image."""
+    own = is_own_png(target)
+    refuse_foreign(target, is_own=own)
+    if options["all_outputs"]:
+        refuse_foreign(target.with_suffix(".npz"), is_own=own)
 
 
 def _files(inputs: list[Path]) -> list[Path]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from napari_semimoe.core.errors import ImageReadError, SemiMoEError, StorageError
 from napari_semimoe.core.reports import Observer
 from napari_semimoe.core.values import Prediction
+from napari_semimoe.project.disk import storing
 
 
 def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any) -> dict[str, Any]:
@@ -51,20 +51,29 @@ def _predict_file(
             f"{file.name} does not say how large its pixels are. Give the microns per pixel."
         )
     prediction = predictor.predict(image.pixels, float(um_per_px))
-    return _write(prediction, target, all_outputs=bool(payload.get("all_outputs")))
+    return _write(
+        prediction, float(um_per_px), target, all_outputs=bool(payload.get("all_outputs"))
+    )
 
 
-def _write(prediction: Prediction, target: Path, *, all_outputs: bool) -> list[str]:
-    from PIL import Image
+def _write(
+    prediction: Prediction, um_per_px: float, target: Path, *, all_outputs: bool
+) -> list[str]:
+    from napari_semimoe.project.export_png import save_png
+    from napari_semimoe.project.exporting import write_whole
 
-    mask = Image.fromarray(prediction.instances.astype(np.uint16))
-    _publish(target, lambda file: mask.save(file, format="PNG"))
-    paths = [str(target)]
-    if all_outputs:
-        beside = target.with_suffix(".npz")
-        _publish(beside, lambda file: np.savez_compressed(file, **_arrays(prediction)))
-        paths.append(str(beside))
-    return paths
+    def write_arrays(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez_compressed(file, **_arrays(prediction))
+
+    with storing(f"The mask {target.name}"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    save_png(target, prediction.instances, um_per_px)
+    if not all_outputs:
+        return [str(target)]
+    beside = target.with_suffix(".npz")
+    write_whole(beside, write_arrays)
+    return [str(target), str(beside)]
 
 
 def _arrays(prediction: Prediction) -> dict[str, Any]:
@@ -77,19 +86,3 @@ def _arrays(prediction: Prediction) -> dict[str, Any]:
         "gates": prediction.gates,
         "expert_names": np.array(prediction.expert_names),
     }
-
-
-def _publish(target: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file whole or not at all."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            write(file)
-        temporary.replace(target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"{target} could not be written: {error.strerror or error}. Free some space or "
-            "choose another folder."
-        ) from error

@@ -29,7 +29,7 @@ from napari_semimoe.jobs.parcel import (
     write_whole,
 )
 from napari_semimoe.project.arrays import read_array
-from napari_semimoe.project.disk import discard, publish, storing, temporary_beside
+from napari_semimoe.project.disk import discard, storing, written_whole
 
 #: More than this does not travel in one piece: it would fill the scheduler's memory.
 LIMIT_BYTES = 2 * 1024**3
@@ -161,17 +161,11 @@ def _unpack_prediction(parcel: ZipFile, out: Path) -> None:
     names = [name for name in parcel.namelist() if name.startswith("out/")]
     if not names:
         return
-    temporary = temporary_beside(out)
-    try:
-        with storing(f"The prediction {out.name}"):
-            for name in names:
-                target = inside(temporary, name.removeprefix("out/"))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(parcel.read(name))
-            publish(temporary, out)
-    except BaseException:
-        discard(temporary)
-        raise
+    with storing(f"The prediction {out.name}"), written_whole(out) as temporary:
+        for name in names:
+            target = inside(temporary, name.removeprefix("out/"))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(parcel.read(name))
 
 
 def _pairs(far: Mapping[str, Any], payload: Mapping[str, Any]) -> list[tuple[str, str]]:

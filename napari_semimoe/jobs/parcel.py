@@ -13,7 +13,7 @@ from typing import Any
 from zipfile import ZipFile
 
 from napari_semimoe.core.errors import JobError
-from napari_semimoe.project.disk import discard, publish, storing, temporary_beside
+from napari_semimoe.project.disk import storing, written_whole
 
 #: The JSON in a job's parcel and in its answer's.
 JOB, ANSWER = "job.json", "answer.json"
@@ -47,12 +47,7 @@ def inside(folder: Path, name: str) -> Path:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file whole and flushed, or not at all."""
-    temporary = temporary_beside(path)
     with storing(path.name):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as temporary:
             temporary.write_bytes(data)
-            publish(temporary, path)
-        except BaseException:
-            discard(temporary)
-            raise

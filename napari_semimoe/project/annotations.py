@@ -17,7 +17,7 @@ from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project import pools, tiles
 from napari_semimoe.project.arrays import read_array, write_array
-from napari_semimoe.project.disk import discard, storing
+from napari_semimoe.project.disk import storing
 from napari_semimoe.project.records import AnnotationRecord, TileRecord, classes_to_json, now
 from napari_semimoe.project.store import Store
 
@@ -138,16 +138,12 @@ def commit(index: Store, tile: TileRecord, new: NewVersion, path: str, sha256: s
 def accept(index: Store, tile: TileRecord, new: NewVersion) -> AnnotationRecord:
     """Store a version and let its tile teach or validate: array first, then one commit."""
     path, sha256 = store(index, tile, new)
-    try:
-        with index.transaction():
-            annotation_id = commit(index, tile, new, path, sha256)
-            pool = tiles.find(index, tile.id).pool
-            if pool not in (Pool.CURATED, Pool.VALIDATION):
-                pools.move(index, new.author, tile.id, Pool.CURATED, "its mask was accepted")
-            pools.settle(index, new.author)
-    except BaseException:
-        discard(index.path / path)
-        raise
+    with index.unless_stored([path]), index.transaction():
+        annotation_id = commit(index, tile, new, path, sha256)
+        pool = tiles.find(index, tile.id).pool
+        if pool not in (Pool.CURATED, Pool.VALIDATION):
+            pools.move(index, new.author, tile.id, Pool.CURATED, "its mask was accepted")
+        pools.settle(index, new.author)
     return find(index, annotation_id)
 
 

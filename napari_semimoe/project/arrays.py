@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_semimoe.core.errors import ProjectFormatError
 from napari_semimoe.core.values import Box, Prediction
-from napari_semimoe.project.disk import discard, publish, temporary_beside
+from napari_semimoe.project.disk import written_whole
 
 if TYPE_CHECKING:
     import zarr
@@ -34,7 +34,7 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
     array
         ``(H, W)`` or ``(H, W, C)``, any numeric or boolean dtype.
     """
-    with _written_whole(Path(path)) as temporary:
+    with written_whole(Path(path)) as temporary:
         _create(str(temporary), array, pixel_axis=0)
 
 
@@ -62,7 +62,7 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
     maps = [prediction.experts[name] for name in names]
     maps += [prediction.gated[name] for name in prediction.gated]
     maps += [*prediction.class_probabilities, prediction.disagreement]
-    with _written_whole(Path(path)) as temporary:
+    with written_whole(Path(path)) as temporary:
         group = zarr.open_group(str(temporary), mode="w")
         _create(f"{temporary}/maps", np.stack(maps).astype(np.float16), pixel_axis=1)
         _create(f"{temporary}/instances", prediction.instances, pixel_axis=0)
@@ -101,17 +101,6 @@ def read_prediction(path: Path) -> Prediction:
             gates=np.asarray(about["gates"], dtype=np.float32),
             expert_names=tuple(about["expert_names"]),
         )
-
-
-@contextlib.contextmanager
-def _written_whole(path: Path) -> Iterator[Path]:
-    temporary = temporary_beside(path)
-    try:
-        yield temporary
-        publish(temporary, path)
-    except BaseException:
-        discard(temporary)
-        raise
 
 
 @contextlib.contextmanager
@@ -163,7 +152,7 @@ def _open(path: str) -> zarr.Array:
     import zarr
 
     array = zarr.open_array(path, mode="r")
-    files = sum(1 for part in Path(path, "c").rglob("*") if part.is_file())
+    files = sum(1 for part in Path(path, "c").rglob("[!.]*") if part.is_file())  # not ._0 of macOS
     sides = array.shards or array.chunks
     expected = math.prod(-(-size // side) for size, side in zip(array.shape, sides, strict=True))
     if files != expected:

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from napari_semimoe.project.disk import publish, storing, temporary_beside
+from napari_semimoe.project.disk import storing, written_whole
 
 FOLDER = "models"
 
@@ -25,15 +25,6 @@ def keep(project: Path, source: Path) -> Path:
         target = project / FOLDER / digest[:12] / source.name
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            _copy(source, target)
+            with written_whole(target) as temporary:
+                shutil.copyfile(source, temporary)
     return target
-
-
-def _copy(source: Path, target: Path) -> None:
-    temporary = temporary_beside(target)
-    try:
-        shutil.copyfile(source, temporary)
-        publish(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -6,11 +6,16 @@ import errno
 import os
 import shutil
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from napari_semimoe.core.errors import StorageError
+
+#: What reading a damaged file of compressed arrays raises.
+DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 
 #: Marks files and folders that are being written; swept when a project is opened.
 TEMPORARY = ".tmp-"
@@ -74,15 +79,22 @@ def publish(temporary: Path, path: Path) -> None:
     flush(path.parent)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a text file so that a reader sees the old or the new text, never a part."""
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to fill, which then takes the place of ``path``; or nothing does."""
     temporary = temporary_beside(path)
     try:
-        temporary.write_text(text, encoding="utf-8")
+        yield temporary
         publish(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        discard(temporary)
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file so that a reader sees the old or the new text, never a part."""
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def discard(path: Path) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_semimoe.core.errors import StorageError
+from napari_semimoe.project.disk import DAMAGED, written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -58,17 +57,12 @@ def write_draft(project: Path, tile_id: int, draft: Draft) -> None:
         When the disk refuses; the previous draft is still there.
     """
     path = draft_path(project, tile_id)
-    unfinished = path.with_suffix(".unfinished")
     note = json.dumps({"classes": dict(draft.classes), "seconds": draft.seconds})
     try:
         path.parent.mkdir(exist_ok=True)
-        with unfinished.open("wb") as file:
+        with written_whole(path) as unfinished, unfinished.open("wb") as file:
             np.savez_compressed(file, labels=draft.labels, baseline=draft.baseline, note=note)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise StorageError(
             f"The unaccepted strokes of tile {tile_id} could not be stored in {path.parent}: "
             f"{error}. Free some space, then paint once more or accept the tile."
@@ -84,7 +78,7 @@ def read_draft(project: Path, tile_id: int, shape: tuple[int, ...]) -> Draft | N
             note = json.loads(str(stored["note"]))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except DAMAGED:
         # A damaged draft must not keep a person from their tile.
         logger.warning("The draft %s cannot be read and is left aside", path, exc_info=True)
         return None

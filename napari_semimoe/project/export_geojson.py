@@ -18,11 +18,15 @@ from napari_semimoe.project.exporting import (
     HowToExport,
     export_files,
     read_curated,
+    refuse_foreign,
     write_whole,
 )
 from napari_semimoe.project.polygons import Ring, instance_polygons
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import TileRecord
+
+#: Keys of an object's metadata by which it is known as written here.
+_PROVENANCE = {"author", "created", "origin"}
 
 #: QuPath leaves regions of this class out of measurements.
 IGNORE_CLASS = "Ignore*"
@@ -42,7 +46,19 @@ def export_geojson(project: Project, out: Path | str, **how: Unpack[HowToExport]
         text = json.dumps(collection(project, tiles))
         write_whole(path, lambda target: target.write_text(text, encoding="utf-8"))
 
-    return export_files(project, out, ".geojson", write, name_of=image_name, **how)
+    return export_files(
+        project, out, ".geojson", write, name_of=image_name, refuse=_refuse_foreign, **how
+    )
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise where objects that were not all written from here would be replaced."""
+    try:
+        features = json.loads(path.read_bytes())["features"]
+        own = all(set(each["properties"]["metadata"]) >= _PROVENANCE for each in features)
+    except (OSError, ValueError, KeyError, TypeError):
+        own = False
+    refuse_foreign(path, is_own=own)
 
 
 def collection(project: Project, tiles: Iterable[TileRecord]) -> dict[str, Any]:

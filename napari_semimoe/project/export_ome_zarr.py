@@ -18,6 +18,7 @@ from napari_semimoe.project.exporting import (
     HowToExport,
     export_files,
     read_curated,
+    refuse_foreign,
     write_whole,
 )
 from napari_semimoe.project.project import Project
@@ -192,13 +193,6 @@ def _factors(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _refuse_foreign(path: Path) -> None:
-    """Raise when something that was not exported from here would be replaced."""
-    if not path.exists():
-        return
-    marks = [path / "zarr.json", path / ".zattrs"]
-    if any(mark.is_file() and f'"{PROVENANCE}"' in mark.read_text("utf-8") for mark in marks):
-        return
-    raise ProjectError(
-        f"{path} is in the way: it is not an earlier export of this plugin. "
-        "Choose another folder, or move it."
-    )
+    marks = [mark for mark in (path / "zarr.json", path / ".zattrs") if mark.is_file()]
+    own = any(f'"{PROVENANCE}"' in mark.read_text("utf-8") for mark in marks)
+    refuse_foreign(path, is_own=own)

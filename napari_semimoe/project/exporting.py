@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.states import Pool
-from napari_semimoe.project.disk import discard, publish, storing, temporary_beside
+from napari_semimoe.project.disk import discard, storing, temporary_beside, written_whole
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AnnotationRecord, TileRecord
 
@@ -170,6 +170,21 @@ def read_curated(project: Project, tile: TileRecord) -> CuratedTile:
     return CuratedTile(tile, record, project.read_annotation(record.id))
 
 
+def refuse_foreign(path: Path, *, is_own: bool) -> None:
+    """Raise where something that was not written from here would be replaced.
+
+    Raises
+    ------
+    ProjectError
+        If ``path`` exists and is not our own.
+    """
+    if path.exists() and not is_own:
+        raise ProjectError(
+            f"{path} is in the way: it is not an earlier result of this plugin. "
+            "Choose another folder, or move it."
+        )
+
+
 def export_folder(out: Path) -> Path:
     """Make the folder that an export goes to."""
     out = Path(out).absolute()
@@ -195,17 +210,13 @@ def file_names(names: Sequence[str]) -> list[str]:
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` fill a temporary path, flush it, then put it in the place of ``path``."""
-    temporary = temporary_beside(path)
     old = temporary_beside(path)
-    with storing(f"The export {path.name}"):
-        try:
+    try:
+        with storing(f"The export {path.name}"), written_whole(path) as temporary:
             write(temporary)
             if path.is_dir():
                 path.rename(old)
-            publish(temporary, path)
-        except BaseException:
-            discard(temporary)
-            if old.exists() and not path.exists():
-                old.rename(path)
-            raise
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
         discard(old)

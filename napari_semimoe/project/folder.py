@@ -7,6 +7,8 @@ import json
 import os
 import platform
 import sqlite3
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -141,18 +143,40 @@ def _holder(path: Path) -> str:
 
 
 def sweep(path: Path, connection: sqlite3.Connection) -> list[str]:
-    """Remove arrays, rounds and temporary files that no row refers to; return their names."""
-    swept = []
-    for table, folder in ARRAY_FOLDERS.items():
-        known = {Path(row[0]).name for row in connection.execute(f"SELECT path FROM {table}")}
-        swept += [entry for entry in _entries(path / folder) if entry.name not in known]
-    numbers = {str(row[0]) for row in connection.execute("SELECT number FROM round")}
-    swept += [entry for entry in _entries(path / "rounds") if entry.name not in numbers]
-    cut_off = [path, *_entries(path / "models")]
-    swept += [entry for part in cut_off for entry in _entries(part) if TEMPORARY in entry.name]
-    for entry in swept:
-        discard(entry)
-    return [entry.name for entry in swept]
+    """Clear away what no row refers to; return its names.
+
+    Unfinished files and predictions are removed. Images, masks and rounds go to the folder
+    ``unreferenced``: they are a person's work if the index is an older one from a backup.
+    """
+    known = {
+        folder: {Path(row[0]).name for row in connection.execute(f"SELECT path FROM {table}")}
+        for table, folder in ARRAY_FOLDERS.items()
+    }
+    known["rounds"] = {str(row[0]) for row in connection.execute("SELECT number FROM round")}
+    unknown = [
+        entry
+        for folder, names in known.items()
+        for entry in _entries(path / folder)
+        if entry.name not in names
+    ]
+    inside = [each for folder in ("models", "rounds") for each in _entries(path / folder)]
+    parts = [path, path / "drafts", *(each for each in inside if each not in unknown)]
+    unfinished = [entry for part in parts for entry in _entries(part) if TEMPORARY in entry.name]
+    for entry in (*unknown, *unfinished):
+        if TEMPORARY in entry.name or entry.parent.name == "predictions":
+            discard(entry)
+        else:
+            _set_aside(entry, path / "unreferenced" / entry.parent.name)
+    return [entry.name for entry in (*unknown, *unfinished)]
+
+
+def _set_aside(entry: Path, folder: Path) -> None:
+    target = folder / entry.name
+    if target.exists():
+        target = folder / f"{entry.name}-{uuid.uuid4().hex[:8]}"
+    with suppress(OSError):  # it may stay where it is
+        folder.mkdir(parents=True, exist_ok=True)
+        entry.rename(target)
 
 
 def _entries(folder: Path) -> list[Path]:

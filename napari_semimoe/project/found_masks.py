@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.project.disk import publish, storing, temporary_beside
+from napari_semimoe.project.disk import DAMAGED, storing, written_whole
 
 #: Files in a round's folder, of the validation tiles: what the model that it began from marks,
 #: and what its own does.
@@ -29,15 +28,12 @@ def write_found(path: Path, masks: Mapping[str, NDArray[np.bool_]]) -> None:
     """
     names = np.array(json.dumps(list(masks)))  # a tile's name may be no name for a file
     arrays = {str(index): mask for index, mask in enumerate(masks.values())}
-    temporary = temporary_beside(path)
-    with storing(f"What the model marks, {path},"):
-        try:
-            with temporary.open("wb") as file:
-                np.savez_compressed(file, names=names, **arrays)
-            publish(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    with (
+        storing(f"What the model marks, {path},"),
+        written_whole(path) as temporary,
+        temporary.open("wb") as file,
+    ):
+        np.savez_compressed(file, names=names, **arrays)
 
 
 def read_found(path: Path, tile: str) -> NDArray[np.bool_] | None:
@@ -46,5 +42,5 @@ def read_found(path: Path, tile: str) -> NDArray[np.bool_] | None:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             names = json.loads(str(stored["names"]))
             return stored[str(names.index(tile))]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+    except DAMAGED:
         return None

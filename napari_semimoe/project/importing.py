@@ -16,7 +16,7 @@ from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import Box
 from napari_semimoe.project import annotations, pools, tiles
 from napari_semimoe.project.arrays import write_array
-from napari_semimoe.project.disk import discard, storing
+from napari_semimoe.project.disk import storing
 from napari_semimoe.project.images import ImageFile, read_image
 from napari_semimoe.project.masks import MaskKind, read_class_mask, read_mask
 from napari_semimoe.project.records import AddReport, now
@@ -212,17 +212,13 @@ def _new_parts(
 def _store(index: Store, new: _NewImage, options: AddOptions, tally: _Tally) -> None:
     array = f"images/{uuid.uuid4().hex}.zarr"
     stored = [array]
-    try:
+    with index.unless_stored(stored):
         with storing(f"The image {new.path.name}"):
             write_array(index.path / array, new.pixels)
         with index.transaction():
             tile_ids = _insert(index, new, array, options)
             for tile_id in tile_ids if new.mask is not None else ():
                 _commit_mask(index, tile_id, new.mask, options, stored)
-    except BaseException:
-        for path in stored:
-            discard(index.path / path)
-        raise
     tally.added += tile_ids
     tally.labelled += tile_ids if new.mask is not None else []
 
@@ -291,14 +287,9 @@ def _add_masks_to_known(
         (image_id, Pool.UNLABELLED),
     )
     stored: list[str] = []
-    try:
-        with index.transaction():
-            for row in rows:
-                _commit_mask(index, row["id"], mask, options, stored)
-    except BaseException:
-        for name in stored:
-            discard(index.path / name)
-        raise
+    with index.unless_stored(stored), index.transaction():
+        for row in rows:
+            _commit_mask(index, row["id"], mask, options, stored)
     if rows:
         tally.labelled += [row["id"] for row in rows]
         tally.notes.append(f"{path.name} was there already; its mask was added to it.")

@@ -6,8 +6,8 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePath
 from typing import Any
 
 from napari_semimoe.core.errors import (
@@ -16,8 +16,9 @@ from napari_semimoe.core.errors import (
     SemiMoEError,
     StorageError,
 )
+from napari_semimoe.project.disk import discard
 from napari_semimoe.project.records import now
-from napari_semimoe.project.schema import INDEX, SCHEMA
+from napari_semimoe.project.schema import ARRAY_FOLDERS, INDEX, SCHEMA
 
 #: A reader beside the writer waits this long for a commit to end.
 BUSY_SECONDS = 20.0
@@ -33,7 +34,7 @@ class Store:
         mode = "ro" if read_only else "rw"
         with self._in_words():
             self._connection = sqlite3.connect(
-                f"{(path / INDEX).as_uri()}?mode={mode}",
+                f"{sqlite_uri(path / INDEX)}?mode={mode}",
                 uri=True,
                 isolation_level=None,
                 check_same_thread=False,
@@ -105,6 +106,26 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def unless_stored(self, paths: Sequence[str]) -> Iterator[None]:
+        """Where the block fails, remove the arrays at ``paths`` that no row refers to.
+
+        A commit may have succeeded although the block failed: Ctrl+C is heard just after it.
+        """
+        try:
+            yield
+        except BaseException:
+            with suppress(SemiMoEError):  # what stays behind is swept at the next opening
+                for path in paths:
+                    if not self._refers_to(path):
+                        discard(self.path / path)
+            raise
+
+    def _refers_to(self, path: str) -> bool:
+        return any(
+            self.row(f"SELECT 1 FROM {table} WHERE path = ?", (path,)) for table in ARRAY_FOLDERS
+        )
+
     def refuse_if_read_only(self) -> None:
         """Raise in words unless this project may be written."""
         if self.read_only:
@@ -147,6 +168,12 @@ class Store:
             raise _translated(self.path, error, self.read_only) from error
 
 
+def sqlite_uri(path: PurePath) -> str:
+    """Return a file's address as SQLite takes it, which knows no server before a path."""
+    uri = path.as_uri()
+    return uri if uri.startswith("file:///") else uri.replace("file://", "file:////", 1)
+
+
 def _translated(path: Path, error: sqlite3.Error, read_only: bool) -> SemiMoEError:
     code = (getattr(error, "sqlite_errorname", None) or "").split("_")
     kind = code[1] if len(code) > 1 else ""
@@ -173,6 +200,7 @@ def _translated(path: Path, error: sqlite3.Error, read_only: bool) -> SemiMoEErr
     if kind in ("CORRUPT", "NOTADB", "CANTOPEN") or "no such table" in str(error):
         return ProjectFormatError(
             f"The index {path / INDEX} is missing or damaged ({error}). "
-            "Restore it from a backup of the project."
+            "Restore it from a backup of the project; masks newer than the backup are then kept in "
+            "the project's folder 'unreferenced'."
         )
     return ProjectError(f"The index of project {path.name} refused: {error}.")

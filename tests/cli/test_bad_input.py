@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -179,6 +180,19 @@ class TestWeights:
         ended = semimoe(*given, code=1)
         assert [os.path.basename(path) for path in ended.json["written"]] == ["more_1.png"]
         assert "bad.png" in ended.err
+
+    @pytest.mark.parametrize("name", ["more_1.png", "more_1.npz"])
+    def test_a_mask_never_replaces_the_image_or_what_else_is_not_predicted(
+        self, semimoe, image, weights, tmp_path, name
+    ):
+        copy = tmp_path / "more_1.png"
+        (tmp_path / "in").mkdir()
+        source = shutil.copy(image, copy if name.endswith("png") else tmp_path / "in")
+        (tmp_path / "more_1.npz").write_text("mine")
+        before = {path: path.read_bytes() for path in tmp_path.glob("more_1.*")}
+        given = ("predict", source, "--weights", weights, "--out", tmp_path, "--all-outputs")
+        assert f"{name} is in the way" in refusal(semimoe(*given, code=1))
+        assert {path: path.read_bytes() for path in tmp_path.glob("more_1.*")} == before
 
     def test_missing_image(self, semimoe, weights, tmp_path):
         given = ("predict", tmp_path / "gone.png", "--weights", weights, "--out", tmp_path)

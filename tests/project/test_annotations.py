@@ -160,6 +160,14 @@ def test_a_mask_whose_file_is_gone_is_refused_and_never_read_as_background(proje
         project.read_labels(tile_id)
 
 
+def test_files_that_a_mac_leaves_beside_the_parts_of_a_mask_do_no_harm(project, tile_id):
+    record = project.accept(tile_id, mask(0))
+    for part in list((project.path / record.path / "c").rglob("*")):
+        if part.is_file():
+            part.with_name(f"._{part.name}").write_bytes(b"mac")
+    assert (project.read_labels(tile_id) == mask(0)).all()
+
+
 def test_threads_may_accept_at_the_same_time(project, tmp_path):
     tile_ids = add_images(project, tmp_path / "in", 3).added
     failures = []

@@ -112,9 +112,38 @@ def test_what_another_program_wrote_is_never_replaced(project, tile_id, tmp_path
     project.accept(tile_id, mask(1))
     foreign = tmp_path / "out" / "image_0.zarr"
     zarr.open_group(foreign, mode="w").attrs["mine"] = True
-    with pytest.raises(ProjectError, match=r"is in the way: it is not an earlier export"):
+    with pytest.raises(ProjectError, match=r"is in the way: it is not an earlier result"):
         export_ome_zarr(project, tmp_path / "out")
     assert zarr.open_group(foreign, mode="r").attrs["mine"]
+
+
+@pytest.mark.parametrize(
+    ("export", "name"),
+    [
+        (export_png, "image_0.png"),
+        (export_png, "masks.csv"),
+        (export_geojson, "image_0.geojson"),
+    ],
+)
+@pytest.mark.parametrize("content", [b"mine", b'{"features": [{"properties": {}}]}', b""])
+def test_a_file_of_the_same_name_is_never_replaced(
+    project, tile_id, tmp_path, export, name, content
+):
+    project.accept(tile_id, mask(1))
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ProjectError, match=rf"{name} is in the way"):
+        export(project, tmp_path)
+    assert (tmp_path / name).read_bytes() == content
+
+
+@pytest.mark.parametrize("export", [export_png, export_geojson])
+def test_files_of_an_earlier_export_are_replaced(project, tile_id, tmp_path, export):
+    project.accept(tile_id, mask(1))
+    (first,) = export(project, tmp_path).written
+    before = first.read_bytes()
+    project.accept(tile_id, mask(2))
+    export(project, tmp_path)
+    assert first.read_bytes() != before
 
 
 def test_an_export_that_the_disk_refuses_leaves_the_one_before(

@@ -3,6 +3,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import contextmanager
+from pathlib import PurePosixPath, PureWindowsPath
 
 import pytest
 
@@ -14,8 +16,10 @@ from napari_semimoe.core.errors import (
     StorageError,
 )
 from napari_semimoe.core.states import Pool, RoundState
+from napari_semimoe.project.arrays import read_array
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.schema import FORMAT
+from napari_semimoe.project.store import sqlite_uri
 from tests.project.making import add_images, mask
 
 HOLD = """
@@ -205,13 +209,57 @@ def test_left_over_files_are_swept_and_nothing_else(project, tile_id):
     project.close()
     kept = {path for path in project.path.rglob("*") if "lock" not in path.name}
     for folder in ("annotations", "predictions", "images", "rounds"):
-        (project.path / folder / "left-over.zarr").mkdir()
-        (project.path / folder / "left-over.zarr" / "c").write_bytes(b"1")
+        for name in ("left-over.zarr", ".half.zarr.tmp-1234"):
+            (project.path / folder / name).mkdir()
+            (project.path / folder / name / "c").write_bytes(b"1")
     (project.path / ".project.json.tmp-1234").write_text("half")
     with Project.open(project.path) as again:
-        assert len(again.swept) == 5
+        assert len(again.swept) == 9
         assert (again.read_annotation(record.id) == mask()).all()
-    assert {path for path in project.path.rglob("*") if "lock" not in path.name} == kept
+    aside = project.path / "unreferenced"
+    found = {path for path in project.path.rglob("*") if "lock" not in path.name}
+    assert {path for path in found if not path.is_relative_to(aside)} == kept
+    assert {path.relative_to(aside).as_posix() for path in aside.rglob("c")} == {
+        f"{folder}/left-over.zarr/c" for folder in ("annotations", "images", "rounds")
+    }
+
+
+def test_masks_newer_than_a_restored_index_are_set_aside_and_not_removed(project, tile_id):
+    older = (project.path / "index.sqlite").read_bytes()
+    for restored in (1, 2):
+        record = project.accept(tile_id, mask())
+        project.start_round({}, None)
+        project.close()
+        (project.path / "index.sqlite").write_bytes(older)
+        project = Project.open(project.path)
+        assert project.annotations(tile_id) == []
+        aside = project.path / "unreferenced"
+        assert (read_array(aside / record.path) == mask()).all()
+        assert len(list((aside / "rounds").iterdir())) == restored
+    project.close()
+
+
+def test_ctrl_c_just_after_a_commit_takes_nothing_away(project, tile_id, monkeypatch):
+    transaction = type(project._store).transaction
+
+    @contextmanager
+    def interrupted(store):
+        with transaction(store) as connection:
+            yield connection
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(project._store), "transaction", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            project.accept(tile_id, mask())
+    assert (project.read_labels(tile_id) == mask()).all()
+
+
+def test_the_index_of_a_project_on_a_server_has_an_address_that_sqlite_takes():
+    share = PureWindowsPath(r"\\server\share\a b\index.sqlite")
+    assert sqlite_uri(share) == "file:////server/share/a%20b/index.sqlite"
+    assert sqlite_uri(PureWindowsPath(r"C:\p\i")) == "file:///C:/p/i"
+    assert sqlite_uri(PurePosixPath("/p/i")) == "file:///p/i"
 
 
 def test_a_reader_sweeps_nothing(project):
