@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_semimoe.core.errors import ImageReadError, StorageError
-from napari_semimoe.project.images import SUFFIXES, read_image
+from napari_semimoe.project.images import SUFFIXES
 
 #: Endings of a mask's name that lies beside its image.
 MASK_ENDINGS = ("_anno", "_mask", "_masks", "_label", "_labels", "-mask", "-labels", ".labels")
@@ -48,17 +49,6 @@ class FoundFiles:
     um_per_px: float | None = None
     layout: str = "folder"
     notes: tuple[str, ...] = ()
-
-    def known_um_per_px(self) -> float | None:
-        """Microns per pixel of the layout or of the first image that says it; None: ask."""
-        if self.um_per_px is not None:
-            return self.um_per_px
-        for path in self.images[:1]:
-            try:
-                return read_image(path).um_per_px
-            except ImageReadError:
-                return None
-        return None
 
 
 def find_files(folder: Path, masks: Path | None = None) -> FoundFiles:
@@ -110,23 +100,37 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     masks
         Folder of masks named as the images; it wins over masks among ``files``.
     """
-    stems = {path.stem.lower() for path in files}
-    beside = {path: name for path in files if (name := _image_name(path)) in stems}
+    stems = {(path.parent, path.stem.lower()) for path in files}
+    named = {path: (path.parent, _image_name(path)) for path in files}
+    beside = {name: path for path, name in named.items() if name in stems}
+    images = tuple(path for path in files if named[path] not in stems)
     elsewhere = list_images(masks) if masks is not None else []
-    by_name = {name: path for path, name in beside.items()}
-    by_name |= {_image_name(path) or path.stem.lower(): path for path in elsewhere}
+    by_name = {_image_name(path) or path.stem.lower(): path for path in elsewhere}
     by_name |= {path.stem.lower(): path for path in elsewhere}
-    images = tuple(path for path in files if path not in beside)
-    pairs = {path: by_name[path.stem.lower()] for path in images if path.stem.lower() in by_name}
-    return FoundFiles(images, pairs, notes=_left_over(elsewhere, pairs))
+    pairs = {
+        path: mask
+        for path in images
+        if (mask := by_name.get(stem := path.stem.lower()) or beside.get((path.parent, stem)))
+    }
+    shared = [mask for mask, count in Counter(pairs.values()).items() if count > 1]
+    pairs = {path: mask for path, mask in pairs.items() if mask not in shared}
+    return FoundFiles(images, pairs, notes=_notes(elsewhere, pairs, shared))
 
 
-def _left_over(masks: Sequence[Path], pairs: Mapping[Path, Path]) -> tuple[str, ...]:
-    used = set(pairs.values())
+def _notes(
+    masks: Sequence[Path], pairs: Mapping[Path, Path], shared: Sequence[Path]
+) -> tuple[str, ...]:
+    used = {*pairs.values(), *shared}
     alone = [path.name for path in masks if path not in used]
-    if not alone:
-        return ()
-    return (f"{len(alone)} masks match no image by name and were left out (first: {alone[0]}).",)
+    notes = [
+        f"{mask.name} matches several images by name and was left out. Rename one of them."
+        for mask in shared
+    ]
+    if alone:
+        notes.append(
+            f"{len(alone)} masks match no image by name and were left out (first: {alone[0]})."
+        )
+    return tuple(notes)
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -151,7 +155,7 @@ def _is_file(path: Path) -> bool:
 
 def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
     parts = re.split(r"(\d+)", path.name.lower())
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts], path.name
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], path.name
 
 
 def _images_folder(folder: Path) -> tuple[Path, list[Path]]:

@@ -262,10 +262,10 @@ def _commit_mask(
     path, sha256 = annotations.store(index, tile, new)
     stored.append(path)
     annotations.commit(index, tile, new, path, sha256)
+    if options.pool in pools.WITH_MASK:  # the other tiles of the patient follow
+        pools.decide(index, tile, options.pool, options.author)
+        return
     target = options.pool or Pool.LABELLED
-    if options.pool in pools.WITH_MASK:
-        validates = target is Pool.VALIDATION
-        pools.decide_side(index.connection, tile.group, validates=validates)
     index.connection.execute("UPDATE tile SET pool = ? WHERE id = ?", (target, tile_id))
 
 

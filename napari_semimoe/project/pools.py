@@ -89,20 +89,18 @@ def set_pool(store: Store, tile: TileRecord, pool: Pool, author: str) -> tuple[i
         raise ProjectError(
             f"Only a tile with a mask can be {pool}; {tile.name} has none yet. Accept a mask first."
         )
-    with store.transaction() as connection:
-        moves = {tile.id: pool} if pool is not tile.pool else {}
-        if pool in WITH_MASK:
-            moves |= _group_moves(connection, tile, pool)
-        for tile_id, target in moves.items():
-            move(store, author, tile_id, target, "a person decided")
+    with store.transaction():
+        return decide(store, tile, pool, author)
+
+
+def decide(store: Store, tile: TileRecord, pool: Pool, author: str) -> tuple[int, ...]:
+    """Do what `set_pool` does, inside a transaction and without asking for a mask."""
+    moves = {tile.id: pool} if pool is not tile.pool else {}
+    if pool in WITH_MASK:
+        moves |= _group_moves(store.connection, tile, pool)
+    for tile_id, target in moves.items():
+        move(store, author, tile_id, target, "a person decided")
     return tuple(moves)
-
-
-def decide_side(connection: sqlite3.Connection, group: str, *, validates: bool) -> None:
-    """Write down a person's decision for a group that has no side yet."""
-    connection.execute(
-        "INSERT OR IGNORE INTO side VALUES (?, ?, 'person', ?)", (group, validates, now())
-    )
 
 
 def read_sides(store: Store) -> dict[str, bool]:

@@ -20,7 +20,7 @@ def glas_folder(folder, ending="bmp", count=3):
 def test_the_glas_layout_brings_masks_patients_and_scale(tmp_path, ending):
     found = find_files(glas_folder(tmp_path / "glas", ending))
     assert found.layout == "GlaS"
-    assert found.um_per_px == found.known_um_per_px() == 0.62
+    assert found.um_per_px == 0.62
     assert [path.stem for path in found.images] == ["train_0", "train_1", "train_2"]
     assert [found.masks[path].stem for path in found.images] == [
         f"train_{seed}_anno" for seed in range(3)
@@ -81,6 +81,26 @@ def test_single_files_find_their_masks_among_each_other(tmp_path):
     assert found.masks == {tmp_path / "image_1.png": tmp_path / "image_1_mask.png"}
 
 
+def test_files_of_the_same_name_in_two_folders_keep_their_own_masks(tmp_path):
+    files = [tmp_path / folder / f"x{ending}.png" for folder in "AB" for ending in ("", "_mask")]
+    assert pair_files(files).masks == {files[0]: files[1], files[2]: files[3]}
+
+
+def test_a_mask_that_fits_two_images_goes_to_neither(tmp_path):
+    files = [tmp_path / name for name in ("x.png", "x.tif", "x_mask.png")]
+    found = pair_files(files)
+    assert found.images == tuple(files[:2])
+    assert found.masks == {}
+    assert found.notes == (
+        "x_mask.png matches several images by name and was left out. Rename one of them.",
+    )
+
+
+def test_a_name_with_a_digit_of_another_script_is_listed(tmp_path):
+    save(tmp_path / "\u24601.png", pixels(0))
+    assert len(find_files(tmp_path).images) == 1
+
+
 def test_hidden_and_other_files_are_left_out(tmp_path):
     image_folder(tmp_path, 1)
     (tmp_path / "._image_0.png").write_bytes(b"left by a Mac")
@@ -133,8 +153,3 @@ def test_another_table_of_that_name_changes_nothing(tmp_path):
     (tmp_path / "Grade.csv").write_text("student,grade\nAda,1\n")
     found = find_files(tmp_path)
     assert (found.layout, found.um_per_px) == ("folder", None)
-
-
-def test_an_unknown_scale_is_known_to_be_unknown(tmp_path):
-    image_folder(tmp_path, 1)
-    assert find_files(tmp_path).known_um_per_px() is None

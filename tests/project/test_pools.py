@@ -110,6 +110,15 @@ def test_a_person_decides_the_pool_of_what_is_added(project, tmp_path, pool):
     assert len(in_pool(project, pool)) == 10
 
 
+@pytest.mark.parametrize("pool", [Pool.VALIDATION, Pool.LABELLED])
+def test_a_patient_follows_when_another_image_is_added_to_a_pool(project, tmp_path, pool):
+    other = Pool.LABELLED if pool is Pool.VALIDATION else Pool.VALIDATION
+    for wanted, first in ((other, 0), (pool, 5)):
+        folder = image_folder(tmp_path / wanted, 2, masks=True, first=first)
+        project.add_folder(folder, um_per_px=UM, pool=wanted, patient_of=lambda _: "A")
+    assert {tile.pool for tile in project.tiles()} == {pool}
+
+
 def test_without_a_mask_a_tile_cannot_teach_whatever_was_asked(project, tmp_path):
     project.add_folder(image_folder(tmp_path / "in", 1), um_per_px=UM, pool=Pool.LABELLED)
     assert [tile.pool for tile in project.tiles()] == [Pool.UNLABELLED]
