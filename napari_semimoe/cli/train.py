@@ -16,7 +16,7 @@ import typer
 from napari_semimoe.cli.output import Json, ProjectFolder, UmPerPx, progress, remark, result
 from napari_semimoe.cli.projects import add_folder
 from napari_semimoe.cli.work import INTERRUPTED, engine, pump, session
-from napari_semimoe.core.errors import JobError
+from napari_semimoe.core.errors import JobError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.jobs.choice import cluster_settings
@@ -197,8 +197,10 @@ def _parsed(option: str, pairs: list[str]) -> dict[str, Any]:
 def follow_round(opened: Session, start: Callable[[], object]) -> tuple[RoundRecord, bool]:
     """Run the round with a progress bar; Ctrl+C asks it to stop and waits for that."""
     ended: list[RoundRecord] = []
+    failures: list[str] = []
     interrupted = False
     opened.round_finished.connect(ended.append)
+    opened.failed.connect(failures.append)
     with progress() as bar:
         task = bar.add_task("Starting", total=None)
 
@@ -209,13 +211,15 @@ def follow_round(opened: Session, start: Callable[[], object]) -> tuple[RoundRec
 
         opened.round_progress.connect(show)
         start()
-        while not ended:
+        while opened.running_round is not None:
             try:
-                pump(opened, lambda: not ended)
+                pump(opened, lambda: opened.running_round is not None)
             except KeyboardInterrupt:
                 interrupted = True
                 opened.cancel_round()
                 bar.update(task, description="Stopping, saving what was learned")
+    if not ended:
+        raise StorageError(*failures[-1:] or ["The end of the round was not stored. Resume it."])
     return ended[0], interrupted
 
 

@@ -6,11 +6,12 @@ import json
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_semimoe.core.errors import ProjectError, ProjectFormatError
+from napari_semimoe.core.errors import ProjectError, ProjectFormatError, SemiMoEError
 from napari_semimoe.core.measures import WORDS, Measure
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import JobState, RoundState
@@ -50,6 +51,7 @@ class RoundDesk:
         self._lock = threading.RLock()
         self._running: _Running | None = None
         self._stop_as: RoundState | None = None  # what a round becomes that was asked to stop
+        self._unstored: tuple[_Running, Mapping[str, Any]] | None = None
 
     @property
     def number(self) -> int | None:
@@ -101,6 +103,9 @@ class RoundDesk:
         with self._lock:
             running, asked_before = self._running, self._stop_as is not None
             self._stop(self._stop_as or RoundState.INTERRUPTED)
+        with suppress(SemiMoEError):  # else it is interrupted when the project is opened again
+            self.store_end()
+        self._unstored = None
         if running is None:
             return None
         end = time.monotonic() + seconds
@@ -125,8 +130,24 @@ class RoundDesk:
         elif report.name == "stage":
             self._events.round_stage.emit(dict(report.data))
         elif report.name == "finished":
-            return self._finish(running, report.data)
+            self._unstored = running, report.data
+            return self.store_end()
         return None
+
+    def store_end(self) -> RoundRecord | None:
+        """Write down how the last round ended, unless that was done.
+
+        Raises
+        ------
+        StorageError
+            If the disk refuses; the next call tries again.
+        """
+        with self._lock:
+            if self._unstored is None:
+                return None
+            record = self._finish(*self._unstored)
+            self._unstored = self._stop_as = None
+        return record
 
     def _stop(self, state: RoundState) -> None:
         with self._lock:
@@ -164,7 +185,6 @@ class RoundDesk:
             state = verdict(result, measure=_measure(running), is_only=is_only, rival=rival)
         if state is RoundState.CANCELLED and self._stop_as is not None:
             state = self._stop_as
-        self._stop_as = None
         return running.project.finish_round(
             running.number,
             state,

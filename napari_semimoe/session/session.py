@@ -17,7 +17,7 @@ from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSe
 from napari_semimoe.core.states import Pool, RoundState
 from napari_semimoe.jobs import Engine, JobReport
 from napari_semimoe.project.project import Project
-from napari_semimoe.project.records import AddReport, AnnotationRecord, TileRecord
+from napari_semimoe.project.records import AddReport, AnnotationRecord, RoundRecord, TileRecord
 from napari_semimoe.session.events import SessionEvents
 from napari_semimoe.session.exports import ExportKind, Progress, export_project
 from napari_semimoe.session.keeper import go_on_with_kept, note_kept, start_keeper, take_back
@@ -328,6 +328,7 @@ class Session(SessionEvents):
             What to begin from; a file from elsewhere is copied into the project.
         """
         project = self._open_project()
+        self._note_end(self._rounds.store_end())  # the disk may have refused it before
         refuse_without_labels(project)
         is_given = model is not None and not model.awaits_encoder
         base = None if is_given else starting_point(project, self._model, start)
@@ -337,7 +338,9 @@ class Session(SessionEvents):
 
     def resume_round(self, number: int) -> None:
         """Go on with an interrupted or cancelled round."""
-        self._rounds.resume(self._open_project(), number)
+        project = self._open_project()
+        self._note_end(self._rounds.store_end())
+        self._rounds.resume(project, number)
 
     def pause_round(self) -> None:
         """Ask the round to stop and keep what it learned; `resume_round` goes on with it."""
@@ -407,7 +410,9 @@ class Session(SessionEvents):
     def _hear(self, report: JobReport) -> None:
         if report.name == "finished" and self._predictions.finish(report.job_id, report.data):
             return
-        ended = self._rounds.hear(report)
+        self._note_end(self._rounds.hear(report))
+
+    def _note_end(self, ended: RoundRecord | None) -> None:
         if ended is None:
             return
         if ended.state is RoundState.PROMOTED:

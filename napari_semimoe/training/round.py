@@ -235,8 +235,9 @@ class Round:
         self._dismiss_team()
         free_memory()
         self.settings = self.learner.settings = smaller
-        if self.progress.step:
+        if self.progress.steps:  # it was planned with larger ones
             self.journal.write_plan(self.settings)
+        if self.progress.step:
             self._save()
         crops = f"{smaller.labelled_batch} labelled and {smaller.unlabelled_batch} unlabelled"
         text = f"Memory is short: steps of {crops} crops of {smaller.crop_px} px from now on"
@@ -309,7 +310,7 @@ class Round:
         plan = self.journal.plan()
         if plan is None:
             return None
-        self.settings = plan
+        self.settings = self.learner.settings = plan
         return self.journal.load(self.learner) or Progress(0, plan.max_steps, -1)
 
     def _save(self) -> None:

@@ -61,7 +61,7 @@ def load_state(
         return None
     with safe_open(path, "pt") as file:
         progress = Progress(**json.loads(file.metadata()["progress"]))
-    tensors = load_file(path)
+    tensors = _read(path)
     for name, module in modules.items():
         start = f"{name}/"
         module.load_state_dict(
@@ -80,7 +80,7 @@ def save_pseudo(folder: Path, stage: int, maps: Mapping[str, Tensor]) -> None:
 def load_pseudo(folder: Path, stage: int) -> dict[str, Tensor] | None:
     """Return the maps of ``stage``, or ``None`` if they were not kept."""
     path = _pseudo_path(folder, stage)
-    return load_file(path) if path.is_file() else None
+    return _read(path) if path.is_file() else None
 
 
 def clear_pseudo(folder: Path, *, keep: int | None = None) -> None:
@@ -126,6 +126,11 @@ def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
     if value.shape != parameter.shape:
         return value
     return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Read copies: on Windows, a file that tensors are still mapped to cannot be replaced."""
+    return {name: value.clone() for name, value in load_file(path).items()}
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_semimoe.core.errors import ProjectError, ProjectFormatError
+from napari_semimoe.core.errors import ProjectError, ProjectFormatError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import JobState, RoundState
 from napari_semimoe.session.rounds import verdict
@@ -95,6 +95,44 @@ def test_model_takes_over_unless_the_one_before_is_better(
     assert record.state is state
     assert ended == [(record,)]
     assert (filled.weights is not None) is (state is RoundState.PROMOTED)
+
+
+def test_an_end_that_the_disk_refused_is_stored_before_the_next_round(
+    no_starter, filled, engine, monkeypatch
+):
+    ended, failures = heard(filled.round_finished), heard(filled.failed)
+
+    def full(*_, **__):
+        raise StorageError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(filled.project, "finish_round", full)
+        number = filled.start_round(RoundSettings())
+        engine.train(train_job(engine))
+        filled.process()
+        assert filled.running_round is None
+        with pytest.raises(StorageError):
+            filled.start_round(RoundSettings())
+    assert failures == [("The disk is full.",)]
+    assert ended == []
+    assert filled.start_round(RoundSettings()) == number + 1
+    assert [record.state for (record,) in ended] == [RoundState.PROMOTED]
+    assert filled.model_name == f"round {number}"
+
+
+def test_an_end_that_was_refused_is_forgotten_with_its_project(
+    no_starter, filled, engine, monkeypatch
+):
+    def full(*_, **__):
+        raise StorageError("The disk is full.")
+
+    path = filled.project.path
+    monkeypatch.setattr(filled.project, "finish_round", full)
+    filled.start_round(RoundSettings())
+    engine.train(train_job(engine))
+    filled.process()
+    filled.open(path)
+    assert filled.project.round(1).state is RoundState.INTERRUPTED
 
 
 def test_scores_on_no_tile_do_not_keep_a_model_back():

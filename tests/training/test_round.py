@@ -401,6 +401,25 @@ def test_short_memory_halves_the_batch_and_says_so(tmp_path, monkeypatch, error)
     assert read_info(Path(report.weights)).training["labelled_batch"] == 2
 
 
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_resumed_round_goes_on_with_the_halved_batch(tmp_path, monkeypatch, after):
+    sizes = []
+    real = Learner._forward
+
+    def forward(self, image):
+        sizes.append(len(image))
+        return real(self, image)
+
+    values = {"labelled_batch": 4, "unlabelled_batch": 0, "max_steps": 4, "validate_every": 2}
+    with monkeypatch.context() as patch:
+        memory_for(patch, 2, SHORT[0], after=after)
+        stopped = Hearing(stop=lambda hearing: len(hearing.named("step")) >= 3)
+        assert run(tmp_path, observer=stopped, **values).cancelled
+    monkeypatch.setattr(Learner, "_forward", forward)
+    assert run(tmp_path, **values).steps == 4
+    assert set(sizes) == {2}
+
+
 def test_short_memory_is_met_before_the_first_step_of_a_timed_round(tmp_path, monkeypatch):
     memory_for(monkeypatch, 1, SHORT[0])
     report = run(tmp_path, max_steps=0, budget_minutes=0.01, labelled_batch=4)
