@@ -10,7 +10,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from napari_semimoe.cli.mask_pairs import MaskPair, image_size, pair_masks
+from napari_semimoe.cli.mask_pairs import MaskPair, pair_masks
 from napari_semimoe.cli.output import Json, progress, remark, result, table
 from napari_semimoe.project.masks import read_mask
 
@@ -85,7 +85,7 @@ def _evaluate_folders(pred: Path, truth: Path, partial: bool) -> dict[str, Any]:
 def _read(pairs: list[MaskPair]) -> Iterator[tuple[str, NDArray[np.uint16], NDArray[np.uint16]]]:
     with progress() as bar:
         for pair in bar.track(pairs, description="Scoring"):
-            truth = read_mask(pair.truth, image_size(pair.truth))
+            truth = read_mask(pair.truth)
             yield pair.name, read_mask(pair.prediction, truth.shape), truth
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_semimoe.core.errors import ImageReadError
-from napari_semimoe.project.discovery import MASK_ENDINGS, list_images
-from napari_semimoe.project.images import opened
+from napari_semimoe.project.discovery import image_name, list_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +47,11 @@ def pair_masks(
     return [MaskPair(name, found[name], true[name]) for name in common], missing
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Return height and width of an image file."""
-    with opened(path) as image:
-        return image.height, image.width
-
-
 def _masks(folder: Path) -> dict[str, Path]:
     files = list_images(folder)
     if not files:
         raise ImageReadError(
             f"The folder {folder} holds no mask (png, bmp or tif). Check its path."
         )
-    marked = {_name(path): path for path in files if _name(path) != path.stem}
+    marked = {name: path for path in files if (name := image_name(path))}
     return marked or {path.stem: path for path in files}
-
-
-def _name(path: Path) -> str:
-    """Return the name of the image whose mask this is."""
-    for ending in MASK_ENDINGS:
-        if path.stem.lower().endswith(ending) and len(path.stem) > len(ending):
-            return path.stem[: -len(ending)]
-    return path.stem

@@ -14,8 +14,8 @@ from napari_semimoe.core.errors import CheckpointError, ImageReadError
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.starter import starter_weights
 from napari_semimoe.project.discovery import find_files
-from napari_semimoe.project.export_png import is_own_png
 from napari_semimoe.project.exporting import refuse_foreign
+from napari_semimoe.project.mask_png import is_own_png
 
 
 def predict(

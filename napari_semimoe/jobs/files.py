@@ -11,7 +11,7 @@ import numpy as np
 from napari_semimoe.core.errors import ImageReadError, SemiMoEError, StorageError
 from napari_semimoe.core.reports import Observer
 from napari_semimoe.core.values import Prediction
-from napari_semimoe.project.disk import storing
+from napari_semimoe.project.disk import storing, written_whole
 
 
 def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any) -> dict[str, Any]:
@@ -59,12 +59,7 @@ def _predict_file(
 def _write(
     prediction: Prediction, um_per_px: float, target: Path, *, all_outputs: bool
 ) -> list[str]:
-    from napari_semimoe.project.export_png import save_png
-    from napari_semimoe.project.exporting import write_whole
-
-    def write_arrays(path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez_compressed(file, **_arrays(prediction))
+    from napari_semimoe.project.mask_png import save_png
 
     with storing(f"The mask {target.name}"):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +67,12 @@ def _write(
     if not all_outputs:
         return [str(target)]
     beside = target.with_suffix(".npz")
-    write_whole(beside, write_arrays)
+    with (
+        storing(f"The maps {beside.name}"),
+        written_whole(beside) as temporary,
+        temporary.open("wb") as file,
+    ):
+        np.savez_compressed(file, **_arrays(prediction))
     return [str(target), str(beside)]
 
 

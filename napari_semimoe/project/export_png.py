@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_semimoe.project.exporting import (
     ExportReport,
     HowToExport,
@@ -18,13 +15,11 @@ from napari_semimoe.project.exporting import (
     refuse_foreign,
     write_whole,
 )
+from napari_semimoe.project.mask_png import is_own_png, save_png
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import TileRecord
-from napari_semimoe.project.resolution import UM_PER_INCH
 
 TABLE = "masks.csv"
-#: Marks a PNG as written here; another is never replaced.
-SOFTWARE = "napari-semimoe"
 
 
 def export_png(project: Project, out: Path | str, **how: Unpack[HowToExport]) -> ExportReport:
@@ -48,29 +43,6 @@ def export_png(project: Project, out: Path | str, **how: Unpack[HowToExport]) ->
         table = report.written[0].with_name(TABLE)
         write_whole(table, lambda path: _write_table(path, rows))
     return report
-
-
-def save_png(path: Path, labels: NDArray[np.uint16], um_per_px: float) -> None:
-    """Write instance ids as a 16-bit PNG that knows its microns per pixel, and who wrote it."""
-    from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
-
-    about = PngInfo()
-    about.add_text("Software", SOFTWARE)
-    how = {"format": "PNG", "dpi": (UM_PER_INCH / um_per_px,) * 2, "pnginfo": about}
-    image = Image.fromarray(np.ascontiguousarray(labels, dtype=np.uint16))
-    write_whole(path, lambda target: image.save(target, **how))
-
-
-def is_own_png(path: Path) -> bool:
-    """Whether a file is a mask that `save_png` wrote."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.info.get("Software") == SOFTWARE
-    except (OSError, ValueError):  # missing, or no image
-        return False
 
 
 def _is_own_table(path: Path) -> bool:

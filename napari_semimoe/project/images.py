@@ -166,7 +166,7 @@ def pillow_to_rgb(image: Image.Image, path: Path) -> tuple[NDArray[np.uint8], st
         image = Image.alpha_composite(white, rgba)
         note = f"{path.name}: transparency was laid over white."
     pixels = np.ascontiguousarray(image.convert("RGB"))
-    return pixels, _high_byte_note(pixels, path) if high else note
+    return pixels, high_byte_note(pixels, path) if high else note
 
 
 def to_8_bit(values: NDArray[Any], path: Path) -> tuple[NDArray[np.uint8], str | None]:
@@ -209,10 +209,11 @@ def _png_is_16_bit_colour(image: Image.Image, path: Path) -> bool:
         return file.read(25)[24:] == b"\x10"
 
 
-def _high_byte_note(pixels: NDArray[np.uint8], path: Path) -> str:
+def high_byte_note(pixels: NDArray[np.uint8], path: Path) -> str:
+    """Say that of 16-bit colours only the high bytes were kept; refuse where that is too little."""
     if pixels.max() < 32:
         raise ImageReadError(
-            f"{path.name} is a 16-bit colour PNG that uses only its darkest eighth, so 8 bits "
+            f"{path.name} has 16-bit colours of which it uses only the darkest eighth, so 8 bits "
             "cannot hold it. Export it as 8-bit RGB."
         )
     return f"{path.name}: 16-bit values were scaled to 8 bits."

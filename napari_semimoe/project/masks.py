@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.values import IGNORE, MAX_INSTANCE
 from napari_semimoe.project.images import TIFF_SUFFIXES, opened, refuse_empty
+from napari_semimoe.project.mask_png import is_own_png
 
 MaskKind = Literal["instances", "classes"]
 
@@ -18,19 +19,20 @@ MaskKind = Literal["instances", "classes"]
 MAX_COLOURS = 4096
 
 
-def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.uint16]:
+def read_mask(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.uint16]:
     """Read a mask as instance ids.
 
-    A mask with one value besides 0 is binary: its connected parts become instances. A
-    numbered mask keeps its ids. A coloured mask has one instance per colour, black (or, where
-    there is none, white) being background. In a numbered 16-bit mask `IGNORE` keeps its meaning.
+    A mask with one value besides 0 is binary, unless it was exported from here: its connected
+    parts become instances. A numbered mask keeps its ids. A coloured mask has one instance per
+    colour, black (or, where there is none, white) being background. In a numbered 16-bit mask
+    `IGNORE` keeps its meaning.
 
     Parameters
     ----------
     path
         A lossless file: png, bmp or tif.
     shape
-        Height and width that it must have.
+        Height and width that it must have; None for any.
 
     Returns
     -------
@@ -44,7 +46,7 @@ def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.uint16]:
     """
     values = read_values(path, shape)
     ids = np.unique(values)
-    if len(ids[ids != 0]) == 1:
+    if len(ids[ids != 0]) == 1 and not is_own_png(path):
         return _parts(values != 0, path)
     return _numbered(values, ids, path)
 
@@ -85,8 +87,8 @@ def read_class_mask(
     return labels, classes
 
 
-def read_values(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
-    """Read a mask's numbers, colours turned into numbers, and check its size."""
+def read_values(path: Path, shape: tuple[int, int] | None) -> NDArray[Any]:
+    """Read a mask's numbers, colours turned into numbers, and check its size if one is given."""
     path = Path(path)
     refuse_empty(path)
     if path.suffix.lower() in (".jpg", ".jpeg"):
@@ -95,7 +97,7 @@ def read_values(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
             "blurs ids into each other. Export it as PNG."
         )
     values = _stored(path)
-    if values.shape[:2] != tuple(shape):
+    if shape is not None and values.shape[:2] != tuple(shape):
         raise ImageReadError(
             f"The mask {path.name} must have its image's size {shape[1]} x {shape[0]} px, got "
             f"{values.shape[1]} x {values.shape[0]}. Export the mask at the image's resolution."

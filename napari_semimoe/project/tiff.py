@@ -15,6 +15,7 @@ from napari_semimoe.project.images import (
     MAX_PIXELS,
     ImageFile,
     cut_off,
+    high_byte_note,
     not_8_or_16_bit,
     not_an_image,
     opened,
@@ -51,12 +52,18 @@ class StoredTiff:
         Whether the file says that 0 is white.
     has_alpha
         Whether the last sample is transparency.
+    is_over_black
+        Whether the colours are multiplied by their transparency already.
+    is_16_bit_colour
+        Whether each colour has 16 bits, of which Pillow keeps the high ones.
     """
 
     values: NDArray[Any] | None
     um_per_px: float | None
     zero_is_white: bool = False
     has_alpha: bool = False
+    is_over_black: bool = False
+    is_16_bit_colour: bool = False
 
 
 def read_tiff(path: Path) -> ImageFile:
@@ -72,6 +79,8 @@ def read_tiff(path: Path) -> ImageFile:
     if values is None:
         with opened(path) as image:
             pixels, note = pillow_to_rgb(image, path)
+        if stored.is_16_bit_colour:
+            note = high_byte_note(pixels, path)
         return ImageFile(pixels, stored.um_per_px, note)
     if values.dtype.kind == "b":
         values = values.astype(np.uint8) * 255
@@ -79,7 +88,7 @@ def read_tiff(path: Path) -> ImageFile:
         raise not_8_or_16_bit(path, f"{values.dtype} numbers")
     if stored.zero_is_white:
         values = np.iinfo(values.dtype).max - values
-    pixels, note = _to_rgb(values, stored.has_alpha, path)
+    pixels, note = _to_rgb(values, stored, path)
     return ImageFile(pixels, stored.um_per_px, note)
 
 
@@ -94,10 +103,12 @@ def read_stored(path: Path) -> StoredTiff:
             page = series.keyframe
             um_per_px = _um_per_px(file, page)
             if _needs_pillow(page):
-                return StoredTiff(None, um_per_px)
+                deep = page.bitspersample == 16 and page.samplesperpixel > 1
+                return StoredTiff(None, um_per_px, is_16_bit_colour=deep)
             values = _upright(series.asarray(), series.axes, axes, page)
-            alpha = any(int(kind) in (1, 2) for kind in page.extrasamples)
-            return StoredTiff(values, um_per_px, int(page.photometric) == 0, alpha)
+            extra = [int(kind) for kind in page.extrasamples]
+            has_alpha = 1 in extra or 2 in extra
+            return StoredTiff(values, um_per_px, int(page.photometric) == 0, has_alpha, 1 in extra)
     except ImageReadError:
         raise
     except tifffile.TiffFileError as error:
@@ -150,21 +161,22 @@ def _upright(
 
 
 def _to_rgb(
-    values: NDArray[Any], has_alpha: bool, path: Path
+    values: NDArray[Any], stored: StoredTiff, path: Path
 ) -> tuple[NDArray[np.uint8], str | None]:
     if values.ndim == 2:
         return to_8_bit(values, path)
-    colours = values[..., :-1] if has_alpha else values
+    colours = values[..., :-1] if stored.has_alpha else values
     if colours.shape[2] not in (1, 3):
         raise ImageReadError(
             f"{path.name} must be grey or RGB, got {colours.shape[2]} channels. "
             "Export it as 8-bit RGB."
         )
     pixels, note = to_8_bit(colours[..., 0] if colours.shape[2] == 1 else colours, path)
-    if not has_alpha or values[..., -1].min() == np.iinfo(values.dtype).max:
+    if not stored.has_alpha or values[..., -1].min() == np.iinfo(values.dtype).max:
         return pixels, note
     alpha = values[..., -1:] / np.iinfo(values.dtype).max
-    over_white = np.rint(pixels * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    over_black = pixels if stored.is_over_black else pixels * alpha
+    over_white = np.rint(over_black + 255 * (1 - alpha)).clip(0, 255).astype(np.uint8)
     return over_white, f"{path.name}: transparency was laid over white."
 
 

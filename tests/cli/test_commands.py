@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_semimoe.cli.main import main
@@ -288,7 +289,7 @@ class TestEvaluate:
         labels[5:15, 5:15], labels[20:30, 30:50] = 1, 2  # 100 and 200 pixels
         for folder in (truth, pred):
             folder.mkdir()
-        Image.fromarray(labels.astype(np.uint8)).save(truth / "a_anno.bmp")
+        tifffile.imwrite(truth / "a_anno.tif", labels.astype(np.int64))
         Image.fromarray(labels).save(pred / "a.png")
         given = ("evaluate", "--pred", pred, "--truth", truth, "--json")
         perfect = semimoe(*given).json

@@ -108,6 +108,27 @@ def test_transparency_is_laid_over_white_with_a_note(here, ending):
     assert "over white" in read.note
 
 
+def test_colours_multiplied_by_their_transparency_are_not_multiplied_again(here):
+    rgba = np.array([[[100, 0, 0, 255], [0, 0, 0, 0], [40, 20, 0, 51]]], np.uint8)
+    file = tiff(here / "a.tif", rgba, photometric="rgb", extrasamples=["assocalpha"])
+    read = read_image(file).pixels[0]
+    np.testing.assert_array_equal(read, [[100, 0, 0], [255] * 3, [244, 224, 204]])
+
+
+@pytest.mark.parametrize(("top", "is_too_dark"), [(4095, True), (65535, False)])
+def test_16_bit_colours_that_only_pillow_can_decode_are_read_or_refused(
+    here, monkeypatch, top, is_too_dark
+):
+    monkeypatch.setattr("napari_semimoe.project.tiff._needs_pillow", lambda page: True)
+    file = tiff(here / "a.tif", np.full((4, 5, 3), top, np.uint16), photometric="rgb")
+    if is_too_dark:
+        with pytest.raises(ImageReadError, match=r"darkest eighth.*8-bit RGB"):
+            read_image(file)
+    else:
+        assert read_image(file).pixels.min() == 255
+        assert "16-bit" in read_image(file).note
+
+
 def test_grey_with_alpha_is_laid_over_white(here):
     save(here / "a.png", np.array([[[50, 255], [50, 0]]], np.uint8))
     np.testing.assert_array_equal(read_image(here / "a.png").pixels[0], [[50] * 3, [255] * 3])
@@ -139,7 +160,7 @@ def test_16_bit_colour_png_is_scaled(here):
 
 def test_a_16_bit_colour_png_that_would_turn_black_is_refused(here):
     dark = png_16_bit_colour(here / "a.png", RGB.astype(np.uint16) * 16)
-    with pytest.raises(ImageReadError, match=r"a\.png is a 16-bit colour PNG.*8-bit RGB"):
+    with pytest.raises(ImageReadError, match=r"a\.png has 16-bit colours.*8-bit RGB"):
         read_image(dark)
 
 

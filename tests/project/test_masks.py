@@ -5,6 +5,7 @@ from PIL import Image
 
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.values import IGNORE
+from napari_semimoe.project.mask_png import save_png
 from napari_semimoe.project.masks import read_class_mask, read_mask
 from tests.project.making import mask, pixels, save
 
@@ -42,6 +43,12 @@ def test_a_binary_mask_becomes_its_connected_parts(tmp_path, value):
 def test_a_16_bit_binary_mask_becomes_its_connected_parts(tmp_path):
     read = read_mask(save(tmp_path / "m.png", two_squares(65535, np.uint16)), SHAPE)
     assert sorted(np.unique(read)) == [0, 1, 2]
+
+
+def test_a_mask_that_was_exported_from_here_is_never_taken_for_a_binary_one(tmp_path):
+    for value in (IGNORE, 7):
+        save_png(tmp_path / "m.png", two_squares(value, np.uint16), 0.5)
+        np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), two_squares(value, np.uint16))
 
 
 @pytest.mark.parametrize("ending", ["png", "bmp", "tif"])
