@@ -42,7 +42,12 @@ from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.predict import load_predictor
 from napari_semimoe.training.round import run_round
 
-_STEPWISE = {"pseudo_labels": "step", "learning_rate": 2e-3, "confidence": False}
+_STEPWISE = {
+    "pseudo_labels": "step",
+    "learning_rate": 2e-3,
+    "confidence": False,
+    "unlabelled_weight": 1.0,
+}
 
 
 @dataclass(frozen=True, slots=True)

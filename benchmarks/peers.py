@@ -1,7 +1,7 @@
 """Other ways to learn from unlabelled tiles, on the same network, batches and augmentation.
 
 Each is a `Learner` that differs in what unlabelled crops are taught. All pass through the same
-heads and losses, so what differs is the idea alone.
+heads and losses, and weigh alike. There is no CutMix, and no two views differ in shape.
 """
 
 from __future__ import annotations
@@ -36,7 +36,14 @@ def settled(learner: Learner, network: SemiMoE, image: Tensor) -> MoEOutputs:
     return outputs
 
 
-class _TwoViews(Learner):
+class _Peer(Learner):
+    """What unlabelled crops teach weighs the same in all steps, as ours does; no ramp."""
+
+    def _unlabelled_weight(self, step: int, steps: int) -> float:
+        return self.settings.unlabelled_weight
+
+
+class _TwoViews(_Peer):
     """What a network says of the weak view of a crop teaches the strong one.
 
     Both views are flipped, turned and zoomed alike; only the strong one changes its colours.
@@ -91,7 +98,7 @@ class FixMatch(_TwoViews):
         return Targets(hard, sure.float())
 
 
-class CrossPseudo(Learner):
+class CrossPseudo(_Peer):
     """Two networks of different beginnings teach each other (Chen et al. 2021, CPS).
 
     The first one predicts in the end, as in the paper. Both see every crop, so a step costs two.

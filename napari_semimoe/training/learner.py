@@ -93,7 +93,7 @@ class Learner:
                 losses, outputs = self._alone(taught)
             else:
                 losses, outputs = self._both(taught, self._unlabelled_batch(unlabelled, step))
-            self._learn(losses, step, ramp(self.settings, step, steps))
+            self._learn(losses, step, self._unlabelled_weight(step, steps))
             return self._numbers(losses, outputs, rate)
 
     def _alone(self, taught: tuple[Tensor, Targets]) -> tuple[list[TaskLosses], MoEOutputs]:
@@ -144,6 +144,9 @@ class Learner:
         return StepNumbers(
             sum(numbers.values()), numbers, self.adaptive.weights(), _gate_means(outputs), rate
         )
+
+    def _unlabelled_weight(self, step: int, steps: int) -> float:
+        return ramp(self.settings, step, steps)
 
     def _set_rate(self, step: int, steps: int) -> float:
         rate = self.settings.learning_rate * rate_factor(self.settings, step, steps)
