@@ -53,7 +53,8 @@ def signed_distance(labels: NDArray[np.integer]) -> NDArray[np.float32]:
     Parameters
     ----------
     labels
-        ``(H, W)`` instance ids; `IGNORE` counts as background.
+        ``(H, W)`` instance ids; `IGNORE` counts as whatever lies nearest to it, so that no edge
+        is taught where nobody knows of one.
 
     Returns
     -------
@@ -63,7 +64,7 @@ def signed_distance(labels: NDArray[np.integer]) -> NDArray[np.float32]:
     """
     if labels.ndim != 2:
         raise ShapeError(f"A mask must be (H, W), got {labels.shape}. Drop the extra axes.")
-    objects = np.where(labels == IGNORE, 0, labels)
+    objects = _without_ignored(labels)
     inside = objects > 0
     if not inside.any():
         return np.full(labels.shape, -1, np.float32)
@@ -75,6 +76,14 @@ def signed_distance(labels: NDArray[np.integer]) -> NDArray[np.float32]:
     if not inside.all():
         distance -= np.where(inside, 0, distance_transform_edt(~inside)).astype(np.float32)
     return distance
+
+
+def _without_ignored(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    known = labels != IGNORE
+    if known.all() or not known.any():
+        return np.where(known, labels, 0)
+    rows, columns = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    return labels[rows, columns]
 
 
 def normalise_distance(distance: Tensor, floor: float = 1.0) -> Tensor:

@@ -38,7 +38,7 @@ def adapted(
     look
         Runs the network on one of the parts.
     parts
-        What is seen of the tile; their statistics are averaged.
+        What is seen of the tile; its statistics are those of all of them together.
     pixels
         Size of the tile at working resolution.
     share
@@ -76,16 +76,21 @@ def _that_learn(model: nn.Module) -> list[nn.BatchNorm2d]:
 def _count(
     norms: Sequence[nn.BatchNorm2d], look: Callable[[Tensor], object], parts: Iterable[Tensor]
 ) -> None:
-    """Set the layers' statistics to those of the parts."""
+    """Set the layers' statistics to those of all parts together."""
     momenta = [norm.momentum for norm in norms]
+    seen = []
     try:
         for norm in norms:
             norm.train()
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain average over the parts
+            norm.momentum = 1.0  # the statistics of one part replace those before
         for part in parts:
             look(part)
+            seen.append([torch.stack([n.running_mean, n.running_var]) for n in norms])
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.eval()
             norm.momentum = momentum
+    for norm, of_parts in zip(norms, zip(*seen, strict=True), strict=True):
+        means, variances = torch.stack(of_parts).unbind(1)
+        norm.running_mean.copy_(means.mean(0))
+        norm.running_var.copy_(variances.mean(0) + means.var(0, correction=0))

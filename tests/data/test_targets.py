@@ -127,6 +127,18 @@ def test_empty_and_full_masks_have_no_boundary():
     assert not boundary(np.ones((5, 5), np.uint16)).any()
 
 
+def test_a_part_of_an_object_that_is_ignored_makes_no_edge():
+    whole = square(20, 4, 16)
+    ignored = whole.copy()
+    ignored[:, 10:] = IGNORE
+    known = ignored != IGNORE
+    found, true = signed_distance(ignored), signed_distance(whole)
+    near = np.zeros_like(known)
+    near[6:14, 8:10] = True
+    assert (found[near] >= true[near]).all()
+    assert (found[known & (whole > 0)] == 0).sum() == 12 + 5 + 5  # three sides, not the fourth
+
+
 def test_ignored_pixels_are_not_valid_and_make_no_boundary():
     labels = square(9, 3, 6, IGNORE)
     targets = targets_from_mask(labels)

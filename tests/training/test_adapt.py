@@ -61,11 +61,14 @@ def test_a_tile_counts_in_part_and_a_small_one_less(pixels, share):
         assert not model[0].training
 
 
-def test_windows_of_a_large_tile_are_averaged():
+def test_windows_of_a_large_tile_count_as_one_tile():
     model, windows = one_layer(), [torch.full((1, 3, 8, 8), value) for value in (0.0, 1.0, 5.0)]
+    whole = torch.cat(windows, dim=3)
     with adapted(model, model, windows, ENOUGH_PX):
         expected = SHARE * 2 + (1 - SHARE) * torch.tensor([1.0, 2.0, 3.0])
         torch.testing.assert_close(model[0].running_mean, expected)
+        spread = SHARE * whole.var((0, 2, 3), correction=0) + (1 - SHARE) * 4
+        torch.testing.assert_close(model[0].running_var, spread)
 
 
 @pytest.mark.parametrize("where", ["after", "while looking", "inside"])
