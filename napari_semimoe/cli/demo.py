@@ -116,8 +116,8 @@ def _is_ready(folder: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Remove an earlier demo's project, and nothing else."""
-    with Project.open(folder, read_only=True) as project:
+    """Remove an earlier demo's project, and nothing else; refuses one that is open elsewhere."""
+    with Project.open(folder) as project:
         if project.name != NAME:
             raise ProjectError(
                 f"{folder} holds the project '{project.name}', which is not a demo. Name another "

@@ -231,6 +231,8 @@ class RoundSettings(Settings):
             raise ValueError(
                 "agreement needs pseudo_labels 'stage': those of every step do not measure it"
             )
+        if self.cutmix and self.pseudo_labels != "stage":
+            raise ValueError("cutmix needs pseudo_labels 'stage': it swaps their maps, too")
         return self
 
     @classmethod

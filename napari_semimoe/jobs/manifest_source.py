@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from napari_semimoe.core.errors import ProjectFormatError
@@ -54,7 +54,10 @@ class ManifestSource:
     def _located(self, array: str) -> Path:
         """Return where an array lies now: the project may have moved since the round began."""
         path = self._project / array
-        return path if path.exists() else self._project / path.parent.name / path.name
+        if path.exists():
+            return path
+        folder, name = PureWindowsPath(array).parts[-2:]  # splits the paths of all systems
+        return self._project / folder / name
 
     def _names(self, role: str) -> Sequence[str]:
         return tuple(name for name, tile in self._tiles.items() if tile["role"] == role)

@@ -438,14 +438,17 @@ class Session(SessionEvents):
         known = {tile.id for tile in project.tiles()}
         active = project.setting("active_tile", None)
         self.current_tile = active if active in known else None
-        self._use_model_in_charge()
+        self._load_model_in_charge()
         self.tiles_changed.emit()
         return project
 
-    def _use_model_in_charge(self) -> None:
+    def _load_model_in_charge(self) -> None:
         self._model = model_in_charge(self._open_project())
         self._predictions.use(self.project, self._model)
         self.weights_changed.emit()
+
+    def _use_model_in_charge(self) -> None:
+        self._load_model_in_charge()
         self._predict_again()
 
     def _predict_again(self) -> None:

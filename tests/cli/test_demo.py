@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from napari_semimoe.core.errors import ImageReadError
-from napari_semimoe.session.demo import find_glas
+from napari_semimoe.project.project import Project
+from napari_semimoe.session.demo import NAME, find_glas
 from tests.cli.conftest import environment
 
 
@@ -36,6 +37,13 @@ def test_demo_never_removes_a_project_that_is_not_its_own(semimoe, tmp_path):
     semimoe("new", tmp_path / "d" / "project")
     ended = semimoe("demo", "--headless", "--out", tmp_path / "d", code=1)
     assert "not a demo" in ended.err
+    assert (tmp_path / "d" / "project" / "project.json").exists()
+
+
+def test_demo_never_removes_a_project_that_is_open_elsewhere(semimoe, tmp_path):
+    with Project.create(tmp_path / "d" / "project", classes=("background", "gland"), name=NAME):
+        ended = semimoe("demo", "--headless", "--out", tmp_path / "d", code=1)
+    assert "already open for writing" in ended.err
     assert (tmp_path / "d" / "project" / "project.json").exists()
 
 

@@ -7,6 +7,7 @@ import traceback
 import weakref
 from contextlib import nullcontext
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +84,19 @@ def test_manifest_reads_the_tile_inside_its_box(project):
 
 def test_manifest_never_hands_out_the_mask_of_an_unlabelled_tile(project):
     assert ManifestSource(project / "rounds/1/manifest.json").read("free").labels is None
+
+
+def test_manifest_of_a_project_that_came_from_windows_finds_its_arrays(project):
+    manifest = project / "rounds/1/manifest.json"
+    about = json.loads(manifest.read_text())
+    for tile in about["tiles"]:
+        for part in (tile["image"], tile["labels"] or {}):
+            if "array" in part:
+                part["array"] = "C:\\study\\" + "\\".join(Path(part["array"]).parts[-2:])
+    manifest.write_text(json.dumps(about))
+    patch = ManifestSource(manifest).read("taught")
+    assert patch.image.ndim == 3
+    assert patch.labels is not None
 
 
 def test_manifest_of_a_moved_project_finds_its_arrays(project, tmp_path):
