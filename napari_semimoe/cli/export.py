@@ -42,4 +42,4 @@ def export(
             progress=lambda done, total, _name: bar.update(task, completed=done, total=total),
         )
     data = {"out": str(out), "kind": kind.value, "written": [str(path) for path in report.written]}
-    result(data, f"{len(report.written)} tiles exported to {out}.", as_json)
+    result(data, f"{report.tiles} tiles exported to {out}.", as_json)

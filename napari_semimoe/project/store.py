@@ -164,7 +164,7 @@ class Store:
             yield
         except SemiMoEError:
             raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:  # a number too large for a column
             raise _translated(self.path, error, self.read_only) from error
 
 
@@ -174,7 +174,7 @@ def sqlite_uri(path: PurePath) -> str:
     return uri if uri.startswith("file:///") else uri.replace("file://", "file:////", 1)
 
 
-def _translated(path: Path, error: sqlite3.Error, read_only: bool) -> SemiMoEError:
+def _translated(path: Path, error: Exception, read_only: bool) -> SemiMoEError:
     code = (getattr(error, "sqlite_errorname", None) or "").split("_")
     kind = code[1] if len(code) > 1 else ""
     safe = "What was stored before is safe."

@@ -19,6 +19,11 @@ def finished(project, state=RoundState.PROMOTED):
     return project.finish_round(number, state, weights=weights, report={"dice": 0.9}, note="good")
 
 
+def test_a_round_of_an_impossible_number_is_refused_in_words(project):
+    with pytest.raises(ProjectError, match="refused"):
+        project.round(10**30)
+
+
 def test_a_round_keeps_what_it_depends_on_and_how_it_ended(project):
     started = project.start_round({"seed": 1, "stages": 2}, "starter")
     assert (started.number, started.state, started.base) == (1, RoundState.RUNNING, "starter")
