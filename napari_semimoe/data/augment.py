@@ -94,13 +94,9 @@ def _random_linear(settings: AugmentSettings, generator: Generator) -> Tensor:
 
 
 def _random_centre(length: int, reach: float, generator: Generator) -> Tensor:
-    """Let up to half of the crop's half extent leave the tile, where it is mirrored.
-
-    Crops that stay inside of it show its rim far too seldom: a fourth of the pixels of a tile twice
-    as large as the crop less than a third as often as the mean.
-    """
-    low = min(reach, length / 2) / 2
-    return low + (length - 2 * low) * torch.rand((), generator=generator)
+    """Keep the crop inside the tile where it fits, else centre it with a little play."""
+    low, high = (reach, length - reach) if length > 2 * reach else (0.25 * length, 0.75 * length)
+    return low + (high - low) * torch.rand((), generator=generator)
 
 
 def change_colours(image: Tensor, settings: AugmentSettings, generator: Generator) -> Tensor:
