@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import psygnal
 from qtpy.QtCore import QObject, Signal
+
+from napari_semimoe.session.events import SessionEvents
 
 if TYPE_CHECKING:
     from napari_semimoe.session.session import Session
+
+
+#: Names of the session's signals; the relay has a Qt signal for each.
+SIGNALS = tuple(
+    name for name, value in vars(SessionEvents).items() if isinstance(value, psygnal.Signal)
+)
 
 
 class SessionRelay(QObject):
@@ -31,25 +40,10 @@ class SessionRelay(QObject):
     failed = Signal(str)
     engine_woke = Signal()
 
-    _NAMES = (
-        "tiles_changed",
-        "tile_selected",
-        "prediction_ready",
-        "prediction_failed",
-        "round_started",
-        "round_progress",
-        "round_validation",
-        "round_stage",
-        "round_finished",
-        "round_left",
-        "weights_changed",
-        "failed",
-    )
-
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._connected: list[tuple[Any, Any]] = []
-        for name in self._NAMES:
+        for name in SIGNALS:
             source = getattr(session, name)
             forward = self._forward(name)
             source.connect(forward)
