@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from napari_semimoe.cli.check import QT_BINDINGS
 from napari_semimoe.cli.demo_headless import walk
 from napari_semimoe.cli.output import progress, remark
 from napari_semimoe.cli.train import follow_round
@@ -25,7 +26,6 @@ from napari_semimoe.session.session import Session
 
 #: Project setting: the demo's project was filled and has a model that knows its tissue.
 READY = "demo_ready"
-QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 
 
 def demo(

@@ -287,11 +287,6 @@ class Session(SessionEvents):
         """Ask for a tile's prediction, unless the present one is of the model in charge."""
         self._predictions.request(tile_id, URGENT if urgent else SWEEP)
 
-    def prefetch(self, n: int = AHEAD_COUNT) -> None:
-        """Ask for the next ``n`` tiles of the queue."""
-        for tile_id in self._upcoming(n):
-            self._predictions.request(tile_id, 0)
-
     def predict_all(self) -> None:
         """Ask for every tile that waits for a person, after anything more urgent."""
         for tile_id in self._upcoming(len(self.tiles()) + 1):
