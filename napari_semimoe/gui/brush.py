@@ -145,7 +145,9 @@ class Brush(QObject):
             self.layer.preserve_labels = on
 
     @Slot(object)
-    def _on_tile_shown(self, _: object) -> None:
+    def _on_tile_shown(self, view: object) -> None:
+        if view is None:  # the next project may have other classes
+            self._class_of_new = 1
         layer = self.layer
         if layer is not None and layer is not self._watched:
             self._watched = layer

@@ -148,7 +148,11 @@ class Desk(QObject):
             first()
             return self._read(tile_id)
 
-        self._background.run(work, self._show)
+        def not_read(error: BaseException) -> None:
+            if self._requested == tile_id:
+                self._requested = self.tile_id
+
+        self._background.run(work, self._show, otherwise=not_read)
 
     def _read(self, tile_id: int) -> TileView:
         project = self._session.project
@@ -169,6 +173,8 @@ class Desk(QObject):
             return
         self._making.stop()
         moved = self.tile_id != view.tile.id
+        if moved:
+            self.keep_draft()  # of the tile before, painted on while this one was read
         self.view = view
         self._classes = dict(view.classes)
         self._draft_on_disk = view.origin == "draft"
@@ -240,6 +246,8 @@ class Desk(QObject):
         view, labels = self.view, self.labels
         if view is None or labels is None or self._accepting:
             return
+        if self._requested != view.tile.id:
+            return  # another tile is being opened, and this one is kept as a draft
         if self.layers.labels_layer is None:
             self.layers.show(replace(view, labels=labels), n_classes=len(self.class_names))
             self.refused.emit("The pseudo-label layer was gone and is back. Look, then accept.")
@@ -268,8 +276,9 @@ class Desk(QObject):
             self._draft_on_disk = False
             done = " Every tile of the queue is reviewed." if next_id is None else ""
             self.said.emit(f"{view.tile.name} accepted.{done}")
-            if self._requested == tile_id:  # else the person has moved on meanwhile
+            if self.tile_id == tile_id:
                 self.view = replace(view, baseline=labels, classes=classes, origin="annotation")
+            if self._requested == tile_id:  # else the person has moved on meanwhile
                 self.select(tile_id if next_id is None else next_id)
 
         def not_stored(error: BaseException) -> None:

@@ -138,10 +138,12 @@ class ExportPage(QWidget):
             bench.failed.emit("No tile is open. Open one, or export all accepted masks.")
             return
         tiles = [tile_id] if self.which.currentData() == "open" else None
+        project = bench.session.project
 
         def work() -> ExportReport:
-            if bench.session.project is not None:
-                bench.session.project.set_setting("export_folder", text)
+            bench.refuse_another(project)
+            if project is not None:
+                project.set_setting("export_folder", text)
             return bench.session.export(
                 out, kind=kind, tiles=tiles, progress=bench.long_work.report
             )

@@ -181,7 +181,8 @@ class RefinePage(QWidget):
         several = len(names) > 2
         self.class_label.setVisible(several)
         self.gland_class.setVisible(several)
-        if several and self.gland_class.count() != len(names) - 1:
+        shown = [self.gland_class.itemText(row) for row in range(self.gland_class.count())]
+        if several and shown != list(names[1:]):
             self.gland_class.clear()
             self.gland_class.addItems(names[1:])
 

@@ -15,6 +15,9 @@ from napari_semimoe.session.step_log import read_curve
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
 
+#: A process that was asked to stop may be ended so long after; the engine refuses before.
+OVERDUE_MS = 5500
+
 
 class RoundProgress(QWidget):
     """Middle part of the third step; its curves stay until the next round begins.
@@ -48,6 +51,7 @@ class RoundProgress(QWidget):
         )
         self.plot = RoundPlot()
         self._draw_timer = single_shot(self, 200, self._draw)
+        self._overdue = single_shot(self, OVERDUE_MS, self._on_overdue)
         self._lay_out()
         self._connect()
         self.show_running(False)
@@ -84,6 +88,7 @@ class RoundProgress(QWidget):
 
     def end(self) -> None:
         """Show the end of the round."""
+        self._overdue.stop()
         self._draw()
         self.show_running(False)
 
@@ -130,6 +135,14 @@ class RoundProgress(QWidget):
         self.pause.setEnabled(False)
         self.cancel.setEnabled(False)
         self.left.setText("Stopping…")
+        self._overdue.start()
+
+    @Slot()
+    def _on_overdue(self) -> None:
+        """Offer to end a process that does not hear; the second cancel does so."""
+        if self._bench.session.running_round is not None:
+            self.cancel.setEnabled(True)
+            self.left.setText("Still stopping. Cancel once more to end it at once.")
 
     # -- what the round says ------------------------------------------------------------------
 

@@ -120,10 +120,11 @@ class TileLayers:
         fresh = not all(self._has(name) for name in NAMES)
         moved = self._view is None or self._view.tile.id != view.tile.id
         self._view = view
+        mode = self._end_stroke()
         for name in NAMES:
             self._fill(name, view, self._data(name, view))
         self.show_labels_colors(view.classes, n_classes)
-        self._forget_strokes()
+        self._forget_strokes(mode)
         if fresh:
             self._arrange()
         if moved:
@@ -234,15 +235,24 @@ class TileLayers:
         for position, name in enumerate(NAMES):
             layers.move(layers.index(self._layers[name]), position)
 
-    def _forget_strokes(self) -> None:
+    def _end_stroke(self) -> str:
+        """End a stroke that is under way while its own tile is there; return the tool."""
+        layer = self.labels_layer
+        if layer is None:
+            return ""
+        mode = str(layer.mode)
+        layer.mode = "pan_zoom"
+        return mode
+
+    def _forget_strokes(self, mode: str) -> None:
         # Setting data keeps the undo history, so an undo would write strokes of the previous
         # tile into this one; switching editable off and on is the public way to drop it.
         layer = self.labels_layer
         if layer is not None:
-            mode = layer.mode
             layer.editable = False
             layer.editable = True
-            layer.mode = mode
+            if mode:
+                layer.mode = mode
 
     def make_active(self) -> None:
         """Select the mask's layer, so that brush and keys act on it."""

@@ -52,18 +52,19 @@ class TileModel(QAbstractTableModel):
         self._active: int | None = None
         self._faint = QColor("#808080")
 
-    def set_tiles(self, tiles: Sequence[TileRecord]) -> None:
-        """Replace all rows; when the same tiles came again only their cells change."""
+    def set_tiles(self, tiles: Sequence[TileRecord]) -> bool:
+        """Replace all rows, and return whether any are new or elsewhere; else cells change."""
         tiles = list(tiles)
         if [t.id for t in tiles] == [t.id for t in self._tiles]:
             self._tiles = tiles
             if tiles:
                 self._cells_changed(0, len(tiles) - 1)
-            return
+            return False
         self.beginResetModel()
         self._tiles = tiles
         self._row_of = {tile.id: row for row, tile in enumerate(tiles)}
         self.endResetModel()
+        return True
 
     def set_active(self, tile_id: int | None) -> None:
         """Print the tile on the desk in bold."""
@@ -206,8 +207,20 @@ class TileTable(QTableView):
 
     def show_tiles(self, tiles: Sequence[TileRecord], active: int | None) -> None:
         """Fill the table and mark the tile on the desk."""
-        self.tiles.set_tiles(tiles)
+        chosen, scrolled = self.selected_ids(), self.verticalScrollBar().value()
+        if not self.tiles.set_tiles(tiles):
+            self.tiles.set_active(active)
+            return
         self.mark(active)
+        if chosen:  # the order changed, which must not take the person elsewhere
+            for tile_id in chosen:
+                self._select_also(tile_id)
+            self.verticalScrollBar().setValue(scrolled)
+
+    def _select_also(self, tile_id: int) -> None:
+        index = self._sorted.mapFromSource(self.tiles.index(self.tiles.row_of(tile_id), 0))
+        flags = QItemSelectionModel.SelectionFlag
+        self.selectionModel().select(index, flags.Select | flags.Rows)
 
     def mark(self, tile_id: int | None) -> None:
         """Mark the tile on the desk and scroll to it."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from platformdirs import user_data_dir
 from qtpy.QtCore import QObject, Qt, Signal, Slot
 
+from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.gui.bridge import Background
 from napari_semimoe.gui.desk import Desk
@@ -161,15 +162,13 @@ class Workbench(QObject):
 
     def close_project(self) -> None:
         """Close the project; strokes that were not accepted are kept as drafts."""
-        self._change_project(lambda: None, "Closing the project")
+        self._change_project(self.session.close, "Closing the project")
 
     def _change_project(self, work: Callable[[], Any], title: str) -> None:
         self.desk.clear()
 
         def change() -> None:
             self.session.engine.warm_up()  # its process starts while the project is read
-            if self.session.project is not None:
-                self.session.close()
             work()
 
         self.background.run(
@@ -202,8 +201,10 @@ class Workbench(QObject):
         um_per_px
             Microns per pixel of images that do not say it.
         """
+        project = self.session.project
 
         def work() -> list[Any]:
+            self.refuse_another(project)
             given = {"um_per_px": um_per_px, "progress": self.long_work.report}
             files = [path for path in paths if not path.is_dir()]
             reports = [self.session.add_folder(path, **given) for path in paths if path.is_dir()]
@@ -224,6 +225,14 @@ class Workbench(QObject):
             logger.warning("Not added: %s", refused)
             (_, reason), more = refused[0], len(refused) - 1
             self.failed.emit(f"{reason} ({more} more files, see the log.)" if more else reason)
+
+    def refuse_another(self, project: Project | None) -> None:
+        """Raise where the project that long work was asked for is no longer the open one."""
+        if self.session.project is not project:
+            raise ProjectError(
+                "Nothing was done: the project was closed before its turn came. Open it and try "
+                "again."
+            )
 
     def read(self, work: Callable[[Project], _T], then: Callable[[_T], None]) -> None:
         """Read from the open project in the background; if it is closed meanwhile, never mind.

@@ -62,6 +62,11 @@ def write_description(path: Path, description: Description) -> None:
     write_text(path / DESCRIPTION, json.dumps(description.model_dump(), indent=2) + "\n")
 
 
+def project_folder(path: Path) -> Path:
+    """Return a project's folder, which may also be named by its ``project.json``."""
+    return path.parent if path.name == DESCRIPTION else path
+
+
 def read_description(path: Path) -> Description:
     """Read ``project.json``, refusing what is no project, damaged, or newer than this version."""
     values = _read_json(path)

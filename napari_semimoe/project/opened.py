@@ -61,7 +61,7 @@ class OpenFolder:
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self.path = path.parent if path.name == folder.DESCRIPTION else path
+        self.path = folder.project_folder(path)
         self.description = folder.read_description(self.path)
         self.swept: list[str] = []
         self._lock = None if read_only else folder.take_lock(self.path)

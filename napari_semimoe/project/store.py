@@ -178,6 +178,8 @@ def _translated(path: Path, error: Exception, read_only: bool) -> SemiMoEError:
     code = (getattr(error, "sqlite_errorname", None) or "").split("_")
     kind = code[1] if len(code) > 1 else ""
     safe = "What was stored before is safe."
+    if "closed database" in str(error):
+        return ProjectError(f"The project {path.name} was closed meanwhile. {safe}")
     if kind == "FULL":
         return StorageError(
             f"The index of project {path.name} could not be stored: the disk is full; "

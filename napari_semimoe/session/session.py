@@ -16,6 +16,7 @@ from napari_semimoe.core.errors import ProjectError, SemiMoEError
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
 from napari_semimoe.core.states import Pool, RoundState
 from napari_semimoe.jobs import Engine, JobReport
+from napari_semimoe.project.folder import project_folder, read_description, refuse_unless_new
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AddReport, AnnotationRecord, RoundRecord, TileRecord
 from napari_semimoe.session.events import SessionEvents
@@ -98,6 +99,7 @@ class Session(SessionEvents):
         self, path: Path, classes: Sequence[str] = ("background", "gland"), **about: Any
     ) -> Project:
         """Create a project in an empty or new folder and open it; ``about``: ``name``."""
+        refuse_unless_new(Path(path))  # before the open one is closed
         self.close()
         project = Project.create(path, classes=tuple(classes), author=self.author, **about)
         return self._begin(project)
@@ -110,6 +112,7 @@ class Session(SessionEvents):
         take_over
             Whether a round that goes on without a window is taken over, to go on here.
         """
+        read_description(project_folder(Path(path)))  # refused before the open one is closed
         self.close()
         if take_over:
             take_back(Path(path))

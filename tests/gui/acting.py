@@ -24,16 +24,16 @@ def canvas_point(viewer, layer, y, x):
     )
 
 
-def stroke(viewer, layer, *pixels):
+def stroke(viewer, layer, *pixels, button=Qt.MouseButton.LeftButton):
     """Press the mouse on the first pixel, drag over the others and let go."""
     native = canvas_of(viewer)
     points = [canvas_point(viewer, layer, y, x) for y, x in pixels]
-    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    none = Qt.MouseButton.NoButton
     _send(native, QEvent.Type.MouseMove, points[0], none, none)
-    _send(native, QEvent.Type.MouseButtonPress, points[0], left, left)
+    _send(native, QEvent.Type.MouseButtonPress, points[0], button, button)
     for point in points[1:]:
-        _send(native, QEvent.Type.MouseMove, point, none, left)
-    _send(native, QEvent.Type.MouseButtonRelease, points[-1], left, none)
+        _send(native, QEvent.Type.MouseMove, point, none, button)
+    _send(native, QEvent.Type.MouseButtonRelease, points[-1], button, none)
 
 
 def _send(native, kind, point, button, buttons):

@@ -273,6 +273,23 @@ def test_kinds_of_glands_are_chosen_stored_and_told_apart_by_colour(
     assert record.classes == {1: 1, 2: 2, 3: 2}
 
 
+def test_the_kind_of_new_glands_is_forgotten_with_its_project(
+    three_classes, panel, settled, tmp_path, qtbot
+):
+    page = panel.refine_page
+    page.brush.set_class(2)
+    names = [page.gland_class.itemText(row) for row in range(page.gland_class.count())]
+    assert names == ["benign", "malignant"]
+    panel.bench.new_project(tmp_path / "other", ("background", "tumour", "stroma"))
+    settled(panel)
+    panel.bench.add_images([tmp_path / "images"], um_per_px=0.5)
+    settled(panel)
+    qtbot.waitUntil(lambda: panel.bench.desk.tile_id is not None)  # its layers are made one by one
+    assert page.brush.gland_class == 1
+    names = [page.gland_class.itemText(row) for row in range(page.gland_class.count())]
+    assert names == ["tumour", "stroma"]
+
+
 def test_kind_alone_is_a_change_worth_keeping(three_classes, viewer, panel, settled):
     page, desk = panel.refine_page, panel.bench.desk
     press(viewer, Qt.Key.Key_L)

@@ -12,7 +12,7 @@ from napari_semimoe.core.values import IGNORE
 from napari_semimoe.gui import tile_layers
 from napari_semimoe.project.drafts import drafted_tiles
 
-from .acting import press
+from .acting import press, stroke
 
 
 def tile_named(panel, name):
@@ -122,6 +122,17 @@ def test_undo_after_a_swap_leaves_the_new_tile_alone(opened, viewer, settled, en
     np.testing.assert_array_equal(layer.data, shown)
 
 
+def test_a_stroke_that_was_not_ended_leaves_the_next_tile_alone(opened, viewer, settled, engine):
+    layer = viewer.layers["pseudo-label"]
+    layer.mode, layer.selected_label = "paint", 9
+    stroke(viewer, layer, (20, 20), (30, 40), (40, 20), button=Qt.MouseButton.RightButton)
+    open_tile(opened, settled, "tile_4", engine)
+    desk = opened.bench.desk
+    assert not desk.has_strokes
+    np.testing.assert_array_equal(desk.labels, desk.view.labels)
+    np.testing.assert_array_equal(desk.view.labels, desk.view.prediction.instances)
+
+
 def test_swap_keeps_the_tool_in_hand(opened, viewer, settled, engine):
     viewer.layers["pseudo-label"].mode = "paint"
     open_tile(opened, settled, "tile_5", engine)
@@ -221,6 +232,46 @@ def test_unaccepted_strokes_wait_while_the_person_is_elsewhere(opened, viewer, s
     np.testing.assert_array_equal(viewer.layers["pseudo-label"].data, painted)
     assert opened.bench.desk.changed_px == 36
     assert "strokes" in opened.messages.text
+
+
+def test_strokes_made_while_the_next_tile_is_read_are_kept(opened, settled):
+    desk, first = opened.bench.desk, opened.bench.desk.tile_id
+    desk.select(tile_named(opened, "tile_4").id)
+    paint(opened, 9)
+    assert desk.tile_id == first
+    settled(opened)
+    assert desk.tile_id != first
+    desk.select(first)
+    settled(opened)
+    assert (desk.labels[:6, :6] == 9).all()
+
+
+def test_accept_while_another_tile_is_read_stores_neither(opened, settled):
+    desk, first = opened.bench.desk, opened.bench.desk.tile_id
+    other = tile_named(opened, "tile_4").id
+    desk.select(other)
+    desk.accept()
+    settled(opened)
+    assert desk.tile_id == other
+    project = opened.bench.session.project
+    assert [len(project.annotations(tile)) for tile in (first, other)] == [0, 0]
+
+
+def test_a_tile_that_cannot_be_read_leaves_the_one_on_the_desk_to_accept(
+    opened, settled, monkeypatch
+):
+    desk, first = opened.bench.desk, opened.bench.desk.tile_id
+
+    def broken(*_):
+        raise StorageError("The disk is gone.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_semimoe.gui.desk.read_tile_view", broken)
+        desk.select(tile_named(opened, "tile_4").id)
+        settled(opened)
+    desk.accept()
+    settled(opened)
+    assert len(opened.bench.session.project.annotations(first)) == 1
 
 
 def test_strokes_survive_closing_the_project(opened, viewer, settled):

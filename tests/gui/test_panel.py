@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QAbstractButton, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel, QPushButton, QWidget
 
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import JobState, Pool, RoundState
@@ -217,6 +219,44 @@ def test_new_project_dialog_waits_until_all_is_sound(qtbot, tmp_path):
 
 
 # -- predict ------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_no_project_leaves_the_open_one(opened, settled, tmp_path):
+    project, tile = opened.bench.session.project, opened.bench.desk.tile_id
+    (tmp_path / "pictures").mkdir()
+    opened.bench.open_project(tmp_path / "pictures")
+    settled(opened)
+    assert opened.bench.session.project is project
+    assert opened.bench.desk.tile_id == tile
+
+
+def test_long_work_that_waited_is_not_done_to_another_project(opened, images, settled, tmp_path):
+    bench, failures = opened.bench, []
+    bench.failed.connect(failures.append)
+    started, go_on = threading.Event(), threading.Event()
+    bench.long_work.run(lambda: (started.set(), go_on.wait(10)))
+    assert started.wait(5)
+    bench.add_images([images], um_per_px=0.5)
+    bench.new_project(tmp_path / "second", ("background", "gland"))
+    deadline = time.monotonic() + 10
+    while bench.background.pending and time.monotonic() < deadline:
+        QApplication.processEvents()
+    go_on.set()
+    settled(opened)
+    assert bench.session.tiles() == []
+    assert any("the project was closed before its turn came" in each for each in failures)
+
+
+def test_chosen_rows_stay_chosen_while_predictions_arrive(opened):
+    table, tiles = opened.predict_page.table, opened.bench.session.tiles()
+    table.show_tiles(tiles, tiles[0].id)
+    table.selectAll()
+    chosen = set(table.selected_ids())
+    assert len(chosen) == len(tiles)
+    table.show_tiles(tiles, tiles[0].id)
+    assert set(table.selected_ids()) == chosen
+    table.show_tiles(tiles[::-1], tiles[0].id)  # in another order
+    assert set(table.selected_ids()) == chosen
 
 
 def test_table_lists_tiles_with_the_doubtful_open_ones_first(opened):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_semimoe.core.errors import ProjectError, StorageError
+from napari_semimoe.core.errors import ProjectError, ProjectFormatError, StorageError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.session import Session
 
@@ -145,6 +145,18 @@ def test_reopened_project_is_where_it_was_left(starter, filled, engine):
     other.close()
 
 
+def test_a_folder_that_cannot_be_opened_leaves_the_open_project(filled, tmp_path):
+    project, folder = filled.project, tmp_path / "pictures"
+    folder.mkdir()
+    with pytest.raises(ProjectFormatError, match="not a Semi-MoE project"):
+        filled.open(folder)
+    (folder / "a.png").write_bytes(b"1")
+    with pytest.raises(ProjectError, match="new or empty folder"):
+        filled.new(folder)
+    assert filled.project is project
+    filled.open(project.path / "project.json")  # the file names its folder
+
+
 def test_failure_logs_go_to_the_open_project(filled, engine, tmp_path):
     assert engine.failure_dir == filled.project.path / "logs"
     filled.close()
@@ -157,14 +169,6 @@ def test_opening_another_project_closes_the_first(filled, tmp_path):
     other = Session(FakeEngine(tmp_path))
     other.open(first)  # not locked any more
     other.close()
-
-
-def test_project_that_cannot_be_opened_leaves_the_session_empty(filled, tmp_path):
-    (tmp_path / "nothing").mkdir()
-    with pytest.raises(ProjectError):
-        filled.open(tmp_path / "nothing")
-    assert filled.project is None
-    assert filled.tiles() == []
 
 
 @pytest.mark.parametrize("kind", ["ome-zarr", "png", "geojson"])
