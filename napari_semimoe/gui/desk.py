@@ -249,7 +249,9 @@ class Desk(QObject):
         if self._requested != view.tile.id:
             return  # another tile is being opened, and this one is kept as a draft
         if self.layers.labels_layer is None:
-            self.layers.show(replace(view, labels=labels), n_classes=len(self.class_names))
+            shown = replace(view, labels=labels, classes=dict(self._classes))
+            self.layers.show(shown, n_classes=len(self.class_names))
+            self.tile_shown.emit(view)  # the brush takes the new layer in hand
             self.refused.emit("The pseudo-label layer was gone and is back. Look, then accept.")
         elif view.origin == "nothing" and not self.has_strokes:
             self.refused.emit(

@@ -49,6 +49,7 @@ class ExportPage(QWidget):
         super().__init__()
         self._bench = bench
         self._written: Path | None = None
+        self._exporting = False
         self.kind = QComboBox()
         for number, (text, value, tip) in enumerate(_KINDS):
             self.kind.addItem(text, value)
@@ -118,7 +119,7 @@ class ExportPage(QWidget):
             if accepted
             else "No tile has an accepted mask yet. Accept one on the Refine page first."
         )
-        self.export.setEnabled(bool(accepted))
+        self.export.setEnabled(bool(accepted) and not self._exporting)
 
     @Slot()
     def _on_browse(self) -> None:
@@ -148,17 +149,22 @@ class ExportPage(QWidget):
                 out, kind=kind, tiles=tiles, progress=bench.long_work.report
             )
 
+        self._exporting = True
         self.export.setEnabled(False)
         bench.long_work.run(
             work,
             lambda report: self._on_exported(out, report),
             title="Exporting",
-            otherwise=lambda _: self.export.setEnabled(True),
+            otherwise=lambda _: self._end_export(),
         )
+
+    def _end_export(self) -> None:
+        self._exporting = False
+        self.export.setEnabled(True)
 
     def _on_exported(self, out: Path, report: ExportReport) -> None:
         self._written = out
-        self.export.setEnabled(True)
+        self._end_export()
         self.result.setText(report.sentence)
         self.show_folder.show()
         self._bench.said.emit(report.sentence)

@@ -174,9 +174,10 @@ class RetrainPage(QWidget):
         except SettingsError as error:
             self._refuse(str(error))
             return
+        session = self._bench.session
         self._bench.background.run(
-            lambda: self._bench.session.round_plan(settings, start),
-            self._show_plan,
+            lambda: session.round_plan(settings, start) if session.project is not None else None,
+            lambda plan: None if plan is None else self._show_plan(plan),
             otherwise=lambda error: self._refuse(str(error)),
         )
 

@@ -383,6 +383,7 @@ def test_accept_without_the_mask_layer_first_shows_it_again(opened, viewer, sett
     settled(opened)
     assert not opened.bench.session.project.annotations(tile.id)
     np.testing.assert_array_equal(viewer.layers["pseudo-label"].data, painted)
+    assert opened.refine_page.brush._watched is viewer.layers["pseudo-label"]
     opened.bench.desk.accept()
     settled(opened)
     np.testing.assert_array_equal(opened.bench.session.project.read_labels(tile.id), painted)
