@@ -101,11 +101,11 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
         Folder of masks named as the images; it wins over masks among ``files``.
     """
     stems = {(path.parent, path.stem.lower()) for path in files}
-    named = {path: (path.parent, image_name(path)) for path in files}
+    named = {path: (path.parent, (image_name(path) or "").lower()) for path in files}
     beside = {name: path for path, name in named.items() if name in stems}
     images = tuple(path for path in files if named[path] not in stems)
     elsewhere = list_images(masks) if masks is not None else []
-    by_name = {image_name(path) or path.stem.lower(): path for path in elsewhere}
+    by_name = {(image_name(path) or path.stem).lower(): path for path in elsewhere}
     by_name |= {path.stem.lower(): path for path in elsewhere}
     pairs = {
         path: mask
@@ -175,10 +175,9 @@ def _no_image(folder: Path) -> ImageReadError:
 
 def image_name(path: Path) -> str | None:
     """Return the name of the image whose mask this file is by its ending, else None."""
-    stem = path.stem.lower()
     for ending in MASK_ENDINGS:
-        if stem.endswith(ending) and len(stem) > len(ending):
-            return stem[: -len(ending)]
+        if path.stem.lower().endswith(ending) and len(path.stem) > len(ending):
+            return path.stem[: -len(ending)]
     return None
 
 

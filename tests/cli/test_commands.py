@@ -289,8 +289,8 @@ class TestEvaluate:
         labels[5:15, 5:15], labels[20:30, 30:50] = 1, 2  # 100 and 200 pixels
         for folder in (truth, pred):
             folder.mkdir()
-        tifffile.imwrite(truth / "a_anno.tif", labels.astype(np.int64))
-        Image.fromarray(labels).save(pred / "a.png")
+        tifffile.imwrite(truth / "A_anno.tif", labels.astype(np.int64))
+        Image.fromarray(labels).save(pred / "A.png")
         given = ("evaluate", "--pred", pred, "--truth", truth, "--json")
         perfect = semimoe(*given).json
         assert perfect["pooled"] == {
@@ -300,7 +300,7 @@ class TestEvaluate:
             "object_dice": 1,
             "object_hausdorff_px": 0,
         }
-        Image.fromarray(np.where(labels == 2, 2, 0).astype(np.uint16)).save(pred / "a.png")
+        Image.fromarray(np.where(labels == 2, 2, 0).astype(np.uint16)).save(pred / "A.png")
         scores = semimoe(*given).json["pooled"]
         assert scores["dice"] == pytest.approx(400 / 500)
         assert scores["object_f1"] == pytest.approx(2 / 3)
