@@ -103,9 +103,6 @@ class RoundDesk:
         with self._lock:
             running, asked_before = self._running, self._stop_as is not None
             self._stop(self._stop_as or RoundState.INTERRUPTED)
-        with suppress(SemiMoEError):  # else it is interrupted when the project is opened again
-            self.store_end()
-        self._unstored = None
         if running is None:
             return None
         end = time.monotonic() + seconds
@@ -148,6 +145,12 @@ class RoundDesk:
             record = self._finish(*self._unstored)
             self._unstored = self._stop_as = None
         return record
+
+    def forget_end(self) -> None:
+        """Try once more to write down an end that is not; its project is about to be closed."""
+        with suppress(SemiMoEError):  # else the round is interrupted when it is opened again
+            self.store_end()
+        self._unstored = self._stop_as = None
 
     def _stop(self, state: RoundState) -> None:
         with self._lock:

@@ -128,6 +128,7 @@ class Session(SessionEvents):
             return
         left = self._rounds.leave(_CLOSING_SECONDS)
         self.process()  # writes down how the round ended
+        self._rounds.forget_end()
         if left is not None and not (self.round_goes_on and _is_paused(project, left)):
             left = None
         if left is not None:

@@ -135,6 +135,28 @@ def test_an_end_that_was_refused_is_forgotten_with_its_project(
     assert filled.project.round(1).state is RoundState.INTERRUPTED
 
 
+def test_an_end_that_is_refused_while_closing_does_not_follow_into_the_next_project(
+    no_starter, filled, engine, monkeypatch, tmp_path, images
+):
+    def full(*_, **__):
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr(filled.project, "finish_round", full)
+    filled.start_round(RoundSettings())
+    job = train_job(engine)
+    leave = filled._rounds.leave
+
+    def ends_at_the_last_moment(seconds):
+        engine.train(job)
+        return leave(seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(filled._rounds, "leave", ends_at_the_last_moment)
+        filled.new(tmp_path / "other")
+    filled.add_folder(images, um_per_px=1.0)
+    assert filled.start_round(RoundSettings()) == 1
+
+
 def test_scores_on_no_tile_do_not_keep_a_model_back():
     empty = {"tiles": 0, "dice": 0.0}
     assert verdict({"validation": empty, "base_validation": empty | {"dice": 1.0}}) == "promoted"
