@@ -87,8 +87,13 @@ class Background(QObject):
         self.pending += 1
         if title:
             self._titles.append(title)
-            self.busy_changed.emit(self._titles[0])
+            self.busy_changed.emit(self.busy)
         self._pool.submit(self._execute, _Task(title, work, then, otherwise))
+
+    @property
+    def busy(self) -> str:
+        """Title of the visible work under way, empty when there is none."""
+        return self._titles[0] if self._titles else ""
 
     def report(self, done: int, total: int, text: str) -> None:
         """Tell the window how far the running work is; safe from the worker thread."""
@@ -112,7 +117,7 @@ class Background(QObject):
         self.pending -= 1
         if task.title:
             self._titles.remove(task.title)
-            self.busy_changed.emit(self._titles[0] if self._titles else "")
+            self.busy_changed.emit(self.busy)
         if outcome.error is not None:
             self._tell(task, outcome.error)
         elif task.then is not None and self._open:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal, Slot
 
 from napari_semimoe.core.values import IGNORE
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_semimoe.gui.desk import Desk
+    from napari_semimoe.gui.tile_view import TileView
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Brush(QObject):
         self._chosen = False  # the person chose the label of the next stroke
         self._following = False  # the brush itself is choosing it
         self._class_of_new = 1
-        self._tile_id: int | None = None
+        self._labels: NDArray[np.uint16] | None = None  # that the ids under the brush are of
         desk.tile_shown.connect(self._on_tile_shown)
 
     @property
@@ -145,7 +147,7 @@ class Brush(QObject):
             self.layer.preserve_labels = on
 
     @Slot(object)
-    def _on_tile_shown(self, view: object) -> None:
+    def _on_tile_shown(self, view: TileView | None) -> None:
         if view is None:  # the next project may have other classes
             self._class_of_new = 1
         layer = self.layer
@@ -154,10 +156,11 @@ class Brush(QObject):
             for event in ("mode", "selected_label", "brush_size", "preserve_labels"):
                 getattr(layer.events, event).connect(self._on_layer_event)
             layer.mouse_drag_callbacks.insert(0, self._on_press)  # before napari's own brush
-        if layer is not None and self._desk.tile_id != self._tile_id and not self.is_removing:
+        labels = None if view is None else view.labels
+        if layer is not None and labels is not self._labels and not self.is_removing:
             # Also when grey was painted: nobody expects it to go on in another tile.
             layer.selected_label = self._desk.free_label()
-        self._tile_id = self._desk.tile_id
+        self._labels = labels
         self._chosen = False
         self.changed.emit()
 
@@ -171,13 +174,20 @@ class Brush(QObject):
 
         A gland that was picked, or the id of *New gland*, counts for one stroke whatever lies
         under it. Without this, every stroke would go to the id that happens to be selected,
-        and a correction in one gland would become part of another.
+        and a correction in one gland would become part of another. The right button draws
+        around a gland, from one press to the end; what is pressed meanwhile moves the picture.
         """
-        if event.button != 1 or self.is_ignoring or layer.mode not in ("paint", "pick"):
+        begins = event.button == 1 or (event.button == 2 and layer.mode == "paint")
+        if not begins or self.is_ignoring or _is_drawing_around(layer):
             return
         if layer.mode == "pick":
             self._chosen = True
-            return
+        elif layer.mode == "paint":
+            self._begin_stroke(layer, event)
+        if layer.mode in ("paint", "fill") and not self._is_painted():
+            self._desk.set_class(self.label, self._class_of_new)
+
+    def _begin_stroke(self, layer: Labels, event: Any) -> None:
         if not self._chosen or self.label == 0:
             under = self._label_under(layer, layer.world_to_data(event.position))
             self._following = True
@@ -186,8 +196,6 @@ class Brush(QObject):
             finally:
                 self._following = False
         self._chosen = False
-        if not self._is_painted():
-            self._desk.set_class(self.label, self._class_of_new)
 
     @staticmethod
     def _label_under(layer: Labels, position: Sequence[float]) -> int:
@@ -202,3 +210,9 @@ class Brush(QObject):
         ]
         touched = near[(near > 0) & (near != IGNORE)]
         return int(np.bincount(touched).argmax()) if touched.size else 0
+
+
+def _is_drawing_around(layer: Labels) -> bool:
+    """Whether a stroke of the right button is under way; napari has no public word for it."""
+    overlay = getattr(layer, "_overlays", {}).get("brush_stroke")
+    return bool(getattr(overlay, "active", False))

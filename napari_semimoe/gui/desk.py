@@ -103,9 +103,12 @@ class Desk(QObject):
         labels = self.labels
         if labels is None or self.view is None:
             return False
-        return not (
-            np.array_equal(labels, self.view.baseline) and self._classes == dict(self.view.classes)
-        )
+        if not np.array_equal(labels, self.view.baseline):
+            return True
+        before = self.view.classes
+        ids = {*before, *self._classes}
+        # A gland whose stroke was undone left its class behind; that is no work.
+        return any(self.class_of(each) != before.get(each, 1) and each in labels for each in ids)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -198,7 +201,12 @@ class Desk(QObject):
             self._show(view)
             return
         self.layers.show_prediction(view.prediction)
-        self.view = replace(self.view, prediction=view.prediction, tile=view.tile)
+        self.view = replace(
+            self.view,
+            prediction=view.prediction,
+            predicted_by=view.predicted_by,
+            tile=view.tile,
+        )
         self.tile_shown.emit(self.view)
         if self.has_strokes:
             self.said.emit(
@@ -232,7 +240,13 @@ class Desk(QObject):
             return
         folder, tile_id = project.path, view.tile.id
         if self.has_strokes:
-            draft = Draft(labels.copy(), view.baseline, dict(self._classes), self.clock.seconds)
+            draft = Draft(
+                labels.copy(),
+                view.baseline,
+                dict(self._classes),
+                self.clock.seconds,
+                view.begun_with,
+            )
             self._draft_on_disk = True
             self._background.run(lambda: write_draft(folder, tile_id, draft))
         elif self._draft_on_disk:
@@ -269,7 +283,14 @@ class Desk(QObject):
         assert project is not None, "a tile is on the desk only while a project is open"
 
         def work() -> int | None:
-            self._session.accept(tile_id, labels, view.baseline, seconds=seconds, classes=classes)
+            self._session.accept(
+                tile_id,
+                labels,
+                view.baseline,
+                seconds=seconds,
+                classes=classes,
+                model=view.begun_with,
+            )
             drop_draft(project.path, tile_id)
             return self._session.next_tile()
 
@@ -313,6 +334,7 @@ class Desk(QObject):
             self.refused.emit("There is no prediction of this tile to start from yet.")
             return
         prediction = self.view.prediction
+        self.view = replace(self.view, begun_with=self.view.predicted_by)
         self._classes = dict(prediction.classes)
         self.layers.replace_labels(prediction.instances.astype(np.uint16))
 

@@ -65,6 +65,11 @@ class MessageBar(QWidget):
         """Whether the sentence on show is about something that went wrong."""
         return not self._frame.isHidden() and self._frame.property("role") == "message-bad"
 
+    @property
+    def busy_text(self) -> str:
+        """What is said of the work under way, empty when there is none."""
+        return "" if self._busy.isHidden() else self._busy_text.text()
+
     @Slot(str)
     def say(self, sentence: str) -> None:
         """Show good news; it takes the place of an older sentence."""

@@ -78,7 +78,7 @@ class Panel(QWidget):
         bench.said.connect(self.messages.say)
         bench.failed.connect(self.messages.complain)
         for lane in (bench.background, bench.long_work):
-            lane.busy_changed.connect(self.messages.show_busy)
+            lane.busy_changed.connect(self._show_busy)
             lane.progressed.connect(self.messages.show_progress)
         bench.viewer.events.theme.connect(self._on_theme)
         self._on_theme()
@@ -108,6 +108,11 @@ class Panel(QWidget):
         self.steps.setVisible(self.bench.has_project)
         page = list(Step).index(self.step) + 1 if self.bench.has_project else 0
         self._pages.setCurrentIndex(page)
+
+    @Slot(str)
+    def _show_busy(self, title: str) -> None:
+        """Show what has just begun, or what goes on when something else ends."""
+        self.messages.show_busy(title or self.bench.background.busy or self.bench.long_work.busy)
 
     def _on_theme(self, event: object = None) -> None:
         palette = palette_of(self.bench.viewer.theme)

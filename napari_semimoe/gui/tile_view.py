@@ -43,6 +43,10 @@ class TileView:
         Time that the person had spent on the draft.
     annotation
         Latest accepted version, if there is one.
+    predicted_by
+        Name of the model that made ``prediction``.
+    begun_with
+        Name of the model whose suggestion the person's work began with.
     """
 
     tile: TileRecord
@@ -54,6 +58,8 @@ class TileView:
     origin: Origin = "nothing"
     seconds: float = 0.0
     annotation: AnnotationRecord | None = None
+    predicted_by: str | None = None
+    begun_with: str | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -65,7 +71,8 @@ def read_tile_view(project: Project, tile_id: int) -> TileView:
     """Read one tile with its prediction, its mask and its unaccepted strokes."""
     tile = project.tile(tile_id)
     image = project.read_image(tile_id)
-    prediction = project.read_prediction(tile_id)
+    prediction, record = project.read_prediction(tile_id), project.prediction(tile_id)
+    model = None if record is None else record.model
     annotation = None if tile.annotation_id is None else project.annotation(tile.annotation_id)
     view = TileView(
         tile,
@@ -74,6 +81,8 @@ def read_tile_view(project: Project, tile_id: int) -> TileView:
         labels=np.zeros(image.shape[:2], np.uint16),
         baseline=np.zeros(image.shape[:2], np.uint16),
         annotation=annotation,
+        predicted_by=model,
+        begun_with=model,
     )
     draft = read_draft(project.path, tile_id, image.shape[:2])
     if draft is not None:
@@ -84,6 +93,7 @@ def read_tile_view(project: Project, tile_id: int) -> TileView:
             "draft",
             baseline=draft.baseline,
             seconds=draft.seconds,
+            begun_with=draft.model or model,
         )
     if annotation is not None:
         return _with(view, project.read_annotation(annotation.id), annotation.classes, "annotation")

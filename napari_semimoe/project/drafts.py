@@ -35,12 +35,15 @@ class Draft:
         Class of each instance id.
     seconds
         Time spent on the tile so far.
+    model
+        Name of the model whose suggestion the work began with.
     """
 
     labels: NDArray[np.uint16]
     baseline: NDArray[np.uint16]
     classes: Mapping[int, int] = field(default_factory=dict)
     seconds: float = 0.0
+    model: str | None = None
 
 
 def draft_path(project: Path, tile_id: int) -> Path:
@@ -57,11 +60,13 @@ def write_draft(project: Path, tile_id: int, draft: Draft) -> None:
         When the disk refuses; the previous draft is still there.
     """
     path = draft_path(project, tile_id)
-    note = json.dumps({"classes": dict(draft.classes), "seconds": draft.seconds})
+    about = {"classes": dict(draft.classes), "seconds": draft.seconds, "model": draft.model}
     try:
         path.parent.mkdir(exist_ok=True)
         with written_whole(path) as unfinished, unfinished.open("wb") as file:
-            np.savez_compressed(file, labels=draft.labels, baseline=draft.baseline, note=note)
+            np.savez_compressed(
+                file, labels=draft.labels, baseline=draft.baseline, note=json.dumps(about)
+            )
     except OSError as error:
         raise StorageError(
             f"The unaccepted strokes of tile {tile_id} could not be stored in {path.parent}: "
@@ -85,7 +90,7 @@ def read_draft(project: Path, tile_id: int, shape: tuple[int, ...]) -> Draft | N
     if labels.shape != tuple(shape) or baseline.shape != tuple(shape):
         return None
     classes = {int(key): int(value) for key, value in note["classes"].items()}
-    return Draft(labels, baseline, classes, float(note["seconds"]))
+    return Draft(labels, baseline, classes, float(note["seconds"]), note.get("model"))
 
 
 def drop_draft(project: Path, tile_id: int) -> None:

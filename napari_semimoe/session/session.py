@@ -217,6 +217,7 @@ class Session(SessionEvents):
         *,
         seconds: float | None = None,
         classes: Mapping[int, int] | None = None,
+        model: str | None = None,
     ) -> AnnotationRecord:
         """Store a curated mask as a new version; the tile joins the pool.
 
@@ -230,6 +231,8 @@ class Session(SessionEvents):
             Time spent on the tile; since it was selected when None.
         classes
             Class of each instance id; absent ids are class 1.
+        model
+            Whose suggestion the person began with; that of the latest prediction when None.
 
         Raises
         ------
@@ -237,7 +240,7 @@ class Session(SessionEvents):
             If the disk refuses; everything accepted before is safe.
         """
         project = self._open_project()
-        model, number = self._origin(tile_id)
+        model, number = self._origin(tile_id, model)
         record = project.accept(
             tile_id,
             labels,
@@ -463,14 +466,14 @@ class Session(SessionEvents):
     def _upcoming(self, count: int) -> list[int]:
         return upcoming(self.tiles(), self.current_tile, count)
 
-    def _origin(self, tile_id: int) -> tuple[str | None, int | None]:
+    def _origin(self, tile_id: int, model: str | None) -> tuple[str | None, int | None]:
         """Return the model and round from which the tile's mask started."""
         project = self._open_project()
         earlier = project.annotations(tile_id)
         if earlier:
             return earlier[-1].model, earlier[-1].round
         prediction = project.prediction(tile_id)
-        name = prediction.model if prediction else None
+        name = model or (prediction.model if prediction else None)
         return name, round_of(name)
 
     def _spent(self, tile_id: int) -> float:

@@ -36,6 +36,26 @@ def stroke(viewer, layer, *pixels, button=Qt.MouseButton.LeftButton):
     _send(native, QEvent.Type.MouseButtonRelease, points[-1], button, none)
 
 
+def draw_around(viewer, layer, *pixels, moving_the_picture_at=None):
+    """Click the right button on the first pixel, go over the others and back to the first."""
+    native = canvas_of(viewer)
+    none, left, right = (
+        Qt.MouseButton.NoButton,
+        Qt.MouseButton.LeftButton,
+        Qt.MouseButton.RightButton,
+    )
+    start = canvas_point(viewer, layer, *pixels[0])
+    _send(native, QEvent.Type.MouseMove, start, none, none)
+    _send(native, QEvent.Type.MouseButtonPress, start, right, right)
+    _send(native, QEvent.Type.MouseButtonRelease, start, right, none)
+    for pixel in (*pixels[1:], pixels[0]):
+        point = canvas_point(viewer, layer, *pixel)
+        _send(native, QEvent.Type.MouseMove, point, none, none)
+        if pixel == moving_the_picture_at:
+            _send(native, QEvent.Type.MouseButtonPress, point, left, left)
+            _send(native, QEvent.Type.MouseButtonRelease, point, left, none)
+
+
 def _send(native, kind, point, button, buttons):
     event = QMouseEvent(
         kind,

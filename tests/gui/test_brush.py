@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.gui import keys
 
-from .acting import press, stroke
+from .acting import draw_around, press, stroke
 
 LEFT, RIGHT = (20, 8), (20, 45)  # inside gland 1 and gland 2 of a tile of 60 x 80
 OUTSIDE = (50, 70)
@@ -68,6 +68,27 @@ def test_picked_gland_takes_a_region_that_lies_apart(layer, viewer):
     press(viewer, Qt.Key.Key_P)
     stroke(viewer, layer, OUTSIDE)
     assert layer.data[OUTSIDE] == 1
+
+
+def test_drawing_around_outside_all_glands_makes_a_new_gland(layer, viewer):
+    stroke(viewer, layer, LEFT)  # the gland under the brush before is not the one that grows
+    before = layer.data.copy()
+    draw_around(viewer, layer, (40, 62), (40, 76), (55, 76), (55, 62))
+    assert layer.data[48, 70] == layer.data[40, 70] == 3
+    assert set(np.unique(layer.data[layer.data != before])) == {3}
+    layer.undo()
+    np.testing.assert_array_equal(layer.data, before)
+
+
+def test_drawing_around_from_within_a_gland_extends_it(layer, viewer):
+    draw_around(viewer, layer, RIGHT, (20, 70), (40, 70), (40, 45))
+    assert layer.data[30, 65] == 2
+
+
+def test_moving_the_picture_while_drawing_around_keeps_the_gland(layer, viewer):
+    corners = (40, 62), LEFT, (55, 40), (55, 62)
+    draw_around(viewer, layer, *corners, moving_the_picture_at=LEFT)
+    assert layer.data[45, 50] == 3
 
 
 def test_two_glands_are_merged_by_pick_and_fill(layer, viewer):
@@ -288,6 +309,22 @@ def test_the_kind_of_new_glands_is_forgotten_with_its_project(
     assert page.brush.gland_class == 1
     names = [page.gland_class.itemText(row) for row in range(page.gland_class.count())]
     assert names == ["tumour", "stroma"]
+
+
+def test_a_new_gland_by_fill_is_of_the_kind_of_new_glands(three_classes, viewer, panel):
+    panel.refine_page.brush.set_class(2)
+    press(viewer, Qt.Key.Key_F)
+    stroke(viewer, three_classes, OUTSIDE)
+    assert three_classes.data[OUTSIDE] == 3
+    assert panel.bench.desk.class_of(3) == 2
+
+
+def test_an_undone_gland_of_the_second_kind_is_no_work(three_classes, viewer, panel):
+    panel.refine_page.brush.set_class(2)
+    stroke(viewer, three_classes, OUTSIDE)
+    assert panel.bench.desk.has_strokes
+    three_classes.undo()
+    assert not panel.bench.desk.has_strokes
 
 
 def test_kind_alone_is_a_change_worth_keeping(three_classes, viewer, panel, settled):

@@ -10,7 +10,9 @@ from napari_semimoe.core.errors import StorageError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.gui import tile_layers
+from napari_semimoe.project.arrays import write_prediction
 from napari_semimoe.project.drafts import drafted_tiles
+from napari_semimoe.project.predictions import NewPrediction
 
 from .acting import press, stroke
 
@@ -207,6 +209,32 @@ def test_new_prediction_never_paints_over_strokes(opened, viewer, engine, settle
     assert "Your strokes are kept" in opened.messages.text
     shown = viewer.layers["expert: segmentation"].data > 0
     np.testing.assert_array_equal(shown, opened.bench.desk.view.prediction.instances > 0)
+
+
+@pytest.mark.parametrize("start_over", [False, True])
+def test_a_mask_is_noted_with_the_model_whose_suggestion_was_corrected(
+    opened, engine, settled, start_over
+):
+    desk, session = opened.bench.desk, opened.bench.session
+    first, tile_id = session.project.prediction(desk.tile_id).model, desk.tile_id
+    paint(opened, 9)
+    desk.keep_draft()
+    settled(opened)
+    project = session.project
+    path = project.new_prediction_path()
+    write_prediction(path, desk.view.prediction)
+    project.add_prediction(tile_id, NewPrediction(path, "round 7", 0.2, 0.5, [[1.0]], ["a"]))
+    desk.refresh_prediction(tile_id)
+    settled(opened)
+    open_tile(opened, settled, "tile_4")
+    desk.select(tile_id)  # the strokes come back from the disk
+    settled(opened)
+    if start_over:
+        desk.start_over()
+    desk.accept()
+    settled(opened)
+    record = project.annotations(tile_id)[-1]
+    assert (record.model, record.round) == (("round 7", 7) if start_over else (first, None))
 
 
 def test_start_over_takes_the_suggestion_and_can_be_undone(opened, viewer):

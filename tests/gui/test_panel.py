@@ -247,6 +247,19 @@ def test_long_work_that_waited_is_not_done_to_another_project(opened, images, se
     assert any("the project was closed before its turn came" in each for each in failures)
 
 
+def test_long_work_stays_on_show_when_short_work_beside_it_ends(opened, settled, qtbot):
+    bench, messages = opened.bench, opened.messages
+    go_on = threading.Event()
+    bench.long_work.run(lambda: go_on.wait(10), title="Adding images")
+    bench.background.run(lambda: None, title="Storing the mask")
+    assert messages.busy_text == "Storing the mask…"
+    qtbot.waitUntil(lambda: not bench.background.pending)
+    assert messages.busy_text == "Adding images…"
+    go_on.set()
+    settled(opened)
+    assert messages.busy_text == ""
+
+
 def test_chosen_rows_stay_chosen_while_predictions_arrive(opened):
     table, tiles = opened.predict_page.table, opened.bench.session.tiles()
     table.show_tiles(tiles, tiles[0].id)
