@@ -35,8 +35,8 @@ from benchmarks.peers import CrossPseudo, FixMatch, MeanTeacher
 from benchmarks.plot import figure_of
 from benchmarks.released import Released, released_with
 from benchmarks.scoring import score_weights
+from napari_semimoe.core.disk import write_text
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
-from napari_semimoe.project.disk import write_text
 from napari_semimoe.training.journal import WEIGHTS
 from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.predict import load_predictor

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from napari_semimoe.core.disk import storing, written_whole
 from napari_semimoe.core.errors import ImageReadError, SemiMoEError, StorageError
 from napari_semimoe.core.reports import Observer
 from napari_semimoe.core.values import Prediction
-from napari_semimoe.project.disk import storing, written_whole
 
 
 def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any) -> dict[str, Any]:

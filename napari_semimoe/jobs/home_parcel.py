@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_semimoe import __version__
+from napari_semimoe.core.disk import discard, storing, written_whole
 from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.values import Box
 from napari_semimoe.jobs.manifest_source import ManifestSource
@@ -29,7 +30,6 @@ from napari_semimoe.jobs.parcel import (
     write_whole,
 )
 from napari_semimoe.project.arrays import read_array
-from napari_semimoe.project.disk import discard, storing, written_whole
 
 #: More than this does not travel in one piece: it would fill the scheduler's memory.
 LIMIT_BYTES = 2 * 1024**3

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+from napari_semimoe.core.disk import storing, written_whole
 from napari_semimoe.core.errors import JobError
-from napari_semimoe.project.disk import storing, written_whole
 
 #: The JSON in a job's parcel and in its answer's.
 JOB, ANSWER = "job.json", "answer.json"

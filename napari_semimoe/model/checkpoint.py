@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from napari_semimoe import __version__
 from napari_semimoe.core.checkpoint_info import METADATA_KEY, CheckpointInfo, read_info
+from napari_semimoe.core.disk import write_text, written_whole
 from napari_semimoe.core.errors import CheckpointError, StorageError
 from napari_semimoe.model.semi_moe import SemiMoE
 
@@ -40,14 +40,11 @@ def save_checkpoint(
         .contiguous()
         for name, value in model.state_dict().items()
     }
-    temporary = path.with_suffix(".partial")
     try:
-        save_file(state, temporary, metadata={METADATA_KEY: text})
-        _flush(temporary)
-        os.replace(temporary, path)
-        path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+        with written_whole(path) as unfinished:
+            save_file(state, unfinished, metadata={METADATA_KEY: text})
+        write_text(path.with_suffix(".json"), text + "\n")
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise StorageError(
             f"The weights could not be written to {path} ({error}). Free some space there or "
             "choose another folder; the previous model is untouched."
@@ -93,8 +90,3 @@ def copy_of(model: SemiMoE) -> SemiMoE:
     with torch.no_grad():
         twin.load_state_dict(model.state_dict())
     return twin
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

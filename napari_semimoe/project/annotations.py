@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_semimoe.core.disk import storing
 from napari_semimoe.core.errors import ProjectError, ProjectFormatError, ShapeError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project import pools, tiles
 from napari_semimoe.project.arrays import read_array, write_array
-from napari_semimoe.project.disk import storing
 from napari_semimoe.project.records import AnnotationRecord, TileRecord, classes_to_json, now
 from napari_semimoe.project.store import Store
 

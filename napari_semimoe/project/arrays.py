@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_semimoe.core.disk import written_whole
 from napari_semimoe.core.errors import ProjectFormatError
 from napari_semimoe.core.values import Box, Prediction
-from napari_semimoe.project.disk import written_whole
 
 if TYPE_CHECKING:
     import zarr

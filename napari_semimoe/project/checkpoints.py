@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from napari_semimoe.project.disk import storing, written_whole
+from napari_semimoe.core.disk import storing, written_whole
 
 FOLDER = "models"
 

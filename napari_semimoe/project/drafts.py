@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_semimoe.core.disk import DAMAGED, written_whole
 from napari_semimoe.core.errors import StorageError
-from napari_semimoe.project.disk import DAMAGED, written_whole
 
 logger = logging.getLogger(__name__)
 

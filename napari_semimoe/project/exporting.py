@@ -11,9 +11,9 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_semimoe.core.disk import discard, storing, temporary_beside, written_whole
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.states import Pool
-from napari_semimoe.project.disk import discard, storing, temporary_beside, written_whole
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AnnotationRecord, TileRecord
 

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from pydantic import Field
 
 from napari_semimoe.core.closed_settings import Settings
+from napari_semimoe.core.disk import TEMPORARY, discard, storage_error, write_text
 from napari_semimoe.core.errors import (
     ProjectError,
     ProjectFormatError,
@@ -22,7 +23,6 @@ from napari_semimoe.core.errors import (
     SettingsError,
     StorageError,
 )
-from napari_semimoe.project.disk import TEMPORARY, discard, storage_error, write_text
 from napari_semimoe.project.schema import ARRAY_FOLDERS, FORMAT
 
 DESCRIPTION = "project.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.project.disk import DAMAGED, storing, written_whole
+from napari_semimoe.core.disk import DAMAGED, storing, written_whole
 
 #: Files in a round's folder, of the validation tiles: what the model that it began from marks,
 #: and what its own does.

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_semimoe.core.disk import storing
 from napari_semimoe.core.errors import ImageReadError, SettingsError, ShapeError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import Box
 from napari_semimoe.project import annotations, pools, tiles
 from napari_semimoe.project.arrays import write_array
-from napari_semimoe.project.disk import storing
 from napari_semimoe.project.images import ImageFile, read_image
 from napari_semimoe.project.masks import MaskKind, read_class_mask, read_mask
 from napari_semimoe.project.records import AddReport, now

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.project.disk import storing, written_whole
+from napari_semimoe.core.disk import storing, written_whole
 from napari_semimoe.project.resolution import UM_PER_INCH
 
 #: Marks a PNG as written here; another is never replaced.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_semimoe.core.disk import storing
 from napari_semimoe.project import folder, pools, rounds, upgrade
-from napari_semimoe.project.disk import storing
 from napari_semimoe.project.schema import FOLDERS
 from napari_semimoe.project.store import Store
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_semimoe.core.disk import discard
 from napari_semimoe.core.errors import ProjectError, ProjectFormatError
 from napari_semimoe.core.values import Prediction
 from napari_semimoe.project.arrays import read_prediction
-from napari_semimoe.project.disk import discard
 from napari_semimoe.project.records import PredictionRecord, now
 from napari_semimoe.project.store import Store
 

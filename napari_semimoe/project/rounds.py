@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from napari_semimoe.core.disk import discard, storing, write_text
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.states import RoundState
-from napari_semimoe.project.disk import discard, storing, write_text
 from napari_semimoe.project.records import RoundRecord, now
 from napari_semimoe.project.store import Store
 

@@ -10,13 +10,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any
 
+from napari_semimoe.core.disk import discard
 from napari_semimoe.core.errors import (
     ProjectError,
     ProjectFormatError,
     SemiMoEError,
     StorageError,
 )
-from napari_semimoe.project.disk import discard
 from napari_semimoe.project.records import now
 from napari_semimoe.project.schema import ARRAY_FOLDERS, INDEX, SCHEMA
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_semimoe.core.checkpoint_info import CheckpointInfo, read_info
+from napari_semimoe.core.disk import write_text
 from napari_semimoe.core.reports import Observer, StepReport, ValidationReport
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.model.checkpoint import save_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
-from napari_semimoe.project.disk import write_text
 from napari_semimoe.project.found_masks import write_found
 from napari_semimoe.training.learner import Learner, StepNumbers
 from napari_semimoe.training.state import (

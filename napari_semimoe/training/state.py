@@ -9,7 +9,6 @@ No random state is stored: random numbers depend on seed and step alone.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from napari_semimoe.core.disk import TEMPORARY, discard, written_whole
 from napari_semimoe.core.errors import StorageError
 
 _STATE = "state.safetensors"
@@ -94,8 +94,8 @@ def clear_state(folder: Path) -> None:
     """Remove what only an unfinished round needs, and what a killed one left half-written."""
     (folder / _STATE).unlink(missing_ok=True)
     clear_pseudo(folder)
-    for cut_off in folder.glob("*.partial"):
-        cut_off.unlink(missing_ok=True)
+    for cut_off in folder.glob(f"*{TEMPORARY}*"):
+        discard(cut_off)
 
 
 def _pseudo_path(folder: Path, stage: int) -> Path:
@@ -134,15 +134,11 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    temporary = path.with_suffix(".partial")
     clean = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     try:
-        save_file(clean, temporary, metadata=metadata)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with written_whole(path) as unfinished:
+            save_file(clean, unfinished, metadata=metadata)
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise StorageError(
             f"The round's state could not be written to {path.parent} ({error}). Free some "
             "space there; the present model and all annotations are untouched."

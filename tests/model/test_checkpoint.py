@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 from napari_semimoe.core.checkpoint_info import METADATA_KEY, read_info
 from napari_semimoe.core.errors import CheckpointError, StorageError
 from napari_semimoe.core.settings import ModelSettings
-from napari_semimoe.model import checkpoint
 from napari_semimoe.model.checkpoint import copy_of, describe, load_checkpoint, save_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
 
@@ -121,7 +120,7 @@ def test_a_disk_that_takes_no_more_is_said_and_the_old_file_stays_whole(saved, m
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert saved.read_bytes() == before
     assert load_checkpoint(saved)[1].step == 7
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob("*.tmp-*"))
 
 
 def test_a_disk_that_refuses_at_the_flush_leaves_the_old_file_whole(saved, model, monkeypatch):
@@ -129,7 +128,7 @@ def test_a_disk_that_refuses_at_the_flush_leaves_the_old_file_whole(saved, model
         raise OSError(28, "No space left on device")
 
     before = saved.read_bytes()
-    monkeypatch.setattr(checkpoint.os, "fsync", refuse)
+    monkeypatch.setattr("os.fsync", refuse)
     with pytest.raises(StorageError, match="No space left"):
         save_checkpoint(saved, model, describe(model))
     assert saved.read_bytes() == before

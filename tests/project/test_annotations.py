@@ -141,8 +141,8 @@ def test_versions_cannot_be_changed_or_deleted_even_by_sql(project, tile_id):
 
 
 def test_a_mask_whose_file_was_altered_is_refused_in_words(project, tile_id):
+    from napari_semimoe.core.disk import discard
     from napari_semimoe.project.arrays import write_array
-    from napari_semimoe.project.disk import discard
 
     record = project.accept(tile_id, mask(0))
     discard(project.path / record.path)

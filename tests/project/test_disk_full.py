@@ -107,7 +107,7 @@ def test_whichever_step_the_disk_refuses_the_project_is_as_before(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"napari_semimoe.project.disk.os.{call}", full)
+    monkeypatch.setattr(f"napari_semimoe.core.disk.os.{call}", full)
     with pytest.raises(
         StorageError, match=r"mask of image_0 could not be stored: the disk is full"
     ):

@@ -156,7 +156,7 @@ def test_an_export_that_the_disk_refuses_leaves_the_one_before(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_semimoe.project.disk.os.fsync", full)
+    monkeypatch.setattr("napari_semimoe.core.disk.os.fsync", full)
     with pytest.raises(StorageError, match=r"export image_0\.zarr could not be stored: the disk"):
         export_ome_zarr(project, tmp_path / "out")
     monkeypatch.undo()

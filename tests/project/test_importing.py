@@ -186,7 +186,7 @@ def test_a_full_disk_while_adding_keeps_what_was_added(project, tmp_path, monkey
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_semimoe.project.disk.os.fsync", full)
+    monkeypatch.setattr("napari_semimoe.core.disk.os.fsync", full)
     more = image_folder(tmp_path / "more", 1, masks=True, first=5)
     with pytest.raises(StorageError, match=r"image_5\.png could not be stored: the disk is full"):
         project.add_folder(more, um_per_px=UM)

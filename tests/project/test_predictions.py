@@ -46,7 +46,7 @@ def test_an_array_that_could_not_be_finished_leaves_nothing(tmp_path, monkeypatc
     def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_semimoe.project.disk.os.fsync", refuse)
+    monkeypatch.setattr("napari_semimoe.core.disk.os.fsync", refuse)
     with pytest.raises(OSError, match="No space left"):
         write_array(tmp_path / "a.zarr", np.zeros((4, 4), np.uint8))
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import SettingsError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.project.found_masks import AFTER, BEFORE, read_found
-from napari_semimoe.training import journal, pools, state, stopping
+from napari_semimoe.training import journal, pools, stopping
 from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.memory import halved
 from napari_semimoe.training.round import run_round
@@ -55,7 +55,7 @@ def test_a_round_writes_weights_with_their_description(tmp_path):
 
 
 def test_a_finished_round_leaves_no_state_behind(tmp_path):
-    (tmp_path / "state.partial").write_bytes(b"cut off by a kill")
+    (tmp_path / ".state.safetensors.tmp-1a2b3c4d").write_bytes(b"cut off by a kill")
     run(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "log.jsonl",
@@ -314,11 +314,11 @@ def test_a_full_disk_while_the_state_is_saved_is_said_and_keeps_the_older_state(
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(state.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StorageError, match=r"No space left|the disk is full"):
         run(tmp_path, observer=Hearing(after_steps(1)))
     assert (tmp_path / "state.safetensors").read_bytes() == before
-    assert not (tmp_path / "state.partial").exists()
+    assert not list(tmp_path.glob("*.tmp-*"))
 
 
 class Killed(BaseException):
