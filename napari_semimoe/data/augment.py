@@ -16,6 +16,9 @@ from torch.nn import functional
 from napari_semimoe.core.settings import AugmentSettings
 from napari_semimoe.data.prepare import PreparedTile
 
+#: This share of a crop's half extent stays inside its tile; what is outside is mirrored.
+_INSIDE = 0.7
+
 
 @dataclass(frozen=True, slots=True)
 class Crops:
@@ -94,9 +97,12 @@ def _random_linear(settings: AugmentSettings, generator: Generator) -> Tensor:
 
 
 def _random_centre(length: int, reach: float, generator: Generator) -> Tensor:
-    """Keep the crop inside the tile where it fits, else centre it with a little play."""
-    low, high = (reach, length - reach) if length > 2 * reach else (0.25 * length, 0.75 * length)
-    return low + (high - low) * torch.rand((), generator=generator)
+    """Draw a centre anywhere in the tile, and move it inwards until little of the crop is outside.
+
+    So the rim of a tile teaches too: a crop that had to stay inside would hardly ever reach it.
+    """
+    margin = min(_INSIDE * reach, 0.4 * length)
+    return (length * torch.rand((), generator=generator)).clamp(margin, length - margin)
 
 
 def change_colours(image: Tensor, settings: AugmentSettings, generator: Generator) -> Tensor:

@@ -73,6 +73,17 @@ def test_crops_have_one_size_whatever_the_tiles(size):
     assert 0 <= crops.image.min() <= crops.image.max() <= 1
 
 
+def test_the_corners_of_a_tile_teach_too():
+    labels = np.zeros((60, 90), np.uint16)
+    for corner in (np.s_[:8, :8], np.s_[:8, -8:], np.s_[-8:, :8], np.s_[-8:, -8:]):
+        labels[corner] = 1
+    image = np.zeros((60, 90, 3), np.uint8)
+    marked = prepare(Patch(image, labels, 1.0, "t"), MODEL)
+    crops = crop_batch([marked] * 400, 40, AugmentSettings(), generator())
+    taught = float((crops.index[:, 0] == 1).float().mean())
+    assert taught > 0.1 * (labels == 1).mean()
+
+
 def test_a_crop_of_one_pixel_is_that_pixel_everywhere():
     dot = tile(1, 1)
     crops = crop_batch([dot], 32, AugmentSettings(), generator())
