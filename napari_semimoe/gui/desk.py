@@ -337,6 +337,8 @@ class Desk(QObject):
         self.view = replace(self.view, begun_with=self.view.predicted_by)
         self._classes = dict(prediction.classes)
         self.layers.replace_labels(prediction.instances.astype(np.uint16))
+        self.layers.show_labels_colors(self._classes, len(self.class_names))
+        self._on_edited()  # also where only classes change
 
     # -- the brush ----------------------------------------------------------------------------
 

@@ -327,6 +327,19 @@ def test_an_undone_gland_of_the_second_kind_is_no_work(three_classes, viewer, pa
     assert not panel.bench.desk.has_strokes
 
 
+def test_start_over_takes_the_kinds_of_the_suggestion_too(three_classes, viewer, panel):
+    page, desk = panel.refine_page, panel.bench.desk
+    before = three_classes.colormap.map(1).copy()
+    press(viewer, Qt.Key.Key_L)
+    stroke(viewer, three_classes, LEFT)
+    page.brush.set_class(2)
+    assert (three_classes.colormap.map(1) != before).any()
+    page.start_over.click()
+    assert desk.class_of(1) == 1
+    assert (three_classes.colormap.map(1) == before).all()
+    assert "suggestion" in page.state.text()
+
+
 def test_kind_alone_is_a_change_worth_keeping(three_classes, viewer, panel, settled):
     page, desk = panel.refine_page, panel.bench.desk
     press(viewer, Qt.Key.Key_L)
