@@ -7,8 +7,10 @@ runs here, one after the other, and its result comes back to the window's own th
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +59,10 @@ class Background(QObject):
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="semimoe-window")
         self._titles: list[str] = []
         self._open = True
+        self._cancelled = False
+        self._turn = threading.Lock()
+        self._free = threading.Event()
+        self._free.set()
         #: Pieces of work that are queued or under way.
         self.pending = 0
         self._ended.connect(self._on_ended, Qt.ConnectionType.QueuedConnection)
@@ -99,16 +105,38 @@ class Background(QObject):
         """Tell the window how far the running work is; safe from the worker thread."""
         self.progressed.emit(done, total, text)
 
+    def cancel(self) -> None:
+        """Ask the work under way to stop; what waits behind it is done all the same."""
+        self._cancelled = True
+
+    def should_stop(self) -> bool:
+        """Whether the work under way shall stop; long work asks this between two pieces."""
+        return self._cancelled or not self._open
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let nothing run here meanwhile; what is under way is asked to stop, and waited for."""
+        self._free.clear()
+        self.cancel()
+        try:
+            with self._turn:
+                yield
+        finally:
+            self._free.set()
+
     def close(self) -> None:
         """Finish what is queued, then end the thread. Later work is refused in silence."""
         self._open = False
         self._pool.shutdown(wait=True)
 
     def _execute(self, task: _Task) -> None:
-        try:
-            outcome = _Outcome(task, task.work(), None)
-        except Exception as error:  # the bridge to the window: everything is logged and shown
-            outcome = _Outcome(task, None, error)
+        self._free.wait()
+        with self._turn:
+            self._cancelled = not self._free.is_set()
+            try:
+                outcome = _Outcome(task, task.work(), None)
+            except Exception as error:  # the bridge to the window: everything is logged and shown
+                outcome = _Outcome(task, None, error)
         self._ended.emit(outcome)
 
     @Slot(object)

@@ -146,7 +146,11 @@ class ExportPage(QWidget):
             if project is not None:
                 project.set_setting("export_folder", text)
             return bench.session.export(
-                out, kind=kind, tiles=tiles, progress=bench.long_work.report
+                out,
+                kind=kind,
+                tiles=tiles,
+                progress=bench.long_work.report,
+                should_stop=bench.long_work.should_stop,
             )
 
         self._exporting = True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Slot
+import time
+
+from qtpy.QtCore import Qt, Signal, Slot
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -13,10 +15,24 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
+
+from napari_semimoe.gui.durations import time_left
+
+#: Seconds in which too little was done to tell how long the rest takes.
+_TOO_SOON = 3.0
 
 
 class MessageBar(QWidget):
-    """Shows a sentence until it is dismissed or replaced, and the work under way."""
+    """Shows a sentence until it is dismissed or replaced, and the work under way.
+
+    Attributes
+    ----------
+    cancelled
+        The person asks the work under way to stop.
+    """
+
+    cancelled = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,15 +52,23 @@ class MessageBar(QWidget):
         row.addWidget(dismiss, 0, Qt.AlignmentFlag.AlignTop)
 
         self._busy = QWidget()
-        self._busy_text = QLabel()
+        self._busy_text = QElidingLabel()
         self._busy_text.setProperty("role", "faint")
+        self.cancel = QToolButton()
+        self.cancel.setText("Cancel")
+        self.cancel.setToolTip("Stop after the file at hand; what is done so far stays")
+        self.cancel.clicked.connect(self._on_cancel)
         self._busy_bar = QProgressBar()
         self._busy_bar.setTextVisible(False)
         self._busy_bar.setFixedHeight(6)
+        self._title, self._since = "", 0.0
+        words = QHBoxLayout()
+        words.addWidget(self._busy_text, 1)
+        words.addWidget(self.cancel)
         column = QVBoxLayout(self._busy)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        column.addWidget(self._busy_text)
+        column.addLayout(words)
         column.addWidget(self._busy_bar)
 
         layout = QVBoxLayout(self)
@@ -85,20 +109,40 @@ class MessageBar(QWidget):
         """Take the sentence away."""
         self._frame.hide()
 
-    @Slot(str)
-    def show_busy(self, title: str) -> None:
-        """Show what is being done; an empty title ends it."""
+    def show_busy(self, title: str, *, can_cancel: bool = False) -> None:
+        """Show what is being done, and whether it can be cancelled; an empty title ends it."""
+        if title == self._title:
+            return
+        self._title = title
         self._busy_text.setText(f"{title}…" if title else "")
         self._busy_bar.setRange(0, 0)
         self._busy.setVisible(bool(title))
+        self.cancel.setVisible(can_cancel)
+        self.cancel.setEnabled(True)
 
     @Slot(int, int, str)
     def show_progress(self, done: int, total: int, text: str) -> None:
-        """Show how far the work under way is."""
+        """Show how far the work under way is, and how long the rest takes."""
         self._busy_bar.setRange(0, max(total, 0))
         self._busy_bar.setValue(done)
+        if done == 0:
+            self._since = time.monotonic()
+            self.cancel.setEnabled(True)  # also where another piece of the same kind begins
         if text:
-            self._busy_text.setText(f"{text} ({done} of {total})" if total else text)
+            counted = f"{done} of {total}{self._left(done, total)}: " if total else ""
+            self._busy_text.setText(f"{counted}{text}")
+
+    def _left(self, done: int, total: int) -> str:
+        spent = time.monotonic() - self._since
+        if not 0 < done < total or spent < _TOO_SOON:
+            return ""
+        return f", {time_left(spent / done * (total - done))}"
+
+    @Slot()
+    def _on_cancel(self) -> None:
+        self.cancel.setEnabled(False)
+        self._busy_text.setText("Stopping after the file at hand…")
+        self.cancelled.emit()
 
     def _show(self, sentence: str, role: str) -> None:
         self._text.setText(sentence)

@@ -79,7 +79,9 @@ class Panel(QWidget):
         bench.failed.connect(self.messages.complain)
         for lane in (bench.background, bench.long_work):
             lane.busy_changed.connect(self._show_busy)
-            lane.progressed.connect(self.messages.show_progress)
+        bench.long_work.progressed.connect(self.messages.show_progress)
+        bench.background.progressed.connect(self._on_short_progress)
+        self.messages.cancelled.connect(bench.long_work.cancel)
         bench.viewer.events.theme.connect(self._on_theme)
         self._on_theme()
 
@@ -109,10 +111,16 @@ class Panel(QWidget):
         page = list(Step).index(self.step) + 1 if self.bench.has_project else 0
         self._pages.setCurrentIndex(page)
 
-    @Slot(str)
-    def _show_busy(self, title: str) -> None:
-        """Show what has just begun, or what goes on when something else ends."""
-        self.messages.show_busy(title or self.bench.background.busy or self.bench.long_work.busy)
+    @Slot()
+    def _show_busy(self) -> None:
+        """Show the longest work that is under way."""
+        long_, short = self.bench.long_work.busy, self.bench.background.busy
+        self.messages.show_busy(long_ or short, can_cancel=bool(long_))
+
+    @Slot(int, int, str)
+    def _on_short_progress(self, done: int, total: int, text: str) -> None:
+        if not self.bench.long_work.busy:
+            self.messages.show_progress(done, total, text)
 
     def _on_theme(self, event: object = None) -> None:
         palette = palette_of(self.bench.viewer.theme)

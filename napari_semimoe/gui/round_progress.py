@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Slot
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
+from napari_semimoe.gui.durations import time_left
 from napari_semimoe.gui.round_plot import RoundPlot
 from napari_semimoe.gui.widgets import button, hint, single_shot
 from napari_semimoe.session.step_log import read_curve
@@ -181,14 +182,3 @@ class RoundProgress(QWidget):
             f"Validation Dice {report['dice']:.3f} on {report['tiles']} "
             f"tile{'s' if report['tiles'] != 1 else ''}"
         )
-
-
-def time_left(seconds: float) -> str:
-    """Say how long something still takes, no more exactly than is honest."""
-    if seconds < 10:
-        return "a few seconds left"
-    if seconds < 90:
-        return f"about {10 * round(seconds / 10)} seconds left"
-    if seconds < 90 * 60:
-        return f"about {round(seconds / 60)} minutes left"
-    return f"about {seconds / 3600:.1f} hours left"

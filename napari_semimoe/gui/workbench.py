@@ -169,7 +169,8 @@ class Workbench(QObject):
 
         def change() -> None:
             self.session.engine.warm_up()  # its process starts while the project is read
-            work()
+            with self.long_work.held():
+                work()
 
         self.background.run(
             change, self._on_project, title=title, otherwise=lambda _: self._on_project()
@@ -205,7 +206,11 @@ class Workbench(QObject):
 
         def work() -> list[Any]:
             self.refuse_another(project)
-            given = {"um_per_px": um_per_px, "progress": self.long_work.report}
+            given = {
+                "um_per_px": um_per_px,
+                "progress": self.long_work.report,
+                "should_stop": self.long_work.should_stop,
+            }
             files = [path for path in paths if not path.is_dir()]
             reports = [self.session.add_folder(path, **given) for path in paths if path.is_dir()]
             return [*reports, *([self.session.add_files(files, **given)] if files else [])]

@@ -10,7 +10,7 @@ from typing import Any, TypedDict, Unpack
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project import discovery, importing
 from napari_semimoe.project.folder import Description
-from napari_semimoe.project.importing import Progress
+from napari_semimoe.project.importing import Progress, ShouldStop
 from napari_semimoe.project.masks import MaskKind
 from napari_semimoe.project.records import AddReport
 from napari_semimoe.project.store import Store
@@ -37,6 +37,8 @@ class HowToAdd(TypedDict, total=False):
         Patient by file name without ending, or a function of the path.
     progress
         Hears how many of how many files are done, and the file at hand.
+    should_stop
+        Asked before each file; what was added until then stays.
     """
 
     masks: Path | None
@@ -46,6 +48,7 @@ class HowToAdd(TypedDict, total=False):
     tile_px: int | None
     patient_of: PatientOf | None
     progress: Progress | None
+    should_stop: ShouldStop | None
 
 
 def add_folder(
@@ -70,6 +73,7 @@ def _add(
     masks: Path | None = None,
     patient_of: PatientOf | None = None,
     progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
     **options: Any,
 ) -> AddReport:
     found = find(masks)
@@ -81,6 +85,7 @@ def _add(
         fallback_um_per_px=found.um_per_px,
         notes=found.notes,
         progress=progress,
+        should_stop=should_stop,
     )
 
 

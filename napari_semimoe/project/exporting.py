@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from napari_semimoe.core.disk import discard, storing, temporary_beside, written_whole
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.states import Pool
+from napari_semimoe.project.importing import Progress, ShouldStop
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AnnotationRecord, TileRecord
-
-Progress = Callable[[int, int, str], None]
-ShouldStop = Callable[[], bool]
 
 #: Writes some tiles into one file.
 Write = Callable[[Path, Sequence[TileRecord]], None]

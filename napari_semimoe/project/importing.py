@@ -24,6 +24,8 @@ from napari_semimoe.project.store import Store
 
 #: Hears how many of how many files are done, and the name of the file at hand.
 Progress = Callable[[int, int, str], None]
+#: Asked before each file.
+ShouldStop = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class _Tally:
     refused: list[tuple[str, str]] = field(default_factory=list)
     labelled: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    not_read: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +87,20 @@ def add_files(
     fallback_um_per_px: float | None = None,
     notes: tuple[str, ...] = (),
     progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> AddReport:
     """Add images with their masks.
 
     A file that is refused leaves the project as it was; the others are added. When the disk
-    refuses, what was added before stays and `StorageError` is raised.
+    refuses, what was added before stays and `StorageError` is raised. What was added before
+    ``should_stop`` says so stays, too.
     """
     index.refuse_if_read_only()
     tally = _Tally(notes=list(notes))
     for done, (path, mask) in enumerate(files.items()):
+        if should_stop and should_stop():
+            tally.not_read = len(files) - done
+            break
         if progress:
             progress(done, len(files), path.name)
         try:
@@ -101,7 +109,7 @@ def add_files(
             tally.refused.append((path.name, str(error)))
     with index.transaction():
         pools.settle(index, options.author)
-    if progress:
+    if progress and not tally.not_read:
         progress(len(files), len(files), "")
     return AddReport(
         added=tuple(tally.added),
@@ -110,6 +118,7 @@ def add_files(
         validation=_count_validation(index, tally),
         labelled=len(tally.labelled),
         notes=tuple(tally.notes),
+        not_read=tally.not_read,
     )
 
 

@@ -150,6 +150,7 @@ class AddReport:
     validation: int  # tiles of this call that went to validation
     labelled: int  # tiles of this call that came with a mask
     notes: tuple[str, ...] = ()
+    not_read: int = 0  # files that were left because the person cancelled
 
     @property
     def sentence(self) -> str:
@@ -160,6 +161,8 @@ class AddReport:
             parts.append(f"{len(self.skipped_duplicates)} already there")
         if self.refused:
             parts.append(f"{len(self.refused)} refused")
+        if self.not_read:
+            parts.append(f"then cancelled with {self.not_read} files to go")
         return ", ".join(parts) + "."
 
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 from napari_semimoe.core.errors import SettingsError
+from napari_semimoe.project.exporting import ExportReport, HowToExport
 from napari_semimoe.project.project import Project
 
 ExportKind = Literal["ome-zarr", "png", "geojson"]
-Progress = Callable[[int, int, str], None]
 
 
 def export_project(
-    project: Project,
-    out: Path,
-    kind: ExportKind,
-    *,
-    tiles: Sequence[int] | None = None,
-    progress: Progress | None = None,
-) -> Any:
-    """Write curated masks, of all tiles or of those named; returns the exporter's report."""
+    project: Project, out: Path, kind: ExportKind, **how: Unpack[HowToExport]
+) -> ExportReport:
+    """Write curated masks, of all tiles or of those named; returns what was written."""
     from napari_semimoe.project import export
 
     writers = {
@@ -33,4 +27,4 @@ def export_project(
         raise SettingsError(
             f"The kind of export must be one of {', '.join(writers)}, got {kind!r}. Choose one."
         )
-    return writers[kind](project, out, tiles=tiles, progress=progress)
+    return writers[kind](project, out, **how)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,12 @@ from napari_semimoe.core.errors import ProjectError, SemiMoEError
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
 from napari_semimoe.core.states import Pool, RoundState
 from napari_semimoe.jobs import Engine, JobReport
+from napari_semimoe.project.exporting import ExportReport, HowToExport
 from napari_semimoe.project.folder import project_folder, read_description, refuse_unless_new
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AddReport, AnnotationRecord, RoundRecord, TileRecord
 from napari_semimoe.session.events import SessionEvents
-from napari_semimoe.session.exports import ExportKind, Progress, export_project
+from napari_semimoe.session.exports import ExportKind, export_project
 from napari_semimoe.session.keeper import go_on_with_kept, note_kept, start_keeper, take_back
 from napari_semimoe.session.lineage import name_round, note_round
 from napari_semimoe.session.models import (
@@ -155,15 +156,10 @@ class Session(SessionEvents):
         return report
 
     def export(
-        self,
-        out: Path,
-        kind: ExportKind = "ome-zarr",
-        *,
-        tiles: Sequence[int] | None = None,
-        progress: Progress | None = None,
-    ) -> Any:
+        self, out: Path, kind: ExportKind = "ome-zarr", **how: Unpack[HowToExport]
+    ) -> ExportReport:
         """Write curated masks, all or those of ``tiles``; returns what was written."""
-        return export_project(self._open_project(), Path(out), kind, tiles=tiles, progress=progress)
+        return export_project(self._open_project(), Path(out), kind, **how)
 
     # -- the queue -----------------------------------------------------------------------------
 

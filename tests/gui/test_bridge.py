@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -79,3 +80,21 @@ def test_closing_finishes_what_was_asked_for_and_refuses_more(background, qtbot)
     qtbot.wait(20)
     assert written == ["draft"]
     assert heard == []
+
+
+def test_held_work_is_asked_to_stop_and_what_waits_comes_after(background, qtbot):
+    started, order = threading.Event(), []
+
+    def long_work():
+        started.set()
+        while not background.should_stop():
+            time.sleep(0.01)
+        order.append("stopped")
+
+    background.run(long_work)
+    background.run(lambda: order.append(f"next, asked to stop: {background.should_stop()}"))
+    assert started.wait(5)
+    with background.held():
+        order.append("held")
+    qtbot.waitUntil(lambda: not background.pending)
+    assert order == ["stopped", "held", "next, asked to stop: False"]

@@ -1,22 +1,26 @@
 from __future__ import annotations
 
+import itertools
 import threading
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QAbstractButton, QLabel, QPushButton, QWidget
 
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import JobState, Pool, RoundState
+from napari_semimoe.gui.durations import time_left
 from napari_semimoe.gui.header import model_line
 from napari_semimoe.gui.message_bar import MessageBar
 from napari_semimoe.gui.new_project_dialog import NewProjectDialog
-from napari_semimoe.gui.round_progress import time_left
 from napari_semimoe.gui.steps import Step
 from napari_semimoe.gui.theme import palette_of
+from napari_semimoe.project import importing
+from napari_semimoe.project.images import read_image
+from napari_semimoe.project.project import Project
 
 STEP_REPORT = {
     "step": 5,
@@ -230,7 +234,9 @@ def test_a_folder_that_is_no_project_leaves_the_open_one(opened, settled, tmp_pa
     assert opened.bench.desk.tile_id == tile
 
 
-def test_long_work_that_waited_is_not_done_to_another_project(opened, images, settled, tmp_path):
+def test_long_work_that_waited_is_not_done_to_another_project(
+    opened, images, settled, tmp_path, qtbot
+):
     bench, failures = opened.bench, []
     bench.failed.connect(failures.append)
     started, go_on = threading.Event(), threading.Event()
@@ -238,9 +244,7 @@ def test_long_work_that_waited_is_not_done_to_another_project(opened, images, se
     assert started.wait(5)
     bench.add_images([images], um_per_px=0.5)
     bench.new_project(tmp_path / "second", ("background", "gland"))
-    deadline = time.monotonic() + 10
-    while bench.background.pending and time.monotonic() < deadline:
-        QApplication.processEvents()
+    qtbot.waitUntil(bench.long_work.should_stop)
     go_on.set()
     settled(opened)
     assert bench.session.tiles() == []
@@ -252,12 +256,95 @@ def test_long_work_stays_on_show_when_short_work_beside_it_ends(opened, settled,
     go_on = threading.Event()
     bench.long_work.run(lambda: go_on.wait(10), title="Adding images")
     bench.background.run(lambda: None, title="Storing the mask")
-    assert messages.busy_text == "Storing the mask…"
+    assert messages.busy_text == "Adding images…"
     qtbot.waitUntil(lambda: not bench.background.pending)
     assert messages.busy_text == "Adding images…"
     go_on.set()
     settled(opened)
     assert messages.busy_text == ""
+
+
+@pytest.fixture
+def slow_files(monkeypatch):
+    """Let the second image that is added wait for a word."""
+    reached, go_on, count = threading.Event(), threading.Event(), itertools.count()
+
+    def read(path):
+        if next(count) == 1:
+            reached.set()
+            assert go_on.wait(30)
+        return read_image(path)
+
+    monkeypatch.setattr(importing, "read_image", read)
+    return SimpleNamespace(reached=reached, go_on=go_on)
+
+
+def test_adding_images_is_cancelled_between_two_files(
+    panel, images, tmp_path, settled, slow_files, qtbot
+):
+    bench = panel.bench
+    bench.new_project(tmp_path / "project", ("background", "gland"))
+    settled(panel)
+    assert len(list(images.glob("*.png"))) > 2
+    bench.add_images([images], um_per_px=0.5)
+    qtbot.waitUntil(slow_files.reached.is_set)
+    qtbot.waitUntil(lambda: panel.messages.busy_text.startswith("1 of"))
+    assert not panel.messages.cancel.isHidden()
+    panel.messages.cancel.click()
+    assert panel.messages.busy_text.startswith("Stopping")
+    slow_files.go_on.set()
+    settled(panel)
+    assert len(bench.session.tiles()) == 2
+    assert "then cancelled with" in panel.messages.text
+    assert panel.messages.busy_text == ""
+    bench.add_images([images], um_per_px=0.5)  # goes on where it was
+    settled(panel)
+    assert "2 already there" in panel.messages.text
+    assert "cancelled" not in panel.messages.text
+
+
+def test_closing_the_project_waits_for_the_file_at_hand_and_keeps_it(
+    panel, images, tmp_path, settled, slow_files, qtbot
+):
+    bench = panel.bench
+    bench.new_project(tmp_path / "project", ("background", "gland"))
+    settled(panel)
+    bench.add_images([images], um_per_px=0.5)
+    qtbot.waitUntil(slow_files.reached.is_set)
+    bench.close_project()
+    qtbot.wait(50)
+    slow_files.go_on.set()
+    settled(panel)
+    assert not bench.has_project
+    assert "then cancelled with" in panel.messages.text
+    assert not panel.messages.is_error
+    with Project.open(tmp_path / "project") as project:
+        assert len(project.tiles()) == 2
+
+
+def test_closing_the_window_ends_adding_after_the_file_at_hand(
+    panel, images, tmp_path, settled, slow_files, qtbot
+):
+    bench = panel.bench
+    bench.new_project(tmp_path / "project", ("background", "gland"))
+    settled(panel)
+    bench.add_images([images], um_per_px=0.5)
+    qtbot.waitUntil(slow_files.reached.is_set)
+    threading.Timer(0.2, slow_files.go_on.set).start()
+    bench.close()
+    with Project.open(tmp_path / "project") as project:
+        assert len(project.tiles()) == 2
+
+
+def test_time_left_is_told_when_enough_is_done(qtbot, monkeypatch):
+    bar, now = MessageBar(), [0.0]
+    qtbot.addWidget(bar)
+    monkeypatch.setattr("napari_semimoe.gui.message_bar.time.monotonic", lambda: now[0])
+    bar.show_busy("Exporting", can_cancel=True)
+    bar.show_progress(0, 10, "a")
+    now[0] = 20.0
+    bar.show_progress(1, 10, "b")
+    assert bar.busy_text == "1 of 10, about 3 minutes left: b"
 
 
 def test_chosen_rows_stay_chosen_while_predictions_arrive(opened):
