@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -53,7 +54,7 @@ class Journal:
     def __init__(self, folder: Path, observer: Observer) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.observer = folder, observer
-        self._began = time.monotonic()
+        self._began, self._before = time.monotonic(), 0.0
 
     @property
     def weights(self) -> Path:
@@ -62,8 +63,8 @@ class Journal:
 
     @property
     def seconds(self) -> float:
-        """How long the round has run, in s."""
-        return time.monotonic() - self._began
+        """How long the round has run, in s, with what was kept of it before interruptions."""
+        return self._before + time.monotonic() - self._began
 
     def plan(self) -> RoundSettings | None:
         """Return what was planned; weights that nobody heard of any more hold theirs."""
@@ -80,11 +81,14 @@ class Journal:
 
     def load(self, learner: Learner) -> Progress | None:
         """Restore the network as last saved; ``None`` if it never was."""
-        return load_state(self.folder, learner.modules(), learner.optimisers)
+        progress = load_state(self.folder, learner.modules(), learner.optimisers)
+        self._before = progress.seconds if progress else 0.0
+        return progress
 
     def save(self, learner: Learner, progress: Progress) -> None:
         """Keep the network as it is, to go on from here."""
-        save_state(self.folder, progress, learner.modules(), learner.optimisers)
+        spent = replace(progress, seconds=self.seconds)
+        save_state(self.folder, spent, learner.modules(), learner.optimisers)
         clear_pseudo(self.folder, keep=progress.stage)
 
     def pseudo_labels(self, stage: int) -> dict[str, Tensor] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -27,11 +27,15 @@ _STATE = "state.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a round is: steps done, steps in all, present stage (-1 before the first)."""
+    """How far a round is: steps done, steps in all, present stage (-1 before the first).
+
+    ``seconds`` is how long all that took, of a state that was stored.
+    """
 
     step: int
     steps: int
     stage: int
+    seconds: float = 0.0
 
 
 def save_state(
@@ -48,8 +52,7 @@ def save_state(
     }
     for name, optimiser in optimisers.items():
         tensors |= _optimiser_tensors(name, optimiser)
-    words = json.dumps({"step": progress.step, "steps": progress.steps, "stage": progress.stage})
-    _write(folder / _STATE, tensors, {"progress": words})
+    _write(folder / _STATE, tensors, {"progress": json.dumps(asdict(progress))})
 
 
 def load_state(

@@ -1,5 +1,6 @@
 """A round: repeatable, resumable, stoppable, with any mix of tiles."""
 
+import itertools
 import json
 import traceback
 from pathlib import Path
@@ -303,6 +304,15 @@ def test_a_stop_in_the_last_look_at_validation_tiles_keeps_the_steps(tmp_path):
     resumed = run(tmp_path / "parts", source=tiles(2, 2, 3))
     assert not resumed.cancelled
     assert same_weights(*(tmp_path / n / "model.safetensors" for n in ("whole", "parts")))
+
+
+def test_a_resumed_round_counts_the_time_before_it_stopped(tmp_path, monkeypatch):
+    hours = itertools.count(0, 3600)
+    monkeypatch.setattr(journal.time, "monotonic", lambda: float(next(hours)))
+    stopped = run(tmp_path, observer=Hearing(after_steps(1)))
+    monkeypatch.undo()
+    resumed = run(tmp_path)
+    assert resumed.seconds > 0.9 * stopped.seconds > 0
 
 
 def test_a_full_disk_while_the_state_is_saved_is_said_and_keeps_the_older_state(
