@@ -1,6 +1,7 @@
-"""How far one method is ahead of another on the same splits and seeds, and how sure that is.
+r"""How far one method is ahead of another on the same splits and seeds, and how sure that is.
 
-    python -m benchmarks.paired benchmarks/results/glas/even.json ours-even labelled-even
+    python -m benchmarks.paired benchmarks/results/glas/even.json ours-even labelled-even \
+        --splits heldout-17
 
 Prints the differences of each pair of runs and their mean: pooled Dice not fitted, fitted, and with
 flips, turns and zooms; object F1 of fitted tiles. The interval is of the fitted Dice of a tile,
@@ -84,8 +85,13 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="+", help="JSON files, each a list of runs")
     parser.add_argument("one")
     parser.add_argument("other")
+    parser.add_argument("--splits", default="", help="only splits whose names begin so")
     options = parser.parse_args()
+    missing = [str(path) for path in options.results if not path.is_file()]
+    if missing:
+        parser.error(f"each of the results must be a file, found no {', '.join(missing)}")
     runs = [run for path in options.results for run in json.loads(path.read_text())]
+    runs = [run for run in runs if run["split"].startswith(options.splits)]
     pairs = pairs_of(runs, options.one, options.other)
     if not pairs:
         names = ", ".join(sorted({run["name"] for run in runs}))

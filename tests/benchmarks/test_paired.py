@@ -69,6 +69,7 @@ def test_the_command_prints_each_pair_and_names_what_there_is(runs, tmp_path):
     assert "| heldout-17-0 | 0 | +0.050 | +0.050 | +0.050 | +0.000 |" in done.stdout
     assert "| mean |  | +0.075 |" in done.stdout
     assert "2 tiles: +0.0750" in done.stdout
+    assert "2 tiles: +0.1000" in call("ours", "plain", "--splits", "heldout-17-1").stdout
     refused = call("ours", "mine")
     assert refused.returncode == 2
     assert "the files have ours, plain" in refused.stderr
