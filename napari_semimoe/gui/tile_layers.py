@@ -213,12 +213,13 @@ class TileLayers:
             self._layers[name] = self._make(name, view, data)
             return
         layer = self._layers[name]
-        if name != LABELS and layer.data.shape == data.shape:
-            # Most tiles are of one size, and new data costs napari twice as much as a refresh.
+        if name in MAPS and layer.data.shape == data.shape:
+            # Most tiles are of one size, and new data costs napari far more than a refresh. Not
+            # the image: layers that a person split off from it are views of its pixels.
             np.copyto(layer.data, data)
             layer.refresh(extent=False)
         else:
-            layer.data = data if name == LABELS else data.copy()
+            layer.data = data.copy() if name in MAPS else data
         if tuple(layer.scale[-2:]) != self._scale(view):  # setting it costs as much as the data
             layer.scale = self._scale(view)
 
@@ -229,7 +230,7 @@ class TileLayers:
             layer.brush_size = 12
             self.on_new_labels_layer(layer)
         elif name == IMAGE:
-            layer = Image(data.copy(), rgb=True, **place)
+            layer = Image(data, rgb=True, **place)
         else:
             layer = Image(data.copy(), visible=False, opacity=0.75, **_LOOKS[name], **place)
         return self._viewer.add_layer(layer)

@@ -148,6 +148,15 @@ def test_deleted_layer_comes_back_with_the_next_tile(opened, viewer, settled, en
     assert [layer.name for layer in viewer.layers] == list(tile_layers.NAMES)
 
 
+def test_what_was_split_off_from_the_image_keeps_its_pixels(opened, viewer, settled, engine):
+    red = viewer.layers["image"].data[..., 0]  # a view, as napari's 'Split RGB' makes it
+    before, shape = red.copy(), opened.bench.desk.view.shape
+    open_tile(opened, settled, "tile_5", engine)
+    assert opened.bench.desk.view.shape == shape
+    assert (viewer.layers["image"].data[..., 0] != before).any()
+    np.testing.assert_array_equal(red, before)
+
+
 def test_layers_of_other_origin_are_left_alone(opened, viewer, settled, engine):
     triangle = np.array([[0, 0], [5, 5], [5, 0]])
     mine = viewer.add_shapes([triangle], shape_type="polygon", name="my notes")
