@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
@@ -50,7 +50,10 @@ def table(folder: Path) -> list[str]:
 
 
 def _line(group: Group, runs: Sequence[Run], plain: Sequence[Run]) -> str:
-    scores, before = _dice(runs), _dice(plain)
+    scores, before = (
+        {key: run["honest"]["dice"] for key, run in by_split_and_seed(each).items()}
+        for each in (runs, plain)
+    )
     gains = [score - before[key] for key, score in scores.items() if key in before]
     cells = (
         *group,
@@ -65,5 +68,6 @@ def _line(group: Group, runs: Sequence[Run], plain: Sequence[Run]) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def _dice(runs: Sequence[Run]) -> dict[tuple[str, int], float]:
-    return {(run["split"], run["seed"]): run["honest"]["dice"] for run in runs}
+def by_split_and_seed(runs: Iterable[Run]) -> dict[tuple[str, int], Run]:
+    """Return the runs of one method under what makes runs of two methods comparable."""
+    return {(run["split"], run["seed"]): run for run in runs}

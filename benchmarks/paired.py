@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.finished import Run
+from benchmarks.finished import Run, by_split_and_seed
 
 #: What is compared: heading, protocol and score of a run.
 SCORES = (
@@ -33,12 +33,11 @@ _RESAMPLES = 10_000
 
 def pairs_of(runs: Sequence[Run], one: str, other: str) -> list[tuple[Run, Run]]:
     """Return the runs named ``one`` and ``other`` of the same split and seed, side by side."""
-    found = {name: {} for name in (one, other)}
-    for run in runs:
-        if run["name"] in found and run["honest"]:
-            found[run["name"]][run["split"], run["seed"]] = run
-    both = sorted(found[one].keys() & found[other].keys())
-    return [(found[one][key], found[other][key]) for key in both]
+    ahead, behind = (
+        by_split_and_seed(run for run in runs if run["name"] == name and run["honest"])
+        for name in (one, other)
+    )
+    return [(ahead[key], behind[key]) for key in sorted(ahead.keys() & behind.keys())]
 
 
 def tile_differences(pairs: Sequence[tuple[Run, Run]]) -> NDArray[np.float64]:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
@@ -265,75 +265,61 @@ def test_long_work_stays_on_show_when_short_work_beside_it_ends(opened, settled,
 
 
 @pytest.fixture
-def slow_files(monkeypatch):
-    """Let the second image that is added wait for a word."""
-    reached, go_on, count = threading.Event(), threading.Event(), itertools.count()
+def adding(panel, images, tmp_path, settled, monkeypatch, qtbot):
+    """Panel that adds images to a new project: the second is read until it shall stop."""
+    bench, count, reached = panel.bench, itertools.count(), threading.Event()
 
     def read(path):
         if next(count) == 1:
             reached.set()
-            assert go_on.wait(30)
+            deadline = time.monotonic() + 30
+            while not bench.long_work.should_stop():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
         return read_image(path)
 
     monkeypatch.setattr(importing, "read_image", read)
-    return SimpleNamespace(reached=reached, go_on=go_on)
-
-
-def test_adding_images_is_cancelled_between_two_files(
-    panel, images, tmp_path, settled, slow_files, qtbot
-):
-    bench = panel.bench
     bench.new_project(tmp_path / "project", ("background", "gland"))
     settled(panel)
     assert len(list(images.glob("*.png"))) > 2
     bench.add_images([images], um_per_px=0.5)
-    qtbot.waitUntil(slow_files.reached.is_set)
-    qtbot.waitUntil(lambda: panel.messages.busy_text.startswith("1 of"))
-    assert not panel.messages.cancel.isHidden()
-    panel.messages.cancel.click()
-    assert panel.messages.busy_text.startswith("Stopping")
-    slow_files.go_on.set()
-    settled(panel)
-    assert len(bench.session.tiles()) == 2
-    assert "then cancelled with" in panel.messages.text
-    assert panel.messages.busy_text == ""
-    bench.add_images([images], um_per_px=0.5)  # goes on where it was
-    settled(panel)
-    assert "2 already there" in panel.messages.text
-    assert "cancelled" not in panel.messages.text
+    qtbot.waitUntil(reached.is_set)
+    return panel
 
 
-def test_closing_the_project_waits_for_the_file_at_hand_and_keeps_it(
-    panel, images, tmp_path, settled, slow_files, qtbot
-):
-    bench = panel.bench
-    bench.new_project(tmp_path / "project", ("background", "gland"))
-    settled(panel)
-    bench.add_images([images], um_per_px=0.5)
-    qtbot.waitUntil(slow_files.reached.is_set)
-    bench.close_project()
-    qtbot.wait(50)
-    slow_files.go_on.set()
-    settled(panel)
-    assert not bench.has_project
-    assert "then cancelled with" in panel.messages.text
-    assert not panel.messages.is_error
+def stored_tiles(tmp_path):
     with Project.open(tmp_path / "project") as project:
-        assert len(project.tiles()) == 2
+        return len(project.tiles())
 
 
-def test_closing_the_window_ends_adding_after_the_file_at_hand(
-    panel, images, tmp_path, settled, slow_files, qtbot
-):
-    bench = panel.bench
-    bench.new_project(tmp_path / "project", ("background", "gland"))
-    settled(panel)
-    bench.add_images([images], um_per_px=0.5)
-    qtbot.waitUntil(slow_files.reached.is_set)
-    threading.Timer(0.2, slow_files.go_on.set).start()
-    bench.close()
-    with Project.open(tmp_path / "project") as project:
-        assert len(project.tiles()) == 2
+def test_adding_images_is_cancelled_between_two_files(adding, images, settled, qtbot):
+    messages = adding.messages
+    qtbot.waitUntil(lambda: messages.busy_text.startswith("1 of"))
+    assert not messages.cancel.isHidden()
+    messages.cancel.click()
+    assert messages.busy_text.startswith("Stopping")
+    settled(adding)
+    assert len(adding.bench.session.tiles()) == 2
+    assert "then cancelled with" in messages.text
+    assert messages.busy_text == ""
+    adding.bench.add_images([images], um_per_px=0.5)  # goes on where it was
+    settled(adding)
+    assert "2 already there" in messages.text
+    assert "cancelled" not in messages.text
+
+
+def test_closing_the_project_waits_for_the_file_at_hand_and_keeps_it(adding, tmp_path, settled):
+    adding.bench.close_project()
+    settled(adding)
+    assert not adding.bench.has_project
+    assert "then cancelled with" in adding.messages.text
+    assert not adding.messages.is_error
+    assert stored_tiles(tmp_path) == 2
+
+
+def test_closing_the_window_ends_adding_after_the_file_at_hand(adding, tmp_path):
+    adding.bench.close()
+    assert stored_tiles(tmp_path) == 2
 
 
 def test_time_left_is_told_when_enough_is_done(qtbot, monkeypatch):
