@@ -139,7 +139,7 @@ def _patch(seed: int) -> Patch:
 
 def _model_settings(case: str, working: float) -> ModelSettings:
     if case == "lite0":
-        return ModelSettings.pretrained(encoder=LITE0, train_encoder=True, um_per_px=working)
+        return ModelSettings.pretrained(train_encoder=True, um_per_px=working).around(LITE0)
     make = ModelSettings.paper if case == "paper" else ModelSettings
     return make(um_per_px=working)
 

@@ -8,9 +8,12 @@ from pydantic import Field
 
 from napari_semimoe.core.closed_settings import Settings
 
-#: What timm's encoders expect of an image in [0, 1], the statistics of ImageNet.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+#: Mean and standard deviation of the three channels of an image in [0, 1].
+Normalisation = tuple[tuple[float, float, float], tuple[float, float, float]]
+#: What timm's ResNets and most vision transformers of pathology expect, ImageNet's own.
+IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+#: What TensorFlow's encoders expect: values in [-1, 1].
+SYMMETRIC: Normalisation = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 class ResNetShape(Settings):
@@ -70,6 +73,11 @@ class ViTShape(Settings):
     def prefix(self) -> int:
         """Number of tokens before those of the patches."""
         return self.registers + self.class_token
+
+
+def normalisation(shape: EncoderShape) -> Normalisation:
+    """Return how images were normalised when encoders of this family learned."""
+    return SYMMETRIC if isinstance(shape, EfficientNetLiteShape) else IMAGENET
 
 
 EncoderShape = ResNetShape | EfficientNetLiteShape | ViTShape

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from napari_semimoe.core.closed_settings import Settings
-from napari_semimoe.core.encoders import IMAGENET_MEAN, IMAGENET_STD, EncoderShape
+from napari_semimoe.core.encoders import EncoderShape, normalisation
 from napari_semimoe.core.measures import Measure
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
@@ -59,8 +59,12 @@ class ModelSettings(Settings):
         description="'released' divides hidden activations by their number (gates hardly move); "
         "'scaled' undoes that",
     )
-    mean: tuple[float, float, float] = GLAS_MEAN
-    std: tuple[float, float, float] = GLAS_STD
+    mean: tuple[float, float, float] | None = Field(
+        GLAS_MEAN, description="Mean of an image's channels; None before the encoder's file is read"
+    )
+    std: tuple[float, float, float] | None = Field(
+        GLAS_STD, description="Their standard deviation; None before the encoder's file is read"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -68,8 +72,10 @@ class ModelSettings(Settings):
             raise ValueError("experts must contain 'segmentation', which makes the prediction")
         if len(set(self.experts)) != len(self.experts):
             raise ValueError("each expert may be named once")
-        if min(self.std) <= 0:
+        if self.std is not None and min(self.std) <= 0:
             raise ValueError("std must be positive")
+        if None in (self.mean, self.std) and not self.awaits_encoder:
+            raise ValueError("mean and std may be left open only for an encoder's file to tell")
         if self.architecture != "pretrained" and (self.encoder or self.train_encoder):
             raise ValueError("encoder and train_encoder need the architecture 'pretrained'")
         return self
@@ -93,10 +99,13 @@ class ModelSettings(Settings):
 
     @classmethod
     def pretrained(cls, **values: Any) -> ModelSettings:
-        """Return a network around an encoder, whose images are normalised as ImageNet's."""
-        return cls.parse(
-            {"architecture": "pretrained", "mean": IMAGENET_MEAN, "std": IMAGENET_STD} | values
-        )
+        """Return a network around an encoder, with images normalised as that is used to."""
+        return cls.parse({"architecture": "pretrained", "mean": None, "std": None} | values)
+
+    def around(self, encoder: EncoderShape) -> Self:
+        """Return the settings of the network around this encoder."""
+        mean, std = normalisation(encoder)
+        return self.changed(encoder=encoder, mean=self.mean or mean, std=self.std or std)
 
 
 class PredictSettings(Settings):

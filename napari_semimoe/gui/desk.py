@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 #: Unaccepted strokes are stored this long after the last one.
 AUTOSAVE_MS = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class _Mask:
+    """A mask with what is known of it beside its pixels."""
+
+    labels: NDArray[np.uint16]
+    classes: dict[int, int]
+    begun_with: str | None
 
 
 class Desk(QObject):
@@ -64,6 +73,7 @@ class Desk(QObject):
         self.clock = EffortClock()
         self.view: TileView | None = None
         self._classes: dict[int, int] = {}
+        self._start_over: tuple[_Mask, ...] = ()  # before and after it
         self._requested: int | None = None
         self._accepting = False
         self._draft_on_disk = False
@@ -180,6 +190,7 @@ class Desk(QObject):
             self.keep_draft()  # of the tile before, painted on while this one was read
         self.view = view
         self._classes = dict(view.classes)
+        self._start_over = ()
         self._draft_on_disk = view.origin == "draft"
         self.layers.show(view, n_classes=len(self.class_names))
         self._autosave.stop()
@@ -333,12 +344,15 @@ class Desk(QObject):
         if self.view is None or self.view.prediction is None:
             self.refused.emit("There is no prediction of this tile to start from yet.")
             return
-        prediction = self.view.prediction
-        self.view = replace(self.view, begun_with=self.view.predicted_by)
-        self._classes = dict(prediction.classes)
-        self.layers.replace_labels(prediction.instances.astype(np.uint16))
-        self.layers.show_labels_colors(self._classes, len(self.class_names))
-        self._on_edited()  # also where only classes change
+        prediction, labels = self.view.prediction, self.labels
+        assert labels is not None, "a tile on the desk has a mask"
+        before = _Mask(labels.copy(), self._classes, self.view.begun_with)
+        suggested = prediction.instances.astype(np.uint16)
+        after = _Mask(suggested, dict(prediction.classes), self.view.predicted_by)
+        again = np.array_equal(before.labels, suggested)  # then there is nothing new to undo
+        self._start_over = (*(self._start_over[:1] if again else (before,)), after)
+        self.layers.replace_labels(suggested)
+        self._be(after)
 
     # -- the brush ----------------------------------------------------------------------------
 
@@ -362,9 +376,26 @@ class Desk(QObject):
         self.layers.show_labels_colors(self._classes, len(self.class_names))
         self._on_edited()
 
+    def _be(self, mask: _Mask) -> None:
+        """Take on what is known of a mask that is under the brush already."""
+        assert self.view is not None, "a mask is under the brush only while a tile is on the desk"
+        self._classes = mask.classes
+        self.view = replace(self.view, begun_with=mask.begun_with)
+        self.layers.show_labels_colors(mask.classes, len(self.class_names))
+        self._on_edited()  # also where only classes change
+
     def _watch(self, layer: Labels) -> None:
         layer.events.paint.connect(self._on_edited)  # strokes, fills
-        layer.events.set_data.connect(self._on_edited)  # undo and redo say only this
+        layer.events.set_data.connect(self._on_undone)  # undo and redo say only this
+
+    def _on_undone(self, event: Any = None) -> None:
+        if self.view is None or self.layers.filling:
+            return
+        for mask in self._start_over:  # napari brings back the pixels only
+            if mask.classes is not self._classes and np.array_equal(mask.labels, self.labels):
+                self._be(mask)
+                return
+        self._on_edited()
 
     def _on_edited(self, event: Any = None) -> None:
         if self.view is None or self.layers.filling:

@@ -27,7 +27,6 @@ class SessionRelay(QObject):
     """
 
     tiles_changed = Signal()
-    tile_selected = Signal(int)
     prediction_ready = Signal(int)
     prediction_failed = Signal(int, str)
     round_started = Signal(int)

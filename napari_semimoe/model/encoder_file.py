@@ -49,7 +49,7 @@ def network_around(path: Path, settings: ModelSettings) -> SemiMoE:
         If the file is missing, damaged, or holds none of the encoders that are known here.
     """
     shape, weights = read_encoder(Path(path))
-    model = SemiMoE(settings.changed(encoder=shape))
+    model = SemiMoE(settings.around(shape))
     model.get_submodule("backbone.encoder").load_state_dict(weights)
     return model
 

@@ -11,7 +11,6 @@ class SessionEvents:
     """Signals of a session, emitted in the thread in which the thing happened."""
 
     tiles_changed = Signal()
-    tile_selected = Signal(int)
     prediction_ready = Signal(int)
     prediction_failed = Signal(int, str)
     round_started = Signal(int)

@@ -189,7 +189,6 @@ class Session(SessionEvents):
         self._visited.visit(tile_id)
         self._since = self._clock()
         project.set_setting("active_tile", tile_id)
-        self.tile_selected.emit(tile_id)
         self._want(tile_id)
 
     def next_tile(self) -> int | None:

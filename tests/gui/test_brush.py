@@ -340,6 +340,25 @@ def test_start_over_takes_the_kinds_of_the_suggestion_too(three_classes, viewer,
     assert "suggestion" in page.state.text()
 
 
+def test_start_over_undone_brings_the_kinds_back_and_redone_those_of_the_suggestion(
+    three_classes, viewer, panel
+):
+    page, desk = panel.refine_page, panel.bench.desk
+    stroke(viewer, three_classes, OUTSIDE)
+    press(viewer, Qt.Key.Key_L)
+    stroke(viewer, three_classes, LEFT)
+    page.brush.set_class(2)
+    page.start_over.click()
+    page.brush.set_class(2)
+    page.start_over.click()
+    three_classes.refresh()
+    assert desk.class_of(1) == 1
+    three_classes.undo()
+    assert (desk.class_of(1), three_classes.data[OUTSIDE]) == (2, 3)
+    three_classes.redo()
+    assert (desk.class_of(1), three_classes.data[OUTSIDE]) == (1, 0)
+
+
 def test_kind_alone_is_a_change_worth_keeping(three_classes, viewer, panel, settled):
     page, desk = panel.refine_page, panel.bench.desk
     press(viewer, Qt.Key.Key_L)

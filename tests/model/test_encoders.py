@@ -392,12 +392,25 @@ def test_the_network_gives_logits_of_the_images_size_at_every_stride(tmp_path, k
             assert torch.isfinite(outputs.gated["distance"]).all()
 
 
-def test_images_are_normalised_as_imagenets_unless_the_settings_say_otherwise(tmp_path):
-    model = around(resnet(), tmp_path / "e.safetensors")
-    assert model.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
-    assert model.std.flatten().tolist() == pytest.approx([0.229, 0.224, 0.225])
+@pytest.mark.parametrize(
+    ("name", "mean", "std"),
+    [
+        ("basic", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        ("efficientnet-lite", [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),
+    ],
+)
+def test_images_are_normalised_as_the_encoder_is_used_to(tmp_path, name, mean, std):
+    model = around(KINDS[name], tmp_path / "e.safetensors")
+    assert model.mean.flatten().tolist() == pytest.approx(mean)
+    assert model.std.flatten().tolist() == pytest.approx(std)
+    assert list(model.settings.mean) == pytest.approx(mean)  # a checkpoint says it
+
+
+def test_the_settings_may_normalise_otherwise(tmp_path):
     other = around(resnet(), tmp_path / "e.safetensors", SETTINGS.changed(mean=GLAS_MEAN))
     assert other.mean.flatten().tolist() == pytest.approx(list(GLAS_MEAN))
+    with pytest.raises(SettingsError, match="left open"):
+        ModelSettings.parse({"mean": None})
 
 
 def test_a_frozen_encoder_has_no_gradient_and_keeps_its_statistics(tmp_path, kind):
