@@ -19,13 +19,15 @@ from napari_semimoe.cli.virtual_screen import has_screen, screen
 from napari_semimoe.cli.work import INTERRUPTED, engine
 from napari_semimoe.core.errors import JobError, ProjectError, SettingsError
 from napari_semimoe.core.states import RoundState
+from napari_semimoe.project.drafts import drafted_tiles
 from napari_semimoe.project.project import Project
 from napari_semimoe.session.demo import NAME, find_glas, first_round, make_demo_project
-from napari_semimoe.session.demo_report import FILE_NAME
+from napari_semimoe.session.demo_report import FILE_NAME, refuse_foreign_report
 from napari_semimoe.session.session import Session
 
-#: Project setting: the demo's project was filled and has a model that knows its tissue.
-READY = "demo_ready"
+#: Project settings: the demo's project was filled and has a model that knows its tissue; and
+#: nobody but the demo itself has worked in it.
+READY, BY_ITSELF = "demo_ready", "demo_by_itself"
 
 
 def demo(
@@ -55,7 +57,9 @@ def demo(
     by_itself = automatic or headless or not has_screen()
     if not headless:
         _require_qt()
-    project = _prepare(out, minutes, again=not by_itself)
+    if by_itself:
+        refuse_foreign_report(out)
+    project = _prepare(out, minutes, by_itself=by_itself)
     if headless:
         walk(project, out, minutes)
     else:
@@ -72,13 +76,22 @@ def _require_qt() -> None:
         )
 
 
-def _prepare(out: Path, minutes: float, *, again: bool) -> Path:
-    """Make the demo project and a first model that knows its tissue; return its folder."""
+def _prepare(out: Path, minutes: float, *, by_itself: bool) -> Path:
+    """Make the demo project and a first model that knows its tissue; return its folder.
+
+    A person finds the project of before again, a demo that walks by itself begins anew.
+    """
     folder = out / "project"
-    if folder.exists() and not (again and _is_ready(folder)):
+    if folder.exists() and (by_itself or not _is_ready(folder)):
         _remove(folder)
-    if folder.exists():
-        return folder
+    if not folder.exists():
+        _make(folder, minutes)
+    with Project.open(folder) as project:
+        project.set_setting(BY_ITSELF, by_itself)
+    return folder
+
+
+def _make(folder: Path, minutes: float) -> None:
     remark(f"Making a demo project in {folder}")
     with engine() as running, progress() as bar:
         task = bar.add_task("Adding tissue", total=None)
@@ -96,7 +109,6 @@ def _prepare(out: Path, minutes: float, *, again: bool) -> Path:
             session.project.set_setting(READY, True)
         finally:
             session.close()
-    return folder
 
 
 def _train_first(session: Session, minutes: float) -> None:
@@ -116,14 +128,31 @@ def _is_ready(folder: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Remove an earlier demo's project, and nothing else; refuses one that is open elsewhere."""
+    """Remove an earlier demo's project, and nothing else; refuses one that is open elsewhere.
+
+    Raises
+    ------
+    ProjectError
+        If it is no demo, or holds what a person did.
+    """
     with Project.open(folder) as project:
         if project.name != NAME:
             raise ProjectError(
                 f"{folder} holds the project '{project.name}', which is not a demo. Name another "
                 "folder with --out."
             )
+        if not project.setting(BY_ITSELF, False) and _has_work(project):
+            raise ProjectError(
+                f"A demo that runs by itself begins with a new project, but {folder} holds masks "
+                "that a person accepted. Name another folder with --out, or remove it yourself."
+            )
     shutil.rmtree(folder)
+
+
+def _has_work(project: Project) -> bool:
+    """Whether somebody accepted a mask, or began one; those that came with the tissue are none."""
+    accepted = (each for tile in project.tiles() for each in project.annotations(tile.id))
+    return bool(drafted_tiles(project.path)) or any(each.origin != "imported" for each in accepted)
 
 
 def _open_window(project: Path, out: Path, minutes: float | None) -> None:

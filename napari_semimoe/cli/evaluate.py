@@ -61,6 +61,8 @@ def evaluate(
     if project is not None and (pred or truth):
         raise typer.BadParameter("Give a project, or --pred and --truth, not both.")
     if project is not None:
+        if partial:
+            raise typer.BadParameter("--partial is for --pred and --truth.")
         from napari_semimoe.cli.evaluate_project import evaluate_project
 
         data = evaluate_project(project, reference=reference)

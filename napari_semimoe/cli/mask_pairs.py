@@ -7,6 +7,7 @@ from pathlib import Path
 
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.project.discovery import image_name, list_images
+from napari_semimoe.project.images import stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +55,4 @@ def _masks(folder: Path) -> dict[str, Path]:
             f"The folder {folder} holds no mask (png, bmp or tif). Check its path."
         )
     marked = {name: path for path in files if (name := image_name(path))}
-    return marked or {path.stem: path for path in files}
+    return marked or {stem(path): path for path in files}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.starter import starter_weights
 from napari_semimoe.project.discovery import find_files
 from napari_semimoe.project.exporting import refuse_foreign
+from napari_semimoe.project.images import stem
 from napari_semimoe.project.mask_png import is_own_png
 
 
@@ -65,8 +67,10 @@ def predict(
     values |= {"min_object_um2": min_object, "adapt": adapt}
     settings = PredictSettings.parse(values)
     if len(inputs) == 1 and (inputs[0] / "project.json").is_file():
-        if weights or out or all_outputs:
-            raise typer.BadParameter("--weights, --out and --all-outputs are for images.")
+        if weights or out or all_outputs or um_per_px:
+            raise typer.BadParameter(
+                "--weights, --out, --um-per-px and --all-outputs are for images."
+            )
         from napari_semimoe.cli.predict_project import predict_project
 
         data, text = predict_project(inputs[0], settings)
@@ -92,8 +96,14 @@ def _predict_images(
         raise CheckpointError("No weights ship with this build. Name some with --weights.")
     read_info(chosen)  # refuses a wrong file before any process is started
     files = _files(inputs)
+    inputs_here = {file.resolve() for file in files}
     for file in files:
-        _refuse_foreign(out / f"{file.stem}.png", options)
+        target = out / f"{stem(file)}.png"
+        _refuse_foreign(target, options)
+        if target.resolve() in inputs_here:
+            raise ImageReadError(
+                f"The mask {target} would replace one of the images. Name another --out."
+            )
     payload = {
         "weights": str(chosen.resolve()),
         "files": [str(file.resolve()) for file in files],
@@ -111,10 +121,18 @@ def _predict_images(
 
 def _refuse_foreign(target: Path, options: dict[str, Any]) -> None:
     """Raise where a file that was not predicted here would be replaced, such as the image."""
-    own = is_own_png(target)
-    refuse_foreign(target, is_own=own)
+    refuse_foreign(target, is_own=is_own_png(target))
     if options["all_outputs"]:
-        refuse_foreign(target.with_suffix(".npz"), is_own=own)
+        maps = target.with_suffix(".npz")
+        refuse_foreign(maps, is_own=_is_own_npz(maps))
+
+
+def _is_own_npz(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {"gates.npy", "expert_names.npy"} <= set(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _files(inputs: list[Path]) -> list[Path]:

@@ -111,6 +111,8 @@ def train(
 
     Ctrl+C stops after the present step; what was learned so far is kept in the round.
     """
+    if um_per_px is not None and images is None:
+        raise typer.BadParameter("--um-per-px is the scale of --images; give both or neither.")
     given = {"budget_minutes": minutes, "max_steps": steps, "seed": seed, "device": device}
     elsewhere = cluster_settings(os.environ).scheduler  # that machine counts its own cores
     values = {} if elsewhere else {"threads": os.cpu_count()}  # no window needs one for itself
@@ -118,7 +120,12 @@ def train(
     values |= _parsed("--set", other or [])
     make = RoundSettings.paper if protocol is Protocol.PAPER else RoundSettings.fine_tune
     settings = make(**values)
-    start = _start(begin, encoder, scratch or bool(network and not encoder), resume)
+    if resume is not None:
+        paper = protocol is Protocol.PAPER
+        _refuse_beside_resume(
+            [*given.values(), paper, other, begin, encoder, scratch, network, images]
+        )
+    start = _start(begin, encoder, scratch or bool(network and not encoder))
     with _opened(project, images, um_per_px) as opened:
         if resume is not None:
             record, interrupted = follow_round(opened, lambda: opened.resume_round(resume))
@@ -143,14 +150,16 @@ def _opened(project: Path, images: Path | None, um_per_px: float | None) -> Iter
         yield opened
 
 
-def _start(
-    begin: str | None, encoder: Path | None, from_nothing: bool, resume: int | None
-) -> StartFrom:
-    """Return what to start from, or say which options contradict each other."""
-    if (begin is not None or encoder is not None) and resume is not None:
+def _refuse_beside_resume(given: list[object]) -> None:
+    if any(value is not None and value is not False and value != [] for value in given):
         raise typer.BadParameter(
-            "--resume goes on with what the round began from; leave --from and --encoder out."
+            "--resume goes on with what the round began from, as it was planned; leave all other "
+            "options but --json out."
         )
+
+
+def _start(begin: str | None, encoder: Path | None, from_nothing: bool) -> StartFrom:
+    """Return what to start from, or say which options contradict each other."""
     if encoder is not None:
         if begin is not None or from_nothing:
             raise typer.BadParameter(

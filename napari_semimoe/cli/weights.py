@@ -17,9 +17,14 @@ def import_weights(
         Path, typer.Argument(help="The authors' checkpoint (.pth).", show_default=False)
     ],
     out: Annotated[
-        Path, typer.Option("--out", help="The safetensors file to write.", show_default=False)
+        Path,
+        typer.Option(
+            "--out",
+            help="The .safetensors file to write; a .json goes beside it.",
+            show_default=False,
+        ),
     ],
-    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace both if they exist.")] = False,
     as_json: Json = False,
 ) -> None:
     """Convert a checkpoint of the method's authors to a safetensors file.
@@ -27,8 +32,11 @@ def import_weights(
     Only tensors are read from it, no code in it can run. Use the result with
     semimoe predict IMAGES --weights OUT --out MASKS
     """
-    if out.exists() and not force:
-        raise StorageError(f"{out} exists already. Name another file, or add --force.")
+    if out.suffix != ".safetensors":
+        raise typer.BadParameter(f"--out must end in .safetensors, got {out.name}.")
+    for path in (out, out.with_suffix(".json")):
+        if path.exists() and not force:
+            raise StorageError(f"{path} exists already. Name another file, or add --force.")
     from napari_semimoe.model.authors import import_authors  # torch: seconds
 
     import_authors(source, out)

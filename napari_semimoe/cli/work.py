@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from napari_semimoe.cli.output import progress, remark
 from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs.choice import cluster_settings, make_engine
-from napari_semimoe.jobs.protocol import Engine, JobKind
+from napari_semimoe.jobs.protocol import Engine, JobKind, JobReport
 from napari_semimoe.session.session import Session
 
 #: Exit code after Ctrl+C, as shells expect it.
@@ -62,11 +63,12 @@ def run_job(
     with progress() as bar:
         task = bar.add_task(description, total=None)
         job = running.submit(kind, payload)
+        unheard: deque[JobReport] = deque()
         try:
-            end = _follow(running, job, lambda data: _show(bar, task, data, description))
+            end = _follow(running, job, unheard, lambda data: _show(bar, task, data, description))
         except KeyboardInterrupt:
             running.cancel(job)
-            end = _follow(running, job, lambda data: None)
+            end = _follow(running, job, unheard, lambda data: None)
             remark(f"Interrupted: {_count(end)} files were written.")
             raise typer.Exit(INTERRUPTED) from None
         bar.update(task, total=1, completed=1)
@@ -76,15 +78,21 @@ def run_job(
 
 
 def _follow(
-    running: Engine, job: str, hear: Callable[[Mapping[str, Any]], None]
+    running: Engine,
+    job: str,
+    unheard: deque[JobReport],
+    hear: Callable[[Mapping[str, Any]], None],
 ) -> Mapping[str, Any]:
+    """Return how the job ended; what an interruption leaves ``unheard`` is for the next call."""
     while True:
-        running.wait(TICK_SECONDS)
-        for report in running.poll():
+        unheard.extend(running.poll())
+        while unheard:
+            report = unheard.popleft()
             if report.job_id == job and report.name == "finished":
                 return report.data
             if report.job_id == job and report.name == "progress":
                 hear(report.data)
+        running.wait(TICK_SECONDS)
 
 
 def _show(bar: Any, task: Any, data: Mapping[str, Any], description: str) -> None:

@@ -36,9 +36,9 @@ def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any)
 def _predict_file(
     file: Path, payload: Mapping[str, Any], predictor: Any, written: list[str]
 ) -> list[str]:
-    from napari_semimoe.project.images import read_image
+    from napari_semimoe.project.images import read_image, stem
 
-    target = Path(payload["out_dir"]) / f"{file.stem}.png"
+    target = Path(payload["out_dir"]) / f"{stem(file)}.png"
     if str(target) in written:
         raise ImageReadError(
             f"{file.name} would overwrite the result of another file with the same stem. "

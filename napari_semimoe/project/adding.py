@@ -10,6 +10,7 @@ from typing import Any, TypedDict, Unpack
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project import discovery, importing
 from napari_semimoe.project.folder import Description
+from napari_semimoe.project.images import stem
 from napari_semimoe.project.importing import Progress, ShouldStop
 from napari_semimoe.project.masks import MaskKind
 from napari_semimoe.project.records import AddReport
@@ -92,5 +93,5 @@ def _add(
 def _patients(images: Iterable[Path], patient_of: PatientOf | None) -> dict[Path, str]:
     if patient_of is None:
         return {}
-    ask = patient_of if callable(patient_of) else lambda path: patient_of.get(path.stem)
+    ask = patient_of if callable(patient_of) else lambda path: patient_of.get(stem(path))
     return {path: patient for path in images if (patient := ask(path)) is not None}

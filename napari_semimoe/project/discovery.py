@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_semimoe.core.errors import ImageReadError, StorageError
-from napari_semimoe.project.images import SUFFIXES
+from napari_semimoe.project.images import SUFFIXES, stem
+from napari_semimoe.project.mask_png import is_own_png
 
 #: Endings of a mask's name that lies beside its image.
 MASK_ENDINGS = ("_anno", "_mask", "_masks", "_label", "_labels", "-mask", "-labels", ".labels")
@@ -84,7 +85,7 @@ def find_files(folder: Path, masks: Path | None = None) -> FoundFiles:
         return found
     return dataclasses.replace(
         found,
-        patients={path: table[path.stem] for path in found.images if path.stem in table},
+        patients={path: table[stem(path)] for path in found.images if stem(path) in table},
         um_per_px=GLAS_UM_PER_PX,
         layout="GlaS",
     )
@@ -100,25 +101,30 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     masks
         Folder of masks named as the images; it wins over masks among ``files``.
     """
-    stems = {(path.parent, path.stem.lower()) for path in files}
+    stems = {(path.parent, stem(path).lower()) for path in files}
     named = {path: (path.parent, (image_name(path) or "").lower()) for path in files}
     beside = {name: path for path, name in named.items() if name in stems}
-    images = tuple(path for path in files if named[path] not in stems)
-    elsewhere = list_images(masks) if masks is not None else []
-    by_name = {(image_name(path) or path.stem).lower(): path for path in elsewhere}
-    by_name |= {path.stem.lower(): path for path in elsewhere}
+    unmarked = [path for path in files if named[path] not in stems]
+    written_here = [path for path in unmarked if is_own_png(path)]
+    images = tuple(path for path in unmarked if path not in written_here)
+    elsewhere = [] if masks is None else [each for each in list_images(masks) if each not in files]
+    by_name = {(image_name(path) or stem(path)).lower(): path for path in elsewhere}
+    by_name |= {stem(path).lower(): path for path in elsewhere}
     pairs = {
         path: mask
         for path in images
-        if (mask := by_name.get(stem := path.stem.lower()) or beside.get((path.parent, stem)))
+        if (mask := by_name.get(name := stem(path).lower()) or beside.get((path.parent, name)))
     }
     shared = [mask for mask, count in Counter(pairs.values()).items() if count > 1]
     pairs = {path: mask for path, mask in pairs.items() if mask not in shared}
-    return FoundFiles(images, pairs, notes=_notes(elsewhere, pairs, shared))
+    return FoundFiles(images, pairs, notes=_notes(elsewhere, pairs, shared, written_here))
 
 
 def _notes(
-    masks: Sequence[Path], pairs: Mapping[Path, Path], shared: Sequence[Path]
+    masks: Sequence[Path],
+    pairs: Mapping[Path, Path],
+    shared: Sequence[Path],
+    written_here: Sequence[Path],
 ) -> tuple[str, ...]:
     used = {*pairs.values(), *shared}
     alone = [path.name for path in masks if path not in used]
@@ -129,6 +135,11 @@ def _notes(
     if alone:
         notes.append(
             f"{len(alone)} masks match no image by name and were left out (first: {alone[0]})."
+        )
+    if written_here:
+        notes.append(
+            f"Masks that this plugin wrote are no tissue and were left out: {len(written_here)} "
+            f"(first: {written_here[0].name})."
         )
     return tuple(notes)
 
@@ -175,9 +186,10 @@ def _no_image(folder: Path) -> ImageReadError:
 
 def image_name(path: Path) -> str | None:
     """Return the name of the image whose mask this file is by its ending, else None."""
+    name = stem(path)
     for ending in MASK_ENDINGS:
-        if path.stem.lower().endswith(ending) and len(path.stem) > len(ending):
-            return path.stem[: -len(ending)]
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
     return None
 
 

@@ -10,6 +10,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project.colours import class_colour
 from napari_semimoe.project.exporting import (
@@ -35,8 +36,10 @@ IGNORE_CLASS = "Ignore*"
 def export_geojson(project: Project, out: Path | str, **how: Unpack[HowToExport]) -> ExportReport:
     """Write ``<image>.geojson`` for each image with curated tiles.
 
-    Coordinates are pixels of the whole image, so the objects of a large image's tiles lie
-    where QuPath shows that image. Pixels that must not teach become class ``Ignore*``.
+    A file has all curated tiles of its image, also where only one of them was asked for: it would
+    take the place of a file that has them. Coordinates are pixels of the whole image, so the
+    objects of a large image's tiles lie where QuPath shows that image. Pixels that must not teach
+    become class ``Ignore*``.
     """
 
     def image_name(tile: TileRecord) -> str:
@@ -46,9 +49,23 @@ def export_geojson(project: Project, out: Path | str, **how: Unpack[HowToExport]
         text = json.dumps(collection(project, tiles))
         write_whole(path, lambda target: target.write_text(text, encoding="utf-8"))
 
+    if how.get("tiles") is not None:
+        how["tiles"] = _with_neighbours(project, how["tiles"])
     return export_files(
         project, out, ".geojson", write, name_of=image_name, refuse=_refuse_foreign, **how
     )
+
+
+def _with_neighbours(project: Project, asked: Iterable[int]) -> list[int]:
+    """Return tiles and all other curated ones of the same images."""
+    tiles = {tile_id: project.tile(tile_id) for tile_id in asked}
+    images = {tile.image_id for tile in tiles.values()}
+    others = [
+        tile.id
+        for tile in project.tiles()
+        if tile.image_id in images and tile.annotation_id and tile.pool is not Pool.EXCLUDED
+    ]
+    return sorted({*tiles, *others})
 
 
 def _refuse_foreign(path: Path) -> None:

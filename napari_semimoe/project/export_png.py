@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from napari_semimoe.project.exporting import (
     ExportReport,
@@ -25,32 +25,45 @@ TABLE = "masks.csv"
 def export_png(project: Project, out: Path | str, **how: Unpack[HowToExport]) -> ExportReport:
     """Write ``<tile>.png`` for each curated tile, and ``masks.csv``.
 
-    Values are instance ids; 65535 marks pixels that must not teach.
+    Values are instance ids; 65535 marks pixels that must not teach. The table keeps its rows of
+    masks that an earlier export left in the folder.
     """
-    rows = []
+    table = Path(out).absolute() / TABLE
+    rows: list[dict[str, Any]] = []
 
     def refuse(path: Path) -> None:
         refuse_foreign(path, is_own=is_own_png(path))
-        refuse_foreign(path.with_name(TABLE), is_own=_is_own_table(path.with_name(TABLE)))
+        refuse_foreign(table, is_own=_is_own_table(table))
 
     def write(path: Path, tiles: Sequence[TileRecord]) -> None:
         curated = read_curated(project, tiles[0])
         save_png(path, curated.labels, curated.tile.um_per_px)
         rows.append({"file": path.name, **curated.provenance(project)})
 
-    report = export_files(project, out, ".png", write, refuse=refuse, **how)
-    if rows:
-        table = report.written[0].with_name(TABLE)
-        write_whole(table, lambda path: _write_table(path, rows))
-    return report
+    try:
+        return export_files(project, out, ".png", write, refuse=refuse, **how)
+    finally:
+        if rows:  # also of an export that ended early
+            every = [*_rows_of_others(table, {row["file"] for row in rows}), *rows]
+            write_whole(table, lambda path: _write_table(path, every))
+
+
+def _rows_of_others(table: Path, written: set[str]) -> list[dict[str, Any]]:
+    if not table.exists():
+        return []
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        row for row in rows if row["file"] not in written and (table.parent / row["file"]).exists()
+    ]
 
 
 def _is_own_table(path: Path) -> bool:
     return path.is_file() and path.read_bytes().startswith(b"file,project,image,tile,")
 
 
-def _write_table(path: Path, rows: list[dict[str, object]]) -> None:
+def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(file, fieldnames=list(rows[-1]), extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)

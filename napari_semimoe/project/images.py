@@ -19,6 +19,8 @@ from napari_semimoe.project.resolution import from_pillow
 if TYPE_CHECKING:
     from PIL import Image
 
+#: Names such as ``slide.ome.tif`` end in two.
+_DOUBLE = ".ome"
 TIFF_SUFFIXES = (".tif", ".tiff", ".svs")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", *TIFF_SUFFIXES)
 
@@ -32,6 +34,7 @@ DECODER_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
+    ArithmeticError,
     EOFError,
     IndexError,
     KeyError,
@@ -80,6 +83,13 @@ def read_image(path: Path) -> ImageFile:
     with opened(path) as image:
         pixels, note = pillow_to_rgb(image, path)
         return ImageFile(pixels, from_pillow(image), note)
+
+
+def stem(path: Path) -> str:
+    """Return a file's name without its ending, of which an OME-TIFF has two."""
+    if path.suffix.lower() in TIFF_SUFFIXES and path.stem.lower().endswith(_DOUBLE):
+        return path.stem[: -len(_DOUBLE)] or path.stem
+    return path.stem
 
 
 def refuse_empty(path: Path) -> None:
@@ -145,13 +155,15 @@ def _refuse_stacks_and_giants(image: Image.Image, path: Path) -> None:
         )
     if image.width * image.height > MAX_PIXELS:
         raise too_large(path)
+    if not image.width * image.height:
+        raise cut_off(path, ValueError("it has no pixels"))
 
 
 def pillow_to_rgb(image: Image.Image, path: Path) -> tuple[NDArray[np.uint8], str | None]:
     """Convert a decoded image to ``(H, W, 3)`` uint8, upright; return what was converted."""
     from PIL import Image, ImageOps
 
-    high = _png_is_16_bit_colour(image, path)
+    high = png_is_16_bit_colour(image, path)
     image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise not_8_or_16_bit(path, "32-bit decimal")
@@ -202,7 +214,8 @@ def not_8_or_16_bit(path: Path, got: str) -> ImageReadError:
     )
 
 
-def _png_is_16_bit_colour(image: Image.Image, path: Path) -> bool:
+def png_is_16_bit_colour(image: Image.Image, path: Path) -> bool:
+    """Whether a PNG has 16 bits a colour, of which Pillow keeps the high ones."""
     if image.format != "PNG" or image.mode not in ("RGB", "RGBA"):
         return False
     with path.open("rb") as file:

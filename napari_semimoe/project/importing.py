@@ -17,7 +17,7 @@ from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import Box
 from napari_semimoe.project import annotations, pools, tiles
 from napari_semimoe.project.arrays import write_array
-from napari_semimoe.project.images import ImageFile, read_image
+from napari_semimoe.project.images import ImageFile, read_image, stem
 from napari_semimoe.project.masks import MaskKind, read_class_mask, read_mask
 from napari_semimoe.project.records import AddReport, now
 from napari_semimoe.project.store import Store
@@ -234,7 +234,7 @@ def _store(index: Store, new: _NewImage, options: AddOptions, tally: _Tally) -> 
 
 def _insert(index: Store, new: _NewImage, array: str, options: AddOptions) -> list[int]:
     """Add the rows of an image and its tiles; inside a transaction."""
-    name = _free_name(index, new.path.stem)
+    name = _free_name(index, stem(new.path))
     height, width = new.pixels.shape[:2]
     image_id = index.connection.execute(
         "INSERT INTO image (name, source, sha256, path, height, width, um_per_px, patient,"
@@ -304,13 +304,13 @@ def _add_masks_to_known(
         tally.notes.append(f"{path.name} was there already; its mask was added to it.")
 
 
-def _free_name(index: Store, stem: str) -> str:
-    """Return the stem, or the stem with a number that no image or tile has yet."""
+def _free_name(index: Store, wanted: str) -> str:
+    """Return the name, or the name with a number that no image or tile has yet."""
     taken = {
         row["name"].lower()
         for row in index.rows("SELECT name FROM image UNION SELECT name FROM tile")
     }
-    name, number = stem, 2
+    name, number = wanted, 2
     while any(other == name.lower() or other.startswith(f"{name.lower()}_r") for other in taken):
-        name, number = f"{stem} ({number})", number + 1
+        name, number = f"{wanted} ({number})", number + 1
     return name

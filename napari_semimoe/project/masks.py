@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.values import IGNORE, MAX_INSTANCE
-from napari_semimoe.project.images import TIFF_SUFFIXES, opened, refuse_empty
+from napari_semimoe.project.images import (
+    TIFF_SUFFIXES,
+    opened,
+    png_is_16_bit_colour,
+    refuse_empty,
+)
 from napari_semimoe.project.mask_png import is_own_png
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MaskKind = Literal["instances", "classes"]
 
@@ -24,8 +32,8 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.ui
 
     A mask with one value besides 0 is binary, unless it was exported from here: its connected
     parts become instances. A numbered mask keeps its ids. A coloured mask has one instance per
-    colour, black (or, where there is none, white) being background. In a numbered 16-bit mask
-    `IGNORE` keeps its meaning.
+    colour, black (or, where there is none, white) being background; so has a palette in which
+    black is used and does not come first. In a numbered 16-bit mask `IGNORE` keeps its meaning.
 
     Parameters
     ----------
@@ -44,7 +52,9 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.ui
     ImageReadError
         If it cannot be read, has another size, is no mask, or has too many instances.
     """
-    values = read_values(path, shape)
+    values = _read(path, shape)
+    if values.ndim == 3:
+        values = _colours_to_ids(values, path)
     ids = np.unique(values)
     if len(ids[ids != 0]) == 1 and not is_own_png(path):
         return _parts(values != 0, path)
@@ -56,14 +66,25 @@ def read_class_mask(
 ) -> tuple[NDArray[np.uint16], dict[int, int]]:
     """Read a mask of class indices: the connected parts of each class become instances.
 
-    255 (in a mask with other values) means pixels that must not teach.
+    255 (in a mask with other values) means pixels that must not teach. In a palette the numbers
+    count, whatever their colours.
 
     Returns
     -------
     tuple
         ``(H, W)`` uint16 instance ids, and the class index of each.
+
+    Raises
+    ------
+    ImageReadError
+        As of `read_mask`, and if it has colours: which class a colour is, no file says.
     """
-    values = read_values(path, shape)
+    values = _read(path, shape, colours_of_palette=False)
+    if values.ndim == 3:
+        raise ImageReadError(
+            f"The class mask {path.name} must hold one number per class (grey or palette), got "
+            "colours. Export class indices, or add it as an instance mask."
+        )
     ids = [int(value) for value in np.unique(values) if value != 0]
     if ids in ([255], [IGNORE]):
         values, ids = (values != 0).astype(np.uint8), [1]
@@ -87,8 +108,10 @@ def read_class_mask(
     return labels, classes
 
 
-def read_values(path: Path, shape: tuple[int, int] | None) -> NDArray[Any]:
-    """Read a mask's numbers, colours turned into numbers, and check its size if one is given."""
+def _read(
+    path: Path, shape: tuple[int, int] | None, *, colours_of_palette: bool = True
+) -> NDArray[Any]:
+    """Read a mask's numbers ``(H, W)`` or colours ``(H, W, 3)``; check the size if one is given."""
     path = Path(path)
     refuse_empty(path)
     if path.suffix.lower() in (".jpg", ".jpeg"):
@@ -96,28 +119,59 @@ def read_values(path: Path, shape: tuple[int, int] | None) -> NDArray[Any]:
             f"The mask {path.name} must be a lossless file (png, bmp or tif), got a JPEG, which "
             "blurs ids into each other. Export it as PNG."
         )
-    values = _stored(path)
+    values = _without_alpha(_stored(path, colours_of_palette))
     if shape is not None and values.shape[:2] != tuple(shape):
         raise ImageReadError(
             f"The mask {path.name} must have its image's size {shape[1]} x {shape[0]} px, got "
             f"{values.shape[1]} x {values.shape[0]}. Export the mask at the image's resolution."
         )
-    return _colours_to_ids(values, path) if values.ndim == 3 else values
+    return values
 
 
-def _stored(path: Path) -> NDArray[Any]:
+def _stored(path: Path, colours_of_palette: bool) -> NDArray[Any]:
     if path.suffix.lower() in TIFF_SUFFIXES:
         from napari_semimoe.project.tiff import read_stored
 
-        values = read_stored(path).values
-        if values is not None:
+        stored = read_stored(path)
+        if stored.values is not None:
+            one_bit_inverted = stored.zero_is_white and stored.values.dtype.kind == "b"
+            values = ~stored.values if one_bit_inverted else stored.values
             return _whole_numbers(values, path)
+        if stored.is_16_bit_colour:
+            raise _too_deep(path)
     with opened(path) as image:
+        if png_is_16_bit_colour(image, path):
+            raise _too_deep(path)
+        if image.mode == "P" and colours_of_palette and _hides_background(image):
+            image = image.convert("RGB")
         if image.mode in ("LA", "PA"):
             image = image.getchannel(0)
         elif image.mode not in ("1", "L", "P", "I", "F", "RGB", "RGBA") and image.mode[0] != "I":
             image = image.convert("RGB")
         return _whole_numbers(np.asarray(image), path)
+
+
+def _too_deep(path: Path) -> ImageReadError:
+    return ImageReadError(
+        f"The mask {path.name} has 16-bit colours, of which only the high bytes can be read. "
+        "Export it as 16-bit grey, one number per object."
+    )
+
+
+def _hides_background(image: Image.Image) -> bool:
+    """Whether a palette does not begin with black, and black is used further on."""
+    table = np.frombuffer(image.convert("P").palette.tobytes(), np.uint8)
+    black = np.flatnonzero((table[: len(table) // 3 * 3].reshape(-1, 3) == 0).all(axis=1))
+    return 0 not in black and bool(np.isin(np.asarray(image), black).any())
+
+
+def _without_alpha(values: NDArray[Any]) -> NDArray[Any]:
+    """Make what is transparent background, and grey of what has equal channels."""
+    if values.ndim == 3 and values.shape[2] in (2, 4):
+        values = np.where(values[..., -1:] == 0, 0, values)[..., :-1]
+    if values.ndim == 3 and (values == values[..., :1]).all():
+        return np.ascontiguousarray(values[..., 0])
+    return values
 
 
 def _whole_numbers(values: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -140,10 +194,6 @@ def _whole_numbers(values: NDArray[Any], path: Path) -> NDArray[Any]:
 
 
 def _colours_to_ids(values: NDArray[Any], path: Path) -> NDArray[Any]:
-    if values.shape[2] in (2, 4):  # what is transparent is background
-        values = np.where(values[..., -1:] == 0, 0, values)[..., :-1]
-    if (values == values[..., :1]).all():
-        return np.ascontiguousarray(values[..., 0])
     packed = np.zeros(values.shape[:2], np.int64)
     for channel in range(values.shape[2]):
         packed = packed * 65536 + values[..., channel]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_semimoe.core.disk import storing
+from napari_semimoe.core.disk import discard, storing
 from napari_semimoe.project import folder, pools, rounds, upgrade
 from napari_semimoe.project.schema import FOLDERS
 from napari_semimoe.project.store import Store
@@ -21,11 +21,17 @@ def create_folder(path: Path, description: folder.Description) -> None:
         If the disk refused.
     """
     folder.refuse_unless_new(path)
-    with storing(f"The project {path.name}"):
-        for part in FOLDERS:
-            (path / part).mkdir(parents=True, exist_ok=True)
-        Store.create(path)
-        folder.write_description(path, description)
+    was_there = path.exists()
+    try:
+        with storing(f"The project {path.name}"):
+            for part in FOLDERS:
+                (path / part).mkdir(parents=True, exist_ok=True)
+            Store.create(path)
+            folder.write_description(path, description)
+    except BaseException:  # what is left would be neither a project nor an empty folder
+        for entry in path.iterdir() if was_there else [path]:
+            discard(entry)
+        raise
 
 
 class OpenFolder:

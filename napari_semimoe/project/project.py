@@ -9,6 +9,7 @@ from typing import Any, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_semimoe.core.errors import SettingsError
 from napari_semimoe.core.states import Pool, RoundState
 from napari_semimoe.core.values import Prediction
 from napari_semimoe.project import adding, annotations, manifest, pools, predictions, rounds, tiles
@@ -62,8 +63,19 @@ class Project:
         classes: Sequence[str] = ("background", "gland"),
         author: str | None = None,
     ) -> Self:
-        """Make a project in a new or empty folder and open it."""
+        """Make a project in a new or empty folder and open it.
+
+        Raises
+        ------
+        SettingsError
+            If a class has no name, or two have the same.
+        """
         path = Path(path).absolute()
+        if not all(each.strip() for each in classes) or len(set(classes)) < len(classes):
+            raise SettingsError(
+                "Every class needs a name of its own, got "
+                f"{', '.join(map(repr, classes))}. Leave the background out; it is there already."
+            )
         about = {
             "name": name or path.name,
             "classes": tuple(classes),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from html import unescape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,5 +58,5 @@ def from_ome(xml: str) -> float | None:
         unit = re.search(rf'PhysicalSize{axis}Unit="([^"]+)"', xml)
         if size is None:
             return None
-        sizes.append(from_unit(float(size[1]), unit[1] if unit else "um"))
+        sizes.append(from_unit(float(size[1]), unescape(unit[1]) if unit else "um"))
     return plausible(*sizes)

@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -50,11 +50,8 @@ class Store:
     @staticmethod
     def create(path: Path) -> None:
         """Write an empty index."""
-        connection = sqlite3.connect(path / INDEX)
-        try:
+        with _in_words(path, read_only=False), closing(sqlite3.connect(path / INDEX)) as connection:
             connection.executescript(f"PRAGMA journal_mode=DELETE; BEGIN; {SCHEMA} COMMIT;")
-        finally:
-            connection.close()
 
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA foreign_keys=ON")
@@ -158,14 +155,18 @@ class Store:
             (now(), author, what, tile_id, json.dumps(detail)),
         )
 
-    @contextmanager
-    def _in_words(self) -> Iterator[None]:
-        try:
-            yield
-        except SemiMoEError:
-            raise
-        except (sqlite3.Error, OverflowError) as error:  # a number too large for a column
-            raise _translated(self.path, error, self.read_only) from error
+    def _in_words(self) -> AbstractContextManager[None]:
+        return _in_words(self.path, read_only=self.read_only)
+
+
+@contextmanager
+def _in_words(path: Path, *, read_only: bool) -> Iterator[None]:
+    try:
+        yield
+    except SemiMoEError:
+        raise
+    except (sqlite3.Error, OverflowError) as error:  # a number too large for a column
+        raise _translated(path, error, read_only) from error
 
 
 def sqlite_uri(path: PurePath) -> str:

@@ -106,6 +106,8 @@ def read_stored(path: Path) -> StoredTiff:
                 deep = page.bitspersample == 16 and page.samplesperpixel > 1
                 return StoredTiff(None, um_per_px, is_16_bit_colour=deep)
             values = _upright(series.asarray(), series.axes, axes, page)
+            if not values.size:
+                raise ValueError("it has no pixels")
             extra = [int(kind) for kind in page.extrasamples]
             has_alpha = 1 in extra or 2 in extra
             return StoredTiff(values, um_per_px, int(page.photometric) == 0, has_alpha, 1 in extra)

@@ -11,6 +11,7 @@ from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.discovery import find_files
+from napari_semimoe.project.images import stem
 from napari_semimoe.session.session import Session
 
 NAME = "Semi-MoE demo"
@@ -113,7 +114,7 @@ def _write_immunohistochemistry(folder: Path) -> list[Path]:
 def _add_glas(session: Session, folder: Path, progress: Progress | None) -> None:
     found = find_files(folder)
     patients = {
-        image.stem: found.patients[image] for image in found.images if image in found.patients
+        stem(image): found.patients[image] for image in found.images if image in found.patients
     }
     known = {"um_per_px": found.um_per_px, "patient_of": patients, "progress": progress}
     first = found.images[:GLAS_LABELLED]

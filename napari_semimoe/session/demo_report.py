@@ -9,9 +9,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_semimoe import __version__
+from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.project.records import RoundRecord
 
 FILE_NAME = "report.md"
+_TITLE = "# The loop, once"
+
+
+def refuse_foreign_report(folder: Path) -> None:
+    """Raise where the report and its pictures would replace files that no demo wrote.
+
+    Raises
+    ------
+    ProjectError
+        If the folder has such files.
+    """
+    path = folder / FILE_NAME
+    try:
+        if path.read_text(encoding="utf-8").startswith(_TITLE):
+            return
+        taken = path
+    except FileNotFoundError:
+        taken = next(folder.glob("[0-9][0-9]-*.png"), None)
+    except (OSError, ValueError):
+        taken = path
+    if taken is not None:
+        raise ProjectError(
+            f"{taken} is in the way: it is not of an earlier demo. Name another folder with --out."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +72,7 @@ class DemoReport:
     def write(self) -> Path:
         """Write the report and return its path."""
         lines = [
-            "# The loop, once",
+            _TITLE,
             "",
             f"semimoe {__version__} {self.manner}, on {platform.platform()}, "
             f"Python {platform.python_version()}.",

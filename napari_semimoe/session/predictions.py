@@ -52,6 +52,7 @@ class PredictionDesk:
         self._generation = 0
         self._requests: dict[str, _Request] = {}
         self._coming: dict[int, str] = {}  # tile -> its job of this generation
+        self._settings_noted = False  # in the project, as what this generation is made with
         self._failed: set[int] = set()  # tried in this generation; again only when urgent
 
     @property
@@ -67,8 +68,7 @@ class PredictionDesk:
             self._project, self._model = project, model
             self._coming.clear()
             self._failed.clear()
-            if project is not None:
-                _outdate_if_changed(project, self.settings)
+            self._settings_noted = False
             for job_id in list(self._requests):
                 self._engine.cancel(job_id)
 
@@ -83,6 +83,9 @@ class PredictionDesk:
         with self._lock:
             if self._project is None or self._model is None:
                 return False
+            if not self._settings_noted:  # not at opening: who only exports has others' settings
+                _outdate_if_changed(self._project, self.settings)
+                self._settings_noted = True
             record = self._project.prediction(tile_id)
             return (
                 record is not None

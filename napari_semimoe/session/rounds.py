@@ -79,6 +79,7 @@ class RoundDesk:
         """Go on with an interrupted round where its last stored state is."""
         with self._lock:
             self._refuse_second()
+            project.round(number)  # refuses an unknown one in words
             network = _read_network(project.round_folder(number))
             self._train(project, project.resume_round(number), network)
         self._events.round_started.emit(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -91,6 +92,7 @@ class Session(SessionEvents):
         self._since = clock()
         self._own_failures = engine.failure_dir
         self._pump = threading.RLock()
+        self._unheard: deque[JobReport] = deque()
         self._predictions = PredictionDesk(engine, self)
         self._rounds = RoundDesk(engine, self)
 
@@ -382,9 +384,10 @@ class Session(SessionEvents):
         """Take what background work reported, store it and tell the listeners; never blocks."""
         broken: EmitLoopError | None = None
         with self._pump:
-            for report in self.engine.poll():
+            self._unheard.extend(self.engine.poll())
+            while self._unheard:  # what Ctrl+C leaves behind is heard the next time
                 try:
-                    self._hear(report)
+                    self._hear(self._unheard.popleft())
                 except SemiMoEError as error:
                     self.failed.emit(str(error))
                 except EmitLoopError as error:  # a listener's fault must not lose the others

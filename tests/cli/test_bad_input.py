@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_semimoe.project.mask_png import save_png
 from tests.cli.conftest import environment
 
 
@@ -36,6 +37,11 @@ class TestUsage:
             ["evaluate"],
             ["evaluate", "--pred", "x"],
             ["predict", "image.png"],
+            ["train", "p", "--um-per-px", "0.5"],
+            ["train", "p", "--resume", "1", "--seed", "0"],
+            ["train", "p", "--resume", "1", "--protocol", "paper"],
+            ["evaluate", "p", "--partial"],
+            ["import-weights", "a.pth", "--out", "w.json"],
             ["export", "p", "out", "--kind", "docx"],
         ],
     )
@@ -51,6 +57,12 @@ class TestProjects:
         (tmp_path / "notes.txt").write_text("mine")
         assert "empty" in refusal(semimoe("new", tmp_path, code=1))
         assert (tmp_path / "notes.txt").read_text() == "mine"
+
+    @pytest.mark.parametrize("classes", [["gland", "gland"], [" "], ["background"]])
+    def test_classes_without_a_name_of_their_own(self, semimoe, tmp_path, classes):
+        given = [part for name in classes for part in ("--class", name)]
+        assert "name of its own" in refusal(semimoe("new", tmp_path / "p", *given, code=1))
+        assert not (tmp_path / "p").exists()
 
     def test_newer_project_format(self, semimoe, tmp_path):
         semimoe("new", tmp_path / "p")
@@ -117,6 +129,7 @@ class TestTraining:
     def test_round_that_does_not_exist(self, semimoe, copy):
         assert "99" in refusal(semimoe("rounds", "promote", copy, 99, code=1))
         assert "99" in refusal(semimoe("rounds", "show", copy, 99, code=1))
+        assert "99" in refusal(semimoe("train", copy, "--resume", 99, code=1))
 
     def test_prediction_needs_a_model(self, semimoe, tissue, tmp_path):
         from napari_semimoe.core.starter import starter_weights
@@ -169,6 +182,9 @@ class TestWeights:
         out.write_text("mine")
         assert "exists already" in refusal(semimoe("import-weights", weights, "--out", out, code=1))
         assert out.read_text() == "mine"
+        out.rename(out.with_suffix(".json"))
+        assert "exists already" in refusal(semimoe("import-weights", weights, "--out", out, code=1))
+        assert out.with_suffix(".json").read_text() == "mine"
 
     def test_bad_image_is_refused_and_the_others_are_predicted(
         self, semimoe, image, weights, tmp_path
@@ -193,6 +209,21 @@ class TestWeights:
         given = ("predict", source, "--weights", weights, "--out", tmp_path, "--all-outputs")
         assert f"{name} is in the way" in refusal(semimoe(*given, code=1))
         assert {path: path.read_bytes() for path in tmp_path.glob("more_1.*")} == before
+
+    def test_a_mask_that_is_given_as_an_image_is_not_replaced_by_its_own_prediction(
+        self, semimoe, weights, tmp_path
+    ):
+        mask = tmp_path / "a.png"
+        save_png(mask, np.eye(64, dtype=np.uint16), 0.5)
+        before = mask.read_bytes()
+        assert "would replace" in self.predict(semimoe, mask, weights, tmp_path)
+        assert mask.read_bytes() == before
+
+    def test_a_file_of_maps_is_known_by_what_is_in_it(self, semimoe, image, weights, tmp_path):
+        save_png(tmp_path / "more_1.png", np.eye(64, dtype=np.uint16), 0.5)
+        np.savez(tmp_path / "more_1.npz", mine=np.zeros(3))
+        given = ("predict", image, "--weights", weights, "--out", tmp_path, "--all-outputs")
+        assert "more_1.npz is in the way" in refusal(semimoe(*given, code=1))
 
     def test_missing_image(self, semimoe, weights, tmp_path):
         given = ("predict", tmp_path / "gone.png", "--weights", weights, "--out", tmp_path)

@@ -11,6 +11,7 @@ from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.project.project import Project
 from napari_semimoe.session.demo import NAME, find_glas
 from tests.cli.conftest import environment
+from tests.project.making import add_images, mask
 
 
 def pictures_of(report):
@@ -38,6 +39,26 @@ def test_demo_never_removes_a_project_that_is_not_its_own(semimoe, tmp_path):
     ended = semimoe("demo", "--headless", "--out", tmp_path / "d", code=1)
     assert "not a demo" in ended.err
     assert (tmp_path / "d" / "project" / "project.json").exists()
+
+
+def test_demo_never_removes_masks_that_a_person_accepted(semimoe, tmp_path):
+    folder = tmp_path / "d" / "project"
+    with Project.create(folder, classes=("background", "gland"), name=NAME) as project:
+        (tile,) = add_images(project, tmp_path / "in", 1).added
+        project.accept(tile, mask())
+    ended = semimoe("demo", "--headless", "--out", tmp_path / "d", code=1)
+    assert "masks that a person accepted" in ended.err
+    with Project.open(folder, read_only=True) as project:
+        assert len(project.annotations(tile)) == 1
+
+
+@pytest.mark.parametrize("name", ["report.md", "01-mine.png"])
+def test_demo_never_replaces_another_s_report_or_pictures(semimoe, tmp_path, name):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / name).write_text("mine")
+    ended = semimoe("demo", "--headless", "--out", tmp_path / "d", code=1)
+    assert "in the way" in ended.err
+    assert (tmp_path / "d" / name).read_text() == "mine"
 
 
 def test_demo_never_removes_a_project_that_is_open_elsewhere(semimoe, tmp_path):

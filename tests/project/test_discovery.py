@@ -3,6 +3,7 @@ import pytest
 
 from napari_semimoe.core.errors import ImageReadError, StorageError
 from napari_semimoe.project.discovery import find_files, pair_files
+from napari_semimoe.project.mask_png import save_png
 from tests.project.making import image_folder, mask, pixels, save
 
 
@@ -99,6 +100,28 @@ def test_a_mask_that_fits_two_images_goes_to_neither(tmp_path):
 def test_a_name_with_a_digit_of_another_script_is_listed(tmp_path):
     save(tmp_path / "\u24601.png", pixels(0))
     assert len(find_files(tmp_path).images) == 1
+
+
+def test_the_names_of_ome_tiffs_end_in_two(tmp_path):
+    image = save(tmp_path / "a.ome.tif", pixels())
+    beside = save(tmp_path / "a_mask.ome.tif", mask().astype(np.uint8))
+    assert find_files(tmp_path).masks == {image: beside}
+    plain = save(tmp_path / "masks" / "a.png", mask())
+    assert find_files(tmp_path).masks == {image: plain}
+
+
+def test_a_folder_of_masks_that_is_the_folder_of_images_pairs_nothing_with_itself(tmp_path):
+    image_folder(tmp_path, 2, masks=True)
+    found = find_files(tmp_path, tmp_path)
+    assert [found.masks[image].stem for image in found.images] == ["image_0_mask", "image_1_mask"]
+
+
+def test_masks_that_were_written_here_are_no_tissue(tmp_path):
+    image = save(tmp_path / "a.tif", pixels())
+    save_png(tmp_path / "a.png", mask(), 0.5)
+    found = find_files(tmp_path)
+    assert (found.images, found.masks) == ((image,), {})
+    assert "left out: 1 (first: a.png)" in found.notes[0]
 
 
 def test_hidden_and_other_files_are_left_out(tmp_path):

@@ -54,6 +54,17 @@ def noise(seed, shape):
     return np.random.default_rng(seed).integers(0, 65000, shape).astype(np.uint16)
 
 
+def test_a_project_that_a_full_disk_refuses_leaves_an_empty_folder(small_disk):
+    path = small_disk / "p"
+    path.mkdir()
+    ballast = fill(small_disk)
+    with pytest.raises(StorageError, match="could not be stored"):
+        Project.create(path)
+    assert list(path.iterdir()) == []
+    ballast.unlink()
+    Project.create(path).close()
+
+
 def test_accepting_on_a_full_disk_says_so_and_loses_nothing(small_disk, tmp_path):
     file = save(tmp_path / "a.png", pixels(0, (256, 256)))
     with Project.create(small_disk / "study") as project:

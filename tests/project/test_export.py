@@ -179,6 +179,30 @@ def test_named_tiles_are_exported(curated, tmp_path, export):
     assert [path.stem for path in report.written] == ["image_1", "image_21"]
 
 
+def test_an_export_of_one_tile_keeps_the_others_of_the_folder(project, tmp_path):
+    file = save(tmp_path / "large.png", pixels(0, (100, 200)))
+    parts = project.add_files([file], um_per_px=UM, tile_px=100).added
+    for tile_id in parts:
+        project.accept(tile_id, mask(tile_id, (100, 100)))
+    whole = {}
+    for export in (export_png, export_geojson):
+        export(project, tmp_path / "out")
+        whole[export] = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+        export(project, tmp_path / "out", tiles=[parts[0]])
+        again = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+        assert sorted(again) == sorted(whole[export])
+    features = json.loads(again["large.geojson"])["features"]
+    assert {each["properties"]["name"].split()[0] for each in features} == {
+        "large_r1c1",
+        "large_r1c2",
+    }
+    with (tmp_path / "out" / "masks.csv").open(newline="") as table:
+        assert {row["file"] for row in csv.DictReader(table)} == {
+            "large_r1c1.png",
+            "large_r1c2.png",
+        }
+
+
 @pytest.mark.parametrize("export", EXPORTS)
 def test_nothing_to_export_is_told_in_words(project, tile_id, tmp_path, export):
     with pytest.raises(ProjectError, match="no curated mask to export yet"):

@@ -1,6 +1,4 @@
 import logging
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -10,7 +8,8 @@ from PIL import Image
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.project import images
 from napari_semimoe.project.images import read_image
-from tests.project.making import pixels, save
+from napari_semimoe.project.resolution import from_ome
+from tests.project.making import pixels, png_16_bit_colour, save
 
 RGB = pixels(3, (37, 53))
 GREY = RGB[..., 0]
@@ -24,20 +23,6 @@ def here(tmp_path, monkeypatch):
 
 def tiff(path, values, **tags):
     tifffile.imwrite(path, values, **tags)
-    return path
-
-
-def png_16_bit_colour(path, values):
-    def part(kind, data):
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    height, width = values.shape[:2]
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    body = part(b"IHDR", head) + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b"")
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
     return path
 
 
@@ -316,6 +301,23 @@ def test_microns_per_pixel_are_read_from_ome_xml(here, size, unit):
     about |= {"PhysicalSizeY": size, "PhysicalSizeYUnit": unit, "axes": "YXS"}
     file = tiff(here / "a.ome.tif", RGB, photometric="rgb", metadata=about)
     assert read_image(file).um_per_px == pytest.approx(0.25)
+
+
+def test_the_unit_in_ome_xml_may_be_an_entity(here):
+    about = 'PhysicalSizeX="0.25" PhysicalSizeXUnit="&#181;m" '
+    assert from_ome(about + about.replace("X", "Y")) == pytest.approx(0.25)
+
+
+def test_damage_anywhere_in_a_tiff_s_header_is_told_in_words_or_does_no_harm(here):
+    data = tiff(here / "a.tif", RGB).read_bytes()
+    refused = 0
+    for at in range(8, 200):
+        (here / "b.tif").write_bytes(data[:at] + b"\0" + data[at + 1 :])
+        try:
+            read_image(here / "b.tif")
+        except ImageReadError:  # by some of them a decoder divides
+            refused += 1
+    assert refused > 10
 
 
 def test_microns_per_pixel_are_read_from_imagej(here):

@@ -7,7 +7,7 @@ from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project.mask_png import save_png
 from napari_semimoe.project.masks import read_class_mask, read_mask
-from tests.project.making import mask, pixels, save
+from tests.project.making import mask, pixels, png_16_bit_colour, save
 
 SHAPE = (40, 56)
 
@@ -75,6 +75,32 @@ def test_a_palette_mask_is_read_by_its_indices(tmp_path):
     image.putpalette([value for index in range(256) for value in (index * 7 % 256, 0, 255 - index)])
     image.save(tmp_path / "m.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "m.png", SHAPE), mask(2))
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "tif"])
+def test_black_is_background_wherever_the_palette_has_it(tmp_path, ending):
+    image = Image.fromarray(np.where(two_squares() > 0, 0, 1).astype(np.uint8)).convert("P")
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    image.save(tmp_path / f"m.{ending}")
+    read = read_mask(tmp_path / f"m.{ending}", SHAPE)
+    np.testing.assert_array_equal(read > 0, two_squares() > 0)
+
+
+def test_a_one_bit_tiff_in_which_zero_is_white_is_turned_round(tmp_path):
+    tifffile.imwrite(tmp_path / "m.tif", two_squares() == 0, photometric="miniswhite")
+    read = read_mask(tmp_path / "m.tif", SHAPE)
+    np.testing.assert_array_equal(read > 0, two_squares() > 0)
+
+
+@pytest.mark.parametrize("read", [read_mask, lambda path: read_class_mask(path, SHAPE, 3)])
+def test_16_bit_colours_are_no_mask(tmp_path, monkeypatch, read):
+    path = png_16_bit_colour(tmp_path / "m.png", np.repeat(mask(1)[..., None], 3, axis=2))
+    with pytest.raises(ImageReadError, match="16-bit colours"):
+        read(path)
+    monkeypatch.setattr("napari_semimoe.project.tiff._needs_pillow", lambda page: True)
+    tifffile.imwrite(tmp_path / "m.tif", mask(1)[..., None].repeat(3, 2), photometric="rgb")
+    with pytest.raises(ImageReadError, match="16-bit colours"):
+        read(tmp_path / "m.tif")
 
 
 def test_each_colour_is_an_object_and_black_is_background(tmp_path):
@@ -186,6 +212,22 @@ def test_a_binary_class_mask_is_class_one(tmp_path):
     labels, of = read_class_mask(save(tmp_path / "m.png", two_squares()), SHAPE, 2)
     assert of == {1: 1, 2: 1}
     np.testing.assert_array_equal(labels > 0, two_squares() > 0)
+
+
+def test_a_class_mask_in_colours_is_refused_for_no_file_says_which_class_a_colour_is(tmp_path):
+    coloured = np.zeros((*SHAPE, 3), np.uint8)
+    coloured[2:8, 2:8] = (0, 255, 0)
+    with pytest.raises(ImageReadError, match="one number per class"):
+        read_class_mask(save(tmp_path / "m.png", coloured), SHAPE, 5)
+
+
+def test_a_class_mask_with_a_palette_is_read_by_its_indices(tmp_path):
+    image = Image.fromarray((two_squares() > 0).astype(np.uint8)).convert("P")
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    image.save(tmp_path / "m.png")
+    labels, classes = read_class_mask(tmp_path / "m.png", SHAPE, 2)
+    np.testing.assert_array_equal(labels > 0, two_squares() > 0)
+    assert classes == {1: 1, 2: 1}
 
 
 def test_a_class_that_the_project_lacks_is_refused_in_words(tmp_path):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 
@@ -172,6 +174,20 @@ def test_settings_changed_between_two_openings_outdate_the_stored_predictions(
     assert engine.tiles_asked[0] == "tile_3"
 
 
+def test_a_session_that_asks_for_nothing_outdates_nothing(starter, filled, engine):
+    session, path = filled, filled.project.path
+    session.set_predict_settings(PredictSettings(flips=True))
+    select(session, "tile_3")
+    engine.predict_everything()
+    session.process()
+    session.close()
+    with closing(Session(engine)) as other:  # as an export does, with the usual settings
+        other.open(path)
+    session.open(path)
+    select(session, "tile_3")
+    assert engine.tiles_asked == []
+
+
 def test_device_does_not_outdate_predictions(starter, filled, engine):
     select(filled, "tile_3")
     engine.predict_everything()
@@ -196,6 +212,24 @@ def test_disagreement_order_predicts_the_rest_in_the_background(starter, filled,
     select(filled, "tile_3")
     assert engine.tiles_asked[0] == "tile_3"
     assert len(engine.tiles_asked) == 8
+
+
+def test_ctrl_c_while_a_listener_hears_loses_no_answer(starter, filled, engine):
+    select(filled, "tile_3")
+    wanted = len(engine.tiles_asked)
+    engine.predict_everything()
+
+    def press(tile_id):
+        filled.prediction_ready.disconnect(press)
+        raise KeyboardInterrupt
+
+    filled.prediction_ready.connect(press)
+    with pytest.raises(KeyboardInterrupt):
+        filled.process()
+    filled.process()
+    assert filled.wait_idle(0)
+    stored = [tile for tile in filled.tiles() if tile.prediction_id is not None]
+    assert len(stored) == wanted > 1
 
 
 def test_broken_listener_is_heard_of_but_loses_no_answer(starter, filled, engine):
