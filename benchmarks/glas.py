@@ -35,6 +35,7 @@ from benchmarks.peers import CrossPseudo, FixMatch, MeanTeacher
 from benchmarks.plot import figure_of
 from benchmarks.released import Released, released_with
 from benchmarks.scoring import score_weights
+from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.disk import write_text
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
 from napari_semimoe.training.journal import WEIGHTS
@@ -61,7 +62,9 @@ class Method:
 
 METHODS = {
     "labelled-only": Method({"unlabelled_batch": 0, "labelled_batch": 8, "learning_rate": 2e-3}),
-    "ours": Method({"labelled_only": 0.5, "stages": 2, "learning_rate": 2e-3}),
+    "ours": Method(
+        {"labelled_only": 0.5, "stages": 2, "learning_rate": 2e-3, "unlabelled_weight": 1.0}
+    ),
     "mean-teacher": Method(_STEPWISE, MeanTeacher),
     "cps": Method(_STEPWISE | {"ema_decay": 0.0}, CrossPseudo),
     "fixmatch": Method(_STEPWISE, FixMatch),
@@ -98,6 +101,17 @@ def run(options: argparse.Namespace) -> None:
     source = load_source(options.data, options.split)
     settings, model = settings_of(options)
     learner = learner_of(options)
+    about = {
+        "name": options.name or options.method,
+        "method": options.method,
+        "split": options.split,
+        "seed": options.seed,
+        "base": options.base.name if options.base else None,
+        "quirks": sorted(learner.quirks) if issubclass(learner, Released) else [],
+        "model": model.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+    }
+    _refuse_another_run(out / "asked.json", about)
     started = time.monotonic()
     report = run_round(
         source,
@@ -111,13 +125,8 @@ def run(options: argparse.Namespace) -> None:
     prediction = {"device": settings.device, **json.loads(options.predict)}
     tiles = held_out_tiles(options.data, options.split)
     result = {
-        "name": options.name or options.method,
-        "method": options.method,
-        "split": options.split,
-        "seed": options.seed,
-        "quirks": sorted(learner.quirks) if issubclass(learner, Released) else [],
-        "model": model.model_dump(mode="json"),
-        "settings": settings.model_dump(mode="json"),
+        **about,
+        "settings": read_info(Path(report.weights)).training,  # as planned, or as memory allowed
         "report": report.to_json(),
         "minutes": (time.monotonic() - started) / 60,
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -126,6 +135,14 @@ def run(options: argparse.Namespace) -> None:
     }
     write_text(out / "result.json", json.dumps(result, indent=1) + "\n")
     print(out.name, "done", result["honest"], result["honest_flips"], flush=True)
+
+
+def _refuse_another_run(path: Path, about: Mapping[str, Any]) -> None:
+    """Write down what is asked for; a run that was cut off goes on only as it began."""
+    if path.is_file() and json.loads(path.read_text()) != about:
+        sys.exit(f"{path.parent} holds a run with other settings. Give another --name or --out.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(about, indent=1) + "\n")
 
 
 def settings_of(options: argparse.Namespace) -> tuple[RoundSettings, ModelSettings]:
@@ -168,12 +185,15 @@ def rescore(options: argparse.Namespace) -> None:
 def sweep(options: argparse.Namespace) -> None:
     """Run a list of runs, several processes at a time; each entry holds ``run``'s options."""
     waiting = json.loads(options.plan.read_text())
-    running: list[subprocess.Popen[bytes]] = []
-    while waiting or running:
-        running = [process for process in running if process.poll() is None]
-        while waiting and len(running) < options.jobs:
-            running.append(subprocess.Popen(_command(waiting.pop(0))))
-        time.sleep(0.2)
+    started: list[subprocess.Popen[bytes]] = []
+    while waiting or any(process.poll() is None for process in started):
+        if waiting and sum(process.poll() is None for process in started) < options.jobs:
+            started.append(subprocess.Popen(_command(waiting.pop(0))))
+        else:
+            time.sleep(0.2)
+    failed = sum(process.returncode != 0 for process in started)
+    if failed:
+        sys.exit(f"{failed} of {len(started)} runs failed; their own lines are above.")
 
 
 def _command(entry: Mapping[str, Any]) -> list[str]:

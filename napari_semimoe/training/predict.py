@@ -94,7 +94,7 @@ class Predictor:
         """
         maps = self.working_maps(image, um_per_px)
         gates = self._part(maps, "gates", "").mean((1, 2)).reshape(len(self.model.names), -1)
-        native = resample_maps(maps, image.shape[:2])
+        native = resample_maps(maps[: self._slices["gates", ""].start], image.shape[:2])
         return self._assemble(native, gates, um_per_px)
 
     def working_maps(self, image: NDArray[np.uint8], um_per_px: float) -> Tensor:

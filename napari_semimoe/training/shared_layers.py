@@ -16,8 +16,9 @@ from torch.nn import functional
 
 
 class Sharing(Protocol):
-    """What the layers need to know of the team."""
+    """What the layers need to know of the team; outside its passes they are ordinary layers."""
 
+    in_pass: bool
     counts: list[int]
 
     @property
@@ -69,8 +70,8 @@ class SharedBatchNorm(nn.BatchNorm2d):
         return shared.train(layer.training)
 
     def forward(self, features: Tensor) -> Tensor:  # (B, C, H, W)
-        """Normalise; in evaluation as any batch normalisation does."""
-        if not self.training:
+        """Normalise."""
+        if not self.training or not self.team.in_pass:
             return super().forward(features)
         counts = self.team.counts
         variance, mean = torch.var_mean(features.float(), (0, 2, 3), correction=0)
@@ -108,8 +109,8 @@ class SharedDropout(nn.Dropout):
 
     def forward(self, rows: Tensor) -> Tensor:  # (B, F)
         """Drop values of this rank's rows."""
-        if not self.training:
-            return rows
+        if not self.training or not self.team.in_pass:
+            return super().forward(rows)
         everything = rows.new_ones((sum(self.team.counts), *rows.shape[1:]))
         return rows * functional.dropout(everything, self.p)[self.team.part]
 

@@ -59,9 +59,13 @@ class Team:
 
     Attributes
     ----------
+    in_pass
+        Whether all ranks are inside of a forward pass.
     counts
-        Crops of each rank in the pass under way.
+        Crops of each rank in it.
     """
+
+    in_pass = False
 
     def __init__(self, rank: int, size: int, meeting: Path, device: torch.device) -> None:
         self.rank, self.size = rank, size
@@ -89,7 +93,11 @@ class Team:
     def run(self, network: nn.Module, image: Tensor) -> MoEOutputs:
         """Run this rank's part of a batch ``(B, 3, H, W)``; return the outputs of all of it."""
         self.counts = even_parts(len(image), self.size)
-        mine: MoEOutputs = network(image[self.part])
+        self.in_pass = True
+        try:
+            mine: MoEOutputs = network(image[self.part])
+        finally:
+            self.in_pass = False
         return MoEOutputs(
             {name: gathered(logits.float(), self.counts) for name, logits in mine.experts.items()},
             {name: gathered(logits.float(), self.counts) for name, logits in mine.gated.items()},

@@ -1,9 +1,12 @@
 """The harness of the GlaS benchmark, without its images."""
 
+import json
+
 import numpy as np
 import pytest
 
 from benchmarks import glas
+from benchmarks.corrections import mended
 from benchmarks.gates import _gate_numbers
 
 
@@ -85,6 +88,47 @@ def test_released_has_the_defects_of_its_network_unless_they_are_left_out(settle
 def test_quirks_of_another_method_are_refused(settled):
     with pytest.raises(SystemExit, match="--quirks names defects of the released training"):
         settled("--method", "ours", "--quirks", "idle epoch")
+
+
+def test_methods_weigh_unlabelled_tiles_alike(settled):
+    methods = ("ours", "mean-teacher", "cps", "fixmatch")
+    assert {settled("--method", each)[0].unlabelled_weight for each in methods} == {1.0}
+
+
+def test_a_run_that_was_cut_off_goes_on_only_as_it_began(tmp_path, call, monkeypatch):
+    class CutOff(Exception):
+        pass
+
+    def cut_off(*_, **__):
+        raise CutOff
+
+    monkeypatch.setattr(glas, "load_source", lambda data, split: None)
+    monkeypatch.setattr(glas, "run_round", cut_off)
+    words = ("run", "--method", "ours", "--split", "heldout-17-0", "--out", tmp_path)
+    for _ in range(2):
+        with pytest.raises(CutOff):
+            call(*words, "--steps", 220)
+    with pytest.raises(SystemExit, match="other settings"):
+        call(*words, "--steps", 221)
+
+
+def test_a_sweep_says_how_many_runs_failed(tmp_path, call):
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps([{"method": "no such method", "split": "heldout-17-0"}] * 2))
+    with pytest.raises(SystemExit, match="2 of 2 runs failed"):
+        call("sweep", plan, "--jobs", 2)
+
+
+def test_a_simulated_person_leaves_one_object_for_a_gland():
+    truth = np.zeros((60, 60), np.uint16)
+    truth[10:30, 10:50], truth[40:55, 5:20] = 3, 8
+    shown = np.zeros_like(truth)
+    shown[9:31, 9:51] = 1  # too large by a pixel, which nobody sees; the other one was missed
+    shown[40:58, 40:58] = 2  # and one that is none
+    labels = mended(shown, truth)
+    assert sorted(np.unique(labels)) == [0, 3, 8]
+    assert (labels == 3).sum() == 22 * 42
+    assert (labels == 8).sum() == 15 * 15
 
 
 def test_entropy_is_one_for_equal_gates_and_zero_for_one_expert():

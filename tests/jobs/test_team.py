@@ -14,6 +14,7 @@ from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.jobs import teammate
 from napari_semimoe.jobs.tasks import train_round
+from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.team import even_parts, team_size
 from tests.jobs.small_round import make_project, round_payload
 from tests.model.encoder_files import resnet
@@ -95,6 +96,25 @@ def test_released_round_with_two_passes_a_step_is_shared_too(tmp_path):
     one, two = losses(tmp_path / "alone"), losses(tmp_path / "shared")
     for first, second in zip(one, two, strict=True):
         assert second == pytest.approx(first, rel=3e-4)
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.99])
+def test_network_is_fitted_and_scored_by_the_leader_alone(tmp_path, ema_decay):
+    report = train(tmp_path / "p", processes=2, ema_decay=ema_decay, adapt=True, max_steps=4)
+    assert report["validation"]["tiles"] == 1
+
+
+def test_team_that_memory_makes_too_small_goes_on_alone(tmp_path, started, monkeypatch):
+    step = Learner.step
+
+    def short(self, labelled, unlabelled, number, steps, stage):
+        if number == 3 and self.settings.labelled_batch == 2:
+            raise MemoryError
+        return step(self, labelled, unlabelled, number, steps, stage)
+
+    monkeypatch.setattr(Learner, "step", short)
+    report = train(tmp_path / "p", processes=2, labelled_batch=2, unlabelled_batch=0)
+    assert (len(started), report["steps"]) == (1, 6)
 
 
 def test_stopped_team_leaves_no_process_and_goes_on_to_the_same_numbers(tmp_path, started):

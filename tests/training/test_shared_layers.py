@@ -18,8 +18,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def team(tmp_path):
-    """A team of one."""
+    """A team of one, in a pass."""
     team = Team(0, 1, Path(tmp_path) / "meeting", CPU)
+    team.in_pass = True
     yield team
     team.close()
 
