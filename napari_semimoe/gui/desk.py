@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,12 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal, Slot
 
+from napari_semimoe.core.errors import SemiMoEError
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.gui.bridge import Background
 from napari_semimoe.gui.effort import EffortClock
 from napari_semimoe.gui.tile_layers import TileLayers
-from napari_semimoe.gui.tile_view import TileView, read_tile_view
+from napari_semimoe.gui.tile_view import Start, TileView, read_tile_view
 from napari_semimoe.project.drafts import Draft, drop_draft, write_draft
 
 if TYPE_CHECKING:
@@ -27,11 +29,14 @@ AUTOSAVE_MS = 1500
 
 @dataclass(frozen=True, slots=True)
 class _Mask:
-    """A mask with what is known of it beside its pixels."""
+    """A mask under the brush, its classes, and what work on it began with."""
 
     labels: NDArray[np.uint16]
     classes: dict[int, int]
-    begun_with: str | None
+    begun: Start
+
+    def is_same(self, other: _Mask) -> bool:
+        return self.classes == other.classes and np.array_equal(self.labels, other.labels)
 
 
 class Desk(QObject):
@@ -74,8 +79,10 @@ class Desk(QObject):
         self.view: TileView | None = None
         self._classes: dict[int, int] = {}
         self._start_over: tuple[_Mask, ...] = ()  # before and after it
+        self._own_classes: dict[int, int] | None = None  # before it changed nothing else
         self._requested: int | None = None
-        self._accepting = False
+        self._accepting: _Mask | None = None  # what is being stored
+        self._read_last: tuple[int, int | None] | None = None  # tile and prediction
         self._draft_on_disk = False
         self._autosave = QTimer(self)
         self._autosave.setSingleShot(True)
@@ -105,7 +112,7 @@ class Desk(QObject):
         labels = self.labels
         if labels is None or self.view is None:
             return 0
-        return int(np.count_nonzero(labels != self.view.baseline))
+        return int(np.count_nonzero(labels != self.view.begun.labels))
 
     @property
     def has_strokes(self) -> bool:
@@ -113,9 +120,9 @@ class Desk(QObject):
         labels = self.labels
         if labels is None or self.view is None:
             return False
-        if not np.array_equal(labels, self.view.baseline):
+        if not np.array_equal(labels, self.view.stored.labels):
             return True
-        before = self.view.classes
+        before = self.view.stored.classes
         ids = {*before, *self._classes}
         # A gland whose stroke was undone left its class behind; that is no work.
         return any(self.class_of(each) != before.get(each, 1) and each in labels for each in ids)
@@ -154,23 +161,48 @@ class Desk(QObject):
     def refresh_prediction(self, tile_id: int) -> None:
         """Show a prediction that has just arrived, if its tile is on the desk."""
         if tile_id == self._requested:
-            self._background.run(lambda: self._read(tile_id), self._show_prediction)
+            self._background.run(lambda: self._read_newer(tile_id), self._show_prediction)
+
+    def _read_newer(self, tile_id: int) -> TileView | None:
+        """Read a tile unless its prediction was read already."""
+        project = self._session.project
+        known = project is not None and (tile_id, project.tile(tile_id).prediction_id)
+        return None if known == self._read_last else self._read(tile_id)
 
     def _load(self, tile_id: int, first: Callable[[], Any]) -> None:
+        before = self._mask if tile_id == self.tile_id else None
+
         def work() -> TileView:
             first()
             return self._read(tile_id)
+
+        def arrive(view: TileView) -> None:
+            now = self._mask
+            if before is None or now is None or self.tile_id != tile_id or now.is_same(before):
+                self._show(view)
+            elif tile_id == self._requested:  # painted on while it was read again
+                self._show(replace(view, labels=now.labels, classes=now.classes))
+                self._autosave.start()
 
         def not_read(error: BaseException) -> None:
             if self._requested == tile_id:
                 self._requested = self.tile_id
 
-        self._background.run(work, self._show, otherwise=not_read)
+        self._background.run(work, arrive, otherwise=not_read)
+
+    @property
+    def _mask(self) -> _Mask | None:
+        """The mask as it stands, for later."""
+        if self.view is None or self.labels is None:
+            return None
+        return _Mask(self.labels.copy(), dict(self._classes), self.view.begun)
 
     def _read(self, tile_id: int) -> TileView:
         project = self._session.project
         assert project is not None, "tiles are asked for only while a project is open"
-        return read_tile_view(project, tile_id)
+        view = read_tile_view(project, tile_id)
+        self._read_last = tile_id, view.tile.prediction_id
+        return view
 
     @Slot()
     def _make_next_layer(self) -> None:
@@ -190,7 +222,7 @@ class Desk(QObject):
             self.keep_draft()  # of the tile before, painted on while this one was read
         self.view = view
         self._classes = dict(view.classes)
-        self._start_over = ()
+        self._start_over, self._own_classes = (), None
         self._draft_on_disk = view.origin == "draft"
         self.layers.show(view, n_classes=len(self.class_names))
         self._autosave.stop()
@@ -200,8 +232,8 @@ class Desk(QObject):
         if view.origin == "draft":
             self.said.emit("Your unaccepted strokes on this tile are back.")
 
-    def _show_prediction(self, view: TileView) -> None:
-        if view.tile.id != self._requested or view.prediction is None:
+    def _show_prediction(self, view: TileView | None) -> None:
+        if view is None or view.tile.id != self._requested or view.prediction is None:
             return
         if self.view is None:  # its first layers are being made
             self._show(view)
@@ -238,7 +270,7 @@ class Desk(QObject):
     def clear(self) -> None:
         """Leave the tile and empty the layers."""
         self.put_away()
-        self.view = None
+        self.view = self._read_last = None
         self.layers.clear()
         self.tile_shown.emit(None)
 
@@ -246,30 +278,41 @@ class Desk(QObject):
     def keep_draft(self) -> None:
         """Store unaccepted strokes of the tile; forget the stored ones if they were undone."""
         self._autosave.stop()
-        project, view, labels = self._session.project, self.view, self.labels
-        if project is None or view is None or labels is None or self._accepting:
+        project, mask = self._session.project, self._mask
+        if project is None or mask is None:
             return
-        folder, tile_id = project.path, view.tile.id
-        if self.has_strokes:
-            draft = Draft(
-                labels.copy(),
-                view.baseline,
-                dict(self._classes),
-                self.clock.seconds,
-                view.begun_with,
+        assert self.view is not None, "there is a mask only while a tile is on the desk"
+        folder, tile_id = project.path, self.view.tile.id
+        if self._accepting is not None:
+            if mask.is_same(self._accepting):
+                return  # whoever stores it keeps it
+            mask = replace(
+                mask, begun=replace(self._accepting.begun, labels=self._accepting.labels)
             )
+        if self.has_strokes:
+            draft = self._draft_of(mask)
             self._draft_on_disk = True
             self._background.run(lambda: write_draft(folder, tile_id, draft))
         elif self._draft_on_disk:
             self._draft_on_disk = False
             self._background.run(lambda: drop_draft(folder, tile_id))
 
+    def _draft_of(self, mask: _Mask) -> Draft:
+        return Draft(
+            mask.labels,
+            mask.begun.labels,
+            mask.classes,
+            self.clock.seconds,
+            mask.begun.model,
+            mask.begun.classes,
+        )
+
     # -- deciding on a tile -------------------------------------------------------------------
 
     def accept(self) -> None:
         """Store the mask as the curated one and take the next tile."""
         view, labels = self.view, self.labels
-        if view is None or labels is None or self._accepting:
+        if view is None or labels is None or self._accepting is not None:
             return
         if self._requested != view.tile.id:
             return  # another tile is being opened, and this one is kept as a draft
@@ -284,39 +327,46 @@ class Desk(QObject):
                 "Wait for its prediction, or paint first."
             )
         else:
-            self._store(view, labels.copy())
+            self._store(view)
 
-    def _store(self, view: TileView, labels: NDArray[np.uint16]) -> None:
-        self._accepting = True
-        seconds, classes = self.clock.stop(), dict(self._classes)
-        tile_id = view.tile.id
+    def _store(self, view: TileView) -> None:
+        mask = self._accepting = self._mask
+        assert mask is not None, "a tile on the desk has a mask"
+        draft, seconds, tile_id = self._draft_of(mask), self.clock.stop(), view.tile.id
         project = self._session.project
         assert project is not None, "a tile is on the desk only while a project is open"
 
         def work() -> int | None:
-            self._session.accept(
-                tile_id,
-                labels,
-                view.baseline,
-                seconds=seconds,
-                classes=classes,
-                model=view.begun_with,
-            )
+            try:
+                self._session.accept(
+                    tile_id,
+                    mask.labels,
+                    mask.begun.labels,
+                    seconds=seconds,
+                    classes=mask.classes,
+                    baseline_classes=mask.begun.classes,
+                    model=mask.begun.model,
+                )
+            except BaseException:
+                with suppress(SemiMoEError):  # the window may be gone when it hears of it
+                    write_draft(project.path, tile_id, draft)
+                raise
             drop_draft(project.path, tile_id)
             return self._session.next_tile()
 
         def stored(next_id: int | None) -> None:
-            self._accepting = False
+            self._accepting = None
             self._draft_on_disk = False
             done = " Every tile of the queue is reviewed." if next_id is None else ""
             self.said.emit(f"{view.tile.name} accepted.{done}")
             if self.tile_id == tile_id:
-                self.view = replace(view, baseline=labels, classes=classes, origin="annotation")
+                as_stored = Start(mask.labels, mask.classes, mask.begun.model)
+                self.view = replace(view, begun=as_stored, stored=as_stored, origin="annotation")
             if self._requested == tile_id:  # else the person has moved on meanwhile
                 self.select(tile_id if next_id is None else next_id)
 
         def not_stored(error: BaseException) -> None:
-            self._accepting = False
+            self._accepting = None
             self.clock.start(seconds)
             self.keep_draft()
 
@@ -334,7 +384,7 @@ class Desk(QObject):
 
         def gone(next_id: int | None) -> None:
             self.said.emit("The tile is excluded; its pool can be changed in the Predict table.")
-            if next_id is not None and self.tile_id == tile_id:
+            if next_id is not None and self._requested == tile_id:
                 self.select(next_id)
 
         self._background.run(work, gone)
@@ -344,13 +394,20 @@ class Desk(QObject):
         if self.view is None or self.view.prediction is None:
             self.refused.emit("There is no prediction of this tile to start from yet.")
             return
-        prediction, labels = self.view.prediction, self.labels
-        assert labels is not None, "a tile on the desk has a mask"
-        before = _Mask(labels.copy(), self._classes, self.view.begun_with)
-        suggested = prediction.instances.astype(np.uint16)
-        after = _Mask(suggested, dict(prediction.classes), self.view.predicted_by)
-        again = np.array_equal(before.labels, suggested)  # then there is nothing new to undo
-        self._start_over = (*(self._start_over[:1] if again else (before,)), after)
+        prediction, before = self.view.prediction, self._mask
+        assert before is not None, "a tile on the desk has a mask"
+        suggested, classes = prediction.instances.astype(np.uint16), dict(prediction.classes)
+        begun = Start(suggested, dict(classes), self.view.predicted_by)
+        after = _Mask(suggested, classes, begun)
+        if np.array_equal(before.labels, suggested):  # no pixel changes, so nothing to undo
+            if before.classes == classes and self._own_classes is not None:
+                after = replace(after, classes=self._own_classes)
+            elif before.classes != classes:
+                self.said.emit("The kinds are the model's again. Start over once more for yours.")
+            self._own_classes = before.classes
+            self._start_over = (*self._start_over[:-1], after)
+        else:
+            self._start_over = (before, after)
         self.layers.replace_labels(suggested)
         self._be(after)
 
@@ -380,7 +437,7 @@ class Desk(QObject):
         """Take on what is known of a mask that is under the brush already."""
         assert self.view is not None, "a mask is under the brush only while a tile is on the desk"
         self._classes = mask.classes
-        self.view = replace(self.view, begun_with=mask.begun_with)
+        self.view = replace(self.view, begun=mask.begun)
         self.layers.show_labels_colors(mask.classes, len(self.class_names))
         self._on_edited()  # also where only classes change
 

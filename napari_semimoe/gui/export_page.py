@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_semimoe.core.states import Pool
 from napari_semimoe.gui.widgets import button, heading, hint
+from napari_semimoe.project.records import counted
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
@@ -115,7 +116,7 @@ class ExportPage(QWidget):
         accepted = [tile for tile in tiles if tile.annotation_id is not None]
         by_person = sum(tile.pool == Pool.CURATED for tile in accepted)
         self.count.setText(
-            f"{len(accepted)} tiles have a mask, {by_person} of them curated here."
+            f"{counted(len(accepted), 'tile')} with a mask, {by_person} of them curated here."
             if accepted
             else "No tile has an accepted mask yet. Accept one on the Refine page first."
         )
@@ -133,7 +134,11 @@ class ExportPage(QWidget):
         if not text:
             self._bench.failed.emit("Choose a folder for the masks first.")
             return
-        out, kind = Path(text).expanduser(), self.kind.currentData()
+        try:
+            out, kind = Path(text).expanduser(), self.kind.currentData()
+        except RuntimeError:  # "~name" of nobody
+            self._bench.failed.emit(f"There is no folder {text}. Choose another.")
+            return
         bench, tile_id = self._bench, self._bench.desk.tile_id
         if self.which.currentData() == "open" and tile_id is None:
             bench.failed.emit("No tile is open. Open one, or export all accepted masks.")

@@ -46,7 +46,8 @@ class Header(QWidget):
         bench.relay.prediction_ready.connect(self.refresh)  # the device is known by then
         bench.relay.round_started.connect(self._on_round_started)
         bench.relay.round_progress.connect(self._on_round_progress)
-        bench.relay.round_finished.connect(self._on_round_finished)
+        bench.relay.round_finished.connect(self.refresh)
+        bench.relay.failed.connect(self.refresh)
         self._round = ""
         self.refresh()
 
@@ -63,15 +64,10 @@ class Header(QWidget):
             self._round = text
             self.refresh()
 
-    @Slot(object)
-    def _on_round_finished(self, _: object) -> None:
-        self._round = ""
-        self.refresh()
-
     @Slot()
-    def refresh(self, _: int = 0) -> None:
+    def refresh(self, _: object = None) -> None:
         """Say what is open and what predicts."""
-        if not self._bench.has_project:
+        if self._bench.session.running_round is None:
             self._round = ""
         self.name.setText(self._bench.project_name or "No project is open")
         self.name.setToolTip(

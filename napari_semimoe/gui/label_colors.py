@@ -13,6 +13,8 @@ from napari_semimoe.core.values import IGNORE
 
 #: Ids that get a colour of their own turn; higher ids share one.
 _COLOURED_IDS = 4096
+#: Ids beyond those with a class that do: colours of classes are made anew at each new gland.
+_MORE_IDS = 256
 _GREY = np.array([0.18, 0.18, 0.20, 1.0], np.float32)  # dark, to be seen through the tint
 _CLEAR = np.zeros(4, np.float32)
 # Hues that stand out from the pink and purple of H&E and the blue of DAB sections:
@@ -37,7 +39,8 @@ def instance_colors(classes: Mapping[int, int], n_classes: int) -> DirectLabelCo
         palette = [_rgba(hue, light) for light in (0.55, 0.45, 0.65) for hue in _HUES]
         colors = {i: palette[i % len(palette)] for i in range(1, _COLOURED_IDS)}
     else:
-        colors = {i: class_color(classes.get(i, 1), i) for i in range(1, _COLOURED_IDS)}
+        last = min(max(classes, default=0) + _MORE_IDS, _COLOURED_IDS)
+        colors = {i: class_color(classes.get(i, 1), i) for i in range(1, last)}
     return DirectLabelColormap(
         color_dict={None: _rgba(_HUES[0], 0.55), 0: _CLEAR, **colors, IGNORE: _GREY}
     )

@@ -86,10 +86,13 @@ class NewProjectDialog(QDialog):
         name = self.name.text().strip()
         if not name or any(letter in name for letter in '/\\:*?"<>|'):
             return 'Give the project a name without / \\ : * ? " < > |'
-        if not self.path.parent.is_dir():
-            return f"The folder {self.path.parent} does not exist."
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            return f"{self.path} exists already and is not empty. Choose another name."
+        try:
+            if not self.path.parent.is_dir():
+                return f"The folder {self.path.parent} does not exist."
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+                return f"{self.path} exists already and is not empty. Choose another name."
+        except (OSError, RuntimeError, ValueError) as error:  # a name too long, a user unknown
+            return f"The system refuses this folder: {error}."
         if len(self.class_names) < 2:
             return "Name at least one class to paint."
         if len(set(self.class_names)) != len(self.class_names):

@@ -72,7 +72,8 @@ class Panel(QWidget):
 
     def _connect(self) -> None:
         bench = self.bench
-        bench.project_changed.connect(self._show_page)
+        bench.project_leaving.connect(self._on_project_leaving)
+        bench.project_changed.connect(self._on_project_changed)
         self.steps.chosen.connect(self._show_page)
         self._show_page()
         bench.said.connect(self.messages.say)
@@ -103,6 +104,15 @@ class Panel(QWidget):
         self.keys.close()
         self.bench.viewer.events.theme.disconnect(self._on_theme)
         self.bench.close()
+
+    @Slot()
+    def _on_project_leaving(self) -> None:
+        self._pages.setEnabled(False)
+
+    @Slot()
+    def _on_project_changed(self) -> None:
+        self._pages.setEnabled(True)
+        self._show_page()
 
     @Slot()
     @Slot(int)

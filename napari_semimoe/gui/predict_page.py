@@ -20,6 +20,7 @@ from napari_semimoe.gui.gate_table import GateTable
 from napari_semimoe.gui.theme import Palette
 from napari_semimoe.gui.tile_table import POOL_TEXT, QUEUE_ORDERS, TileTable
 from napari_semimoe.gui.widgets import button, heading, hint, tool
+from napari_semimoe.project.records import counted
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.tile_view import TileView
@@ -52,7 +53,7 @@ class PredictPage(QWidget):
         self.table = TileTable()
         self.table.setMinimumHeight(160)
         self.previous = button("◀  Previous", "Open the previous tile of the queue  (key: ,)")
-        self.predict = button("Predict", "Predict this tile again with the model in use")
+        self.predict = button("Predict", "Predict this tile, unless the model in use has done so")
         self.next = button("Next  ▶", "Open the next tile that waits for review  (key: .)")
         self.gates = GateTable()
         self.gate_hint = hint("Shown once the tile is predicted.")
@@ -152,4 +153,4 @@ def summary_of(tiles: list[TileRecord]) -> str:
         return "No tiles yet. Add images with the Project button above."
     counts = Counter(tile.pool for tile in tiles)
     parts = [f"{counts[pool]} {POOL_TEXT[pool]}" for pool in Pool if counts[pool]]
-    return f"{len(tiles)} tiles: " + ", ".join(parts)
+    return f"{counted(len(tiles), 'tile')}: " + ", ".join(parts)

@@ -130,6 +130,7 @@ class RetrainPage(QWidget):
         relay.round_started.connect(self._on_round_started)
         relay.round_finished.connect(self._on_round_finished)
         relay.round_left.connect(self._on_round_left)
+        relay.failed.connect(self._on_failed)
         relay.weights_changed.connect(self.ask_for_plan)
         self.history.listed.connect(self.begin.show_lineage)
         self.history.listed.connect(self._offer_unfinished)
@@ -254,6 +255,14 @@ class RetrainPage(QWidget):
         self.history.show_end_of(record)
         self.ask_for_plan()
 
+    @Slot()
+    def _on_failed(self) -> None:
+        """Offer the next round also where the disk refused the end of the last one."""
+        if self._running_shown and not self._is_running:
+            self.progress.end()
+            self._show_running(False)
+            self.ask_for_plan()
+
     @Slot(int)
     def _on_round_left(self, number: int) -> None:
         self._bench.said.emit(
@@ -261,6 +270,7 @@ class RetrainPage(QWidget):
         )
 
     def _show_running(self, running: bool) -> None:
+        self._running_shown = running
         self.start.setVisible(not running)
         self.plan.setVisible(not running)
         self.go_on.setVisible(not running and self._unfinished is not None)
@@ -268,6 +278,7 @@ class RetrainPage(QWidget):
 
     @Slot()
     def _on_project_changed(self) -> None:
+        self.begin.reset()
         self.progress.clear()
         self.progress.show_running(self._is_running)
         self._show_running(self._is_running)

@@ -28,7 +28,7 @@ COLUMNS = ("Tile", "Pool", "Doubt")
 #: Order of the session's queue that goes with sorting by a column.
 QUEUE_ORDERS = {0: "name", 2: "disagreement"}
 _TOOLTIPS = (
-    "Name of the tile; double-click to open it",
+    "Name of the tile; click to open it",
     "Where the tile stands: only labelled and curated masks teach, validation masks only judge",
     "How much the three experts disagree on the tile; the highest are worth looking at first",
 )
@@ -56,9 +56,10 @@ class TileModel(QAbstractTableModel):
         """Replace all rows, and return whether any are new or elsewhere; else cells change."""
         tiles = list(tiles)
         if [t.id for t in tiles] == [t.id for t in self._tiles]:
-            self._tiles = tiles
-            if tiles:
-                self._cells_changed(0, len(tiles) - 1)
+            before, self._tiles = self._tiles, tiles
+            changed = [row for row, tile in enumerate(tiles) if tile != before[row]]
+            if changed:
+                self._cells_changed(changed[0], changed[-1])
             return False
         self.beginResetModel()
         self._tiles = tiles
@@ -68,6 +69,8 @@ class TileModel(QAbstractTableModel):
 
     def set_active(self, tile_id: int | None) -> None:
         """Print the tile on the desk in bold."""
+        if tile_id == self._active:
+            return
         for changed in (self._active, tile_id):
             self._active = tile_id
             row = self._row_of.get(changed, -1) if changed is not None else -1
@@ -171,7 +174,7 @@ class TileTable(QTableView):
     Attributes
     ----------
     tile_chosen
-        A tile was opened by a double click, Enter, or a click on its row.
+        A tile was opened by a click on its row, or by Enter.
     pool_chosen
         Ids of tiles and the pool that the person wants them in.
     """
@@ -197,6 +200,7 @@ class TileTable(QTableView):
         self.verticalHeader().setDefaultSectionSize(24)
         header = self.horizontalHeader()
         header.setHighlightSections(False)
+        header.setResizeContentsPrecision(0)  # the rows in sight, not all of them at each change
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(2, QHeaderView.ResizeMode.ResizeToContents)
@@ -213,6 +217,7 @@ class TileTable(QTableView):
             return
         self.mark(active)
         if chosen:  # the order changed, which must not take the person elsewhere
+            self.clearSelection()
             for tile_id in chosen:
                 self._select_also(tile_id)
             self.verticalScrollBar().setValue(scrolled)

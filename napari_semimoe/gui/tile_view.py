@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,25 @@ if TYPE_CHECKING:
     from napari_semimoe.project.records import AnnotationRecord, TileRecord
 
 Origin = Literal["draft", "annotation", "prediction", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A mask that work begins with.
+
+    Attributes
+    ----------
+    labels
+        ``(H, W)`` uint16.
+    classes
+        Class of each instance id.
+    model
+        Name of the model that suggested it, if one did.
+    """
+
+    labels: NDArray[np.uint16]
+    classes: Mapping[int, int] = field(default_factory=dict)
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +52,10 @@ class TileView:
         Latest prediction, or ``None`` while there is none.
     labels
         ``(H, W)`` uint16 to put under the brush.
-    baseline
-        ``(H, W)`` uint16 that was there before the person's first stroke.
+    begun
+        What was there before the person's first stroke.
+    stored
+        What is there without the person's unaccepted strokes.
     classes
         Class of each instance id of ``labels``.
     origin
@@ -45,21 +66,19 @@ class TileView:
         Latest accepted version, if there is one.
     predicted_by
         Name of the model that made ``prediction``.
-    begun_with
-        Name of the model whose suggestion the person's work began with.
     """
 
     tile: TileRecord
     image: NDArray[np.uint8]
     prediction: Prediction | None
     labels: NDArray[np.uint16]
-    baseline: NDArray[np.uint16]
+    begun: Start
+    stored: Start
     classes: Mapping[int, int] = field(default_factory=dict)
     origin: Origin = "nothing"
     seconds: float = 0.0
     annotation: AnnotationRecord | None = None
     predicted_by: str | None = None
-    begun_with: str | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,44 +93,37 @@ def read_tile_view(project: Project, tile_id: int) -> TileView:
     prediction, record = project.read_prediction(tile_id), project.prediction(tile_id)
     model = None if record is None else record.model
     annotation = None if tile.annotation_id is None else project.annotation(tile.annotation_id)
+    origin: Origin = "nothing"
+    stored = Start(np.zeros(image.shape[:2], np.uint16))
+    if annotation is not None:
+        labels = project.read_annotation(annotation.id)
+        stored, origin = _start(labels, annotation.classes, annotation.model), "annotation"
+    elif prediction is not None:
+        stored, origin = _start(prediction.instances, prediction.classes, model), "prediction"
     view = TileView(
         tile,
         image,
         prediction,
-        labels=np.zeros(image.shape[:2], np.uint16),
-        baseline=np.zeros(image.shape[:2], np.uint16),
+        labels=stored.labels.copy(),
+        begun=stored,
+        stored=stored,
+        classes=stored.classes,
+        origin=origin,
         annotation=annotation,
         predicted_by=model,
-        begun_with=model,
     )
     draft = read_draft(project.path, tile_id, image.shape[:2])
-    if draft is not None:
-        return _with(
-            view,
-            draft.labels,
-            draft.classes,
-            "draft",
-            baseline=draft.baseline,
-            seconds=draft.seconds,
-            begun_with=draft.model or model,
-        )
-    if annotation is not None:
-        return _with(view, project.read_annotation(annotation.id), annotation.classes, "annotation")
-    if prediction is not None:
-        return _with(view, prediction.instances, prediction.classes, "prediction")
-    return view
-
-
-def _with(
-    view: TileView,
-    labels: NDArray[np.integer],
-    classes: Mapping[int, int],
-    origin: Origin,
-    **more: Any,
-) -> TileView:
-    shown = labels.astype(np.uint16)
+    if draft is None:
+        return view
     return replace(
         view,
-        **{"labels": shown, "baseline": shown.copy(), "classes": dict(classes), "origin": origin}
-        | more,
+        labels=draft.labels.astype(np.uint16),
+        begun=_start(draft.baseline, draft.baseline_classes, draft.model),
+        classes=dict(draft.classes),
+        origin="draft",
+        seconds=draft.seconds,
     )
+
+
+def _start(labels: NDArray[np.integer], classes: Mapping[int, int], model: str | None) -> Start:
+    return Start(labels.astype(np.uint16), dict(classes), model)

@@ -47,6 +47,7 @@ class TileTable(QTableWidget):
     def show_rows(self, rows: Sequence[Sequence[str]], *, bold: Sequence[bool], tip: str) -> None:
         """Replace all rows; without one there is nothing to see."""
         self.setVisible(bool(rows))
+        self.setRowCount(0)  # else every new cell measures all the old ones
         self.setRowCount(len(rows))
         for row, texts in enumerate(rows):
             for column, text in enumerate(texts):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from platformdirs import user_data_dir
 from qtpy.QtCore import QObject, Qt, Signal, Slot
 
-from napari_semimoe.core.errors import ProjectError
+from napari_semimoe.core.errors import ImageReadError, ProjectError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.gui.bridge import Background
 from napari_semimoe.gui.desk import Desk
@@ -22,6 +22,7 @@ from napari_semimoe.gui.preferences import (
 )
 from napari_semimoe.gui.relay import SessionRelay
 from napari_semimoe.gui.tile_layers import TileLayers
+from napari_semimoe.project.records import AddReport
 from napari_semimoe.session.demo import make_demo_project
 from napari_semimoe.session.models import NO_MODEL
 
@@ -55,8 +56,10 @@ class Workbench(QObject):
 
     Attributes
     ----------
+    project_leaving
+        The project is about to be closed; what is asked for from here on would meet another one.
     project_changed
-        A project was opened or closed.
+        A project was opened or closed, or could not be.
     tiles_listed
         Records of all tiles, in queue order.
     said
@@ -67,6 +70,7 @@ class Workbench(QObject):
         Paths that could not be added because nobody knows how large a pixel is.
     """
 
+    project_leaving = Signal()
     project_changed = Signal()
     tiles_listed = Signal(object)
     said = Signal(str)
@@ -165,6 +169,7 @@ class Workbench(QObject):
         self._change_project(self.session.close, "Closing the project")
 
     def _change_project(self, work: Callable[[], Any], title: str) -> None:
+        self.project_leaving.emit()
         self.desk.clear()
 
         def change() -> None:
@@ -204,25 +209,36 @@ class Workbench(QObject):
         """
         project = self.session.project
 
-        def work() -> list[Any]:
+        def work() -> list[AddReport]:
             self.refuse_another(project)
             given = {
                 "um_per_px": um_per_px,
                 "progress": self.long_work.report,
                 "should_stop": self.long_work.should_stop,
             }
+            reports = []
+            for path in paths:
+                if path.is_dir():
+                    try:
+                        reports.append(self.session.add_folder(path, **given))
+                    except ImageReadError as error:  # the other folders and files are added
+                        reports.append(AddReport.of_refused(path.name, str(error)))
             files = [path for path in paths if not path.is_dir()]
-            reports = [self.session.add_folder(path, **given) for path in paths if path.is_dir()]
             return [*reports, *([self.session.add_files(files, **given)] if files else [])]
 
         self.long_work.run(
             work, lambda reports: self._on_added(list(paths), reports), title="Adding images"
         )
 
-    def _on_added(self, paths: list[Path], reports: list[Any]) -> None:
+    def _on_added(self, paths: list[Path], reports: list[AddReport]) -> None:
         if self.desk.tile_id is None:
             self._take_first_tile()
-        self.said.emit(" ".join(report.sentence for report in reports))
+        notes = [note for report in reports for note in report.notes]
+        if notes:
+            logger.info("Noted while adding: %s", notes)
+            more = f" ({len(notes) - 1} more notes, see the log.)" if notes[1:] else ""
+            notes = [notes[0] + more]
+        self.said.emit(" ".join([*(report.sentence for report in reports), *notes]))
         refused = [each for report in reports for each in report.refused]
         if any(NO_SCALE in sentence for _, sentence in refused):
             self.scale_missing.emit(paths)

@@ -30,6 +30,7 @@ class JobBook:
         self.on_wake: Callable[[], None] | None = None
         self._statuses: dict[str, JobStatus] = {}
         self._unread: deque[JobReport] = deque()
+        self._ended: deque[str] = deque()
         self._changed = threading.Condition()
 
     def add(self, kind: JobKind) -> str:
@@ -37,7 +38,8 @@ class JobBook:
         job_id = uuid.uuid4().hex
         with self._changed:
             self._statuses[job_id] = JobStatus(job_id, kind, JobState.QUEUED)
-            self._forget_oldest()
+            while len(self._ended) > KEPT_STATUSES:
+                del self._statuses[self._ended.popleft()]
         return job_id
 
     def status(self, job_id: str) -> JobStatus:
@@ -90,6 +92,7 @@ class JobBook:
             status = self._statuses[job_id]
             fraction = 1.0 if state is JobState.DONE else status.fraction
             self._statuses[job_id] = replace(status, state=state, fraction=fraction, error=error)
+            self._ended.append(job_id)
             woke = self._push(JobReport(job_id, "finished", data))
         self._wake(woke)
 
@@ -119,11 +122,6 @@ class JobBook:
             self.on_wake()
         except Exception:  # a broken listener must not end the thread that hears the worker
             logger.exception("Waking the listener of background work failed")
-
-    def _forget_oldest(self) -> None:
-        ended = [key for key, status in self._statuses.items() if status.state.is_final]
-        for key in ended[:-KEPT_STATUSES]:
-            del self._statuses[key]
 
 
 def _moved(status: JobStatus, name: str, data: Mapping[str, Any]) -> JobStatus:

@@ -134,7 +134,7 @@ def _notes(
     ]
     if alone:
         notes.append(
-            f"{len(alone)} masks match no image by name and were left out (first: {alone[0]})."
+            f"Masks that match no image by name were left out: {len(alone)} (first: {alone[0]})."
         )
     if written_here:
         notes.append(

@@ -37,6 +37,8 @@ class Draft:
         Time spent on the tile so far.
     model
         Name of the model whose suggestion the work began with.
+    baseline_classes
+        Class of each instance id of ``baseline``.
     """
 
     labels: NDArray[np.uint16]
@@ -44,6 +46,7 @@ class Draft:
     classes: Mapping[int, int] = field(default_factory=dict)
     seconds: float = 0.0
     model: str | None = None
+    baseline_classes: Mapping[int, int] = field(default_factory=dict)
 
 
 def draft_path(project: Path, tile_id: int) -> Path:
@@ -61,6 +64,7 @@ def write_draft(project: Path, tile_id: int, draft: Draft) -> None:
     """
     path = draft_path(project, tile_id)
     about = {"classes": dict(draft.classes), "seconds": draft.seconds, "model": draft.model}
+    about |= {"baseline_classes": dict(draft.baseline_classes)}
     try:
         path.parent.mkdir(exist_ok=True)
         with written_whole(path) as unfinished, unfinished.open("wb") as file:
@@ -89,8 +93,11 @@ def read_draft(project: Path, tile_id: int, shape: tuple[int, ...]) -> Draft | N
         return None
     if labels.shape != tuple(shape) or baseline.shape != tuple(shape):
         return None
-    classes = {int(key): int(value) for key, value in note["classes"].items()}
-    return Draft(labels, baseline, classes, float(note["seconds"]), note.get("model"))
+    classes, before = (
+        {int(key): int(value) for key, value in note.get(name, {}).items()}
+        for name in ("classes", "baseline_classes")
+    )
+    return Draft(labels, baseline, classes, float(note["seconds"]), note.get("model"), before)
 
 
 def drop_draft(project: Path, tile_id: int) -> None:

@@ -16,7 +16,7 @@ from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.importing import Progress, ShouldStop
 from napari_semimoe.project.project import Project
-from napari_semimoe.project.records import AnnotationRecord, TileRecord
+from napari_semimoe.project.records import AnnotationRecord, TileRecord, counted
 
 #: Writes some tiles into one file.
 Write = Callable[[Path, Sequence[TileRecord]], None]
@@ -57,7 +57,7 @@ class ExportReport:
         """One line for the window."""
         where = f" to {self.written[0].parent}" if self.written else ""
         ended = ", then cancelled" if self.cancelled else ""
-        return f"{self.tiles} curated masks exported{where}{ended}."
+        return f"{counted(self.tiles, 'curated mask')} exported{where}{ended}."
 
 
 @dataclass(frozen=True, slots=True)

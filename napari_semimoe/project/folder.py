@@ -128,7 +128,7 @@ def take_lock(path: Path) -> FileLock:
     except Timeout as error:
         raise ProjectLockedError(
             f"The project {path.name} is already open for writing{_holder(path)}. "
-            "Close it there first, or open it here for reading only."
+            "Close it there first."
         ) from error
     except OSError as error:
         raise storage_error(f"The lock of project {path.name}", error) from error

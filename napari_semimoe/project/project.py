@@ -170,6 +170,7 @@ class Project:
         labels: NDArray[Any],
         *,
         baseline: NDArray[Any] | None = None,
+        baseline_classes: Mapping[int, int] | None = None,
         author: str | None = None,
         model: str | None = None,
         round: int | None = None,
@@ -185,6 +186,8 @@ class Project:
         baseline
             The mask that was shown, to know which pixels the person changed; without it the
             version before, or an empty mask.
+        baseline_classes
+            Class of each of its instance ids, to know whether the person changed one.
         model, round
             What the shown mask came from.
         classes
@@ -201,14 +204,16 @@ class Project:
         checked = annotations.checked_labels(labels, tile)
         shown = baseline if baseline is not None else self.read_labels(tile_id)
         changed = annotations.changed_pixels(checked, shown)
+        kinds = annotations.checked_classes(classes or {}, checked, self.classes)
+        corrected = baseline is None or changed.any() or _differ(kinds, baseline_classes, checked)
         new = annotations.NewVersion(
             labels=checked,
             changed=changed,
             author=author or self.author,
-            origin="corrected" if baseline is None or changed.any() else "accepted as is",
+            origin="corrected" if corrected else "accepted as is",
             model=model,
             round=round,
-            classes=annotations.checked_classes(classes or {}, checked, self.classes),
+            classes=kinds,
             seconds=seconds,
         )
         return annotations.accept(self._store, tile, new)
@@ -315,3 +320,13 @@ class Project:
     def audit(self) -> list[dict[str, Any]]:
         """Return the audit trail, oldest line first."""
         return self._store.audit_trail()
+
+
+def _differ(
+    classes: Mapping[int, int], before: Mapping[int, int] | None, labels: NDArray[Any]
+) -> bool:
+    """Whether an instance of ``labels`` has another class than before; absent ids are class 1."""
+    if before is None:
+        return False
+    ids = {each for each in {*classes, *before} if classes.get(each, 1) != before.get(each, 1)}
+    return bool(np.isin(labels, list(ids)).any())

@@ -152,18 +152,32 @@ class AddReport:
     notes: tuple[str, ...] = ()
     not_read: int = 0  # files that were left because the person cancelled
 
+    @classmethod
+    def of_refused(cls, name: str, sentence: str) -> Self:
+        """Return the report on what was refused as a whole."""
+        return cls((), (), ((name, sentence),), validation=0, labelled=0)
+
     @property
     def sentence(self) -> str:
         """One line for the window."""
-        parts = [f"{len(self.added)} tiles added ({self.labelled} with a mask"]
+        parts = [f"{counted(len(self.added), 'tile')} added ({self.labelled} with a mask"]
         parts[0] += f", {self.validation} kept for validation)" if self.validation else ")"
         if self.skipped_duplicates:
             parts.append(f"{len(self.skipped_duplicates)} already there")
         if self.refused:
             parts.append(f"{len(self.refused)} refused")
         if self.not_read:
-            parts.append(f"then cancelled with {self.not_read} files to go")
+            parts.append(f"then cancelled with {counted(self.not_read, 'file')} to go")
         return ", ".join(parts) + "."
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "tile"), counted(2, "tile")
+    ('1 tile', '2 tiles')
+    """
+    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 def group_key(patient: str | None, content_hash: str) -> str:

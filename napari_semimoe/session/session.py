@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -18,7 +19,7 @@ from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSe
 from napari_semimoe.core.states import Pool, RoundState
 from napari_semimoe.jobs import Engine, JobReport
 from napari_semimoe.project.exporting import ExportReport, HowToExport
-from napari_semimoe.project.folder import project_folder, read_description, refuse_unless_new
+from napari_semimoe.project.folder import project_folder, read_description
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AddReport, AnnotationRecord, RoundRecord, TileRecord
 from napari_semimoe.session.events import SessionEvents
@@ -46,6 +47,8 @@ from napari_semimoe.session.queue import QueueOrder, Visited, in_order, upcoming
 from napari_semimoe.session.rounds import RoundDesk
 from napari_semimoe.session.start_from import StartFrom, keep_inside
 
+#: Stands for the model of a tile's latest mask or prediction.
+LATEST = "latest"
 #: Tiles that are predicted before the person gets there.
 AHEAD_COUNT = 3
 #: Seconds that a round may take to save itself when the project is closed.
@@ -102,10 +105,8 @@ class Session(SessionEvents):
         self, path: Path, classes: Sequence[str] = ("background", "gland"), **about: Any
     ) -> Project:
         """Create a project in an empty or new folder and open it; ``about``: ``name``."""
-        refuse_unless_new(Path(path))  # before the open one is closed
-        self.close()
-        project = Project.create(path, classes=tuple(classes), author=self.author, **about)
-        return self._begin(project)
+        made = Project.create(path, classes=tuple(classes), author=self.author, **about)
+        return self._change_to(made)
 
     def open(self, path: Path, *, take_over: bool = False) -> Project:
         """Open a project; the tile and the order of last time come back.
@@ -115,11 +116,12 @@ class Session(SessionEvents):
         take_over
             Whether a round that goes on without a window is taken over, to go on here.
         """
-        read_description(project_folder(Path(path)))  # refused before the open one is closed
-        self.close()
+        read_description(project_folder(Path(path)))  # refuses what is no project
+        if self.project and self.project.path.resolve() == project_folder(Path(path)).resolve():
+            self.close()  # only one of the two can write
         if take_over:
             take_back(Path(path))
-        project = self._begin(Project.open(path))
+        project = self._change_to(Project.open(path))
         if take_over:
             go_on_with_kept(self)
         return project
@@ -147,15 +149,17 @@ class Session(SessionEvents):
 
     def add_folder(self, folder: Path, **options: Any) -> AddReport:
         """Add a folder of images; options as of `Project.add_folder`."""
-        report = self._open_project().add_folder(folder, **options)
-        self.tiles_changed.emit()
-        return report
+        return self._adding(partial(self._open_project().add_folder, folder, **options))
 
     def add_files(self, paths: Sequence[Path], **options: Any) -> AddReport:
         """Add images; options as of `Project.add_files`."""
-        report = self._open_project().add_files(paths, **options)
-        self.tiles_changed.emit()
-        return report
+        return self._adding(partial(self._open_project().add_files, paths, **options))
+
+    def _adding(self, add: Callable[[], AddReport]) -> AddReport:
+        try:
+            return add()
+        finally:
+            self.tiles_changed.emit()  # also of those before one that the disk refused
 
     def export(
         self, out: Path, kind: ExportKind = "ome-zarr", **how: Unpack[HowToExport]
@@ -214,7 +218,8 @@ class Session(SessionEvents):
         *,
         seconds: float | None = None,
         classes: Mapping[int, int] | None = None,
-        model: str | None = None,
+        baseline_classes: Mapping[int, int] | None = None,
+        model: str | None = LATEST,
     ) -> AnnotationRecord:
         """Store a curated mask as a new version; the tile joins the pool.
 
@@ -228,8 +233,11 @@ class Session(SessionEvents):
             Time spent on the tile; since it was selected when None.
         classes
             Class of each instance id; absent ids are class 1.
+        baseline_classes
+            The same of what was shown; tells whether they changed one.
         model
-            Whose suggestion the person began with; that of the latest prediction when None.
+            Whose suggestion the person began with, None for nobody's; when it is not said, that
+            of the version before, else that of the latest prediction.
 
         Raises
         ------
@@ -242,6 +250,7 @@ class Session(SessionEvents):
             tile_id,
             labels,
             baseline=baseline,
+            baseline_classes=baseline_classes,
             author=self.author,
             model=model,
             round=number,
@@ -423,7 +432,13 @@ class Session(SessionEvents):
 
     # -- helpers -------------------------------------------------------------------------------
 
-    def _begin(self, project: Project) -> Project:
+    def _change_to(self, project: Project) -> Project:
+        """Close the project that is open, now that the other one could be opened."""
+        try:
+            self.close()
+        except BaseException:
+            project.close()
+            raise
         try:
             return self._restore(project)
         except BaseException:
@@ -466,12 +481,14 @@ class Session(SessionEvents):
 
     def _origin(self, tile_id: int, model: str | None) -> tuple[str | None, int | None]:
         """Return the model and round from which the tile's mask started."""
+        if model != LATEST:
+            return model, round_of(model)
         project = self._open_project()
         earlier = project.annotations(tile_id)
         if earlier:
             return earlier[-1].model, earlier[-1].round
         prediction = project.prediction(tile_id)
-        name = model or (prediction.model if prediction else None)
+        name = prediction.model if prediction else None
         return name, round_of(name)
 
     def _spent(self, tile_id: int) -> float:

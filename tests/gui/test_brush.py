@@ -294,6 +294,17 @@ def test_kinds_of_glands_are_chosen_stored_and_told_apart_by_colour(
     assert record.classes == {1: 1, 2: 2, 3: 2}
 
 
+def test_a_changed_kind_alone_is_a_correction(three_classes, viewer, panel, settled):
+    page, desk, tile = panel.refine_page, panel.bench.desk, panel.bench.desk.view.tile
+    press(viewer, Qt.Key.Key_L)
+    stroke(viewer, three_classes, RIGHT)
+    page.brush.set_class(2)
+    desk.accept()
+    settled(panel)
+    record = panel.bench.session.project.annotations(tile.id)[-1]
+    assert (record.origin, record.changed_px) == ("corrected", 0)
+
+
 def test_the_kind_of_new_glands_is_forgotten_with_its_project(
     three_classes, panel, settled, tmp_path, qtbot
 ):
@@ -357,6 +368,19 @@ def test_start_over_undone_brings_the_kinds_back_and_redone_those_of_the_suggest
     assert (desk.class_of(1), three_classes.data[OUTSIDE]) == (2, 3)
     three_classes.redo()
     assert (desk.class_of(1), three_classes.data[OUTSIDE]) == (1, 0)
+
+
+def test_start_over_gives_kinds_back_where_nothing_else_had_changed(three_classes, viewer, panel):
+    page, desk = panel.refine_page, panel.bench.desk
+    press(viewer, Qt.Key.Key_L)
+    stroke(viewer, three_classes, LEFT)
+    page.brush.set_class(2)
+    kinds = []
+    for _ in range(4):
+        page.start_over.click()
+        three_classes.refresh()
+        kinds.append(desk.class_of(1))
+    assert kinds == [1, 2, 1, 2]
 
 
 def test_kind_alone_is_a_change_worth_keeping(three_classes, viewer, panel, settled):

@@ -11,7 +11,7 @@ from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.gui import tile_layers
 from napari_semimoe.project.arrays import write_prediction
-from napari_semimoe.project.drafts import drafted_tiles
+from napari_semimoe.project.drafts import drafted_tiles, read_draft
 from napari_semimoe.project.predictions import NewPrediction
 
 from .acting import press, stroke
@@ -244,6 +244,68 @@ def test_a_mask_is_noted_with_the_model_whose_suggestion_was_corrected(
     settled(opened)
     record = project.annotations(tile_id)[-1]
     assert (record.model, record.round) == (("round 7", 7) if start_over else (first, None))
+
+
+def test_a_suggestion_taken_by_start_over_is_accepted_as_it_is(opened, engine, settled):
+    desk, session, tile_id = opened.bench.desk, opened.bench.session, opened.bench.desk.tile_id
+    paint(opened, 9)
+    desk.accept()
+    settled(opened)
+    desk.select(tile_id)
+    settled(opened)
+    project = session.project
+    path = project.new_prediction_path()
+    write_prediction(path, desk.view.prediction)
+    project.add_prediction(tile_id, NewPrediction(path, "round 7", 0.2, 0.5, [[1.0]], ["a"]))
+    desk.refresh_prediction(tile_id)
+    settled(opened)
+    desk.start_over()
+    assert desk.has_strokes  # leaving the tile keeps it
+    desk.accept()
+    settled(opened)
+    record = project.annotations(tile_id)[-1]
+    found = (record.version, record.model, record.origin, record.changed_px)
+    assert found == (2, "round 7", "accepted as is", 0)
+
+
+def test_what_was_drawn_before_any_prediction_came_is_nobody_s_suggestion(
+    unpredicted, engine, settled
+):
+    desk, tile_id = unpredicted.bench.desk, unpredicted.bench.desk.tile_id
+    paint(unpredicted, 9)
+    engine.predict_everything()
+    settled(unpredicted)
+    assert desk.view.prediction is not None
+    desk.accept()
+    settled(unpredicted)
+    record = unpredicted.bench.session.project.annotations(tile_id)[-1]
+    assert (record.model, record.origin) == (None, "corrected")
+
+
+def test_what_is_painted_while_the_tile_is_opened_again_stays(opened, viewer, settled):
+    desk = opened.bench.desk
+    desk.select(desk.tile_id)
+    paint(opened, 9)
+    painted = viewer.layers["pseudo-label"].data.copy()
+    settled(opened)
+    np.testing.assert_array_equal(viewer.layers["pseudo-label"].data, painted)
+    assert desk.has_strokes
+
+
+def test_what_is_painted_while_a_mask_is_stored_is_kept_when_the_project_closes(
+    opened, viewer, settled
+):
+    desk, tile_id = opened.bench.desk, opened.bench.desk.tile_id
+    path, shape = opened.bench.session.project.path, desk.labels.shape
+    paint(opened, 9)
+    desk.accept()
+    paint(opened, 11, where=np.s_[2:5, 2:5])
+    painted = viewer.layers["pseudo-label"].data.copy()
+    opened.bench.close_project()
+    settled(opened)
+    draft = read_draft(path, tile_id, shape)
+    np.testing.assert_array_equal(draft.labels, painted)
+    assert (draft.baseline != painted).any()
 
 
 def test_start_over_takes_the_suggestion_and_can_be_undone(opened, viewer):
@@ -501,6 +563,14 @@ def test_excluded_tile_is_out_and_the_next_one_opens(opened, settled):
     settled(opened)
     assert opened.bench.session.project.tile(tile.id).pool is Pool.EXCLUDED
     assert opened.bench.desk.view.tile.id != tile.id
+
+
+def test_a_person_who_clicks_on_while_a_tile_is_excluded_is_not_called_back(opened, settled):
+    wanted = tile_named(opened, "tile_6")
+    opened.refine_page.exclude.click()
+    opened.bench.desk.select(wanted.id)
+    settled(opened)
+    assert opened.bench.desk.tile_id == wanted.id
 
 
 def test_next_and_previous_go_through_the_queue(opened, viewer, settled, engine):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QAbstractButton, QLabel, QPushButton, QWidget
 
+from napari_semimoe.core.errors import StorageError
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import JobState, Pool, RoundState
 from napari_semimoe.gui.durations import time_left
@@ -21,6 +23,7 @@ from napari_semimoe.gui.theme import palette_of
 from napari_semimoe.project import importing
 from napari_semimoe.project.images import read_image
 from napari_semimoe.project.project import Project
+from tests.session.conftest import write_image, write_mask
 
 STEP_REPORT = {
     "step": 5,
@@ -208,7 +211,9 @@ def test_new_project_dialog_waits_until_all_is_sound(qtbot, tmp_path):
     for field, wrong in (
         (dialog.name, "a/b"),
         (dialog.name, ""),
+        (dialog.name, "a" * 300),
         (dialog.place, "/nowhere/at/all"),
+        (dialog.place, "~nobody-of-this-name"),
         (dialog.classes, " , "),
         (dialog.classes, "gland, gland"),
     ):
@@ -232,6 +237,50 @@ def test_a_folder_that_is_no_project_leaves_the_open_one(opened, settled, tmp_pa
     settled(opened)
     assert opened.bench.session.project is project
     assert opened.bench.desk.tile_id == tile
+
+
+def test_a_project_that_is_open_elsewhere_leaves_the_open_one_and_its_round(
+    opened, settled, engine, tmp_path
+):
+    job, project = start_round(opened, settled, engine), opened.bench.session.project
+    with Project.create(tmp_path / "elsewhere"):
+        opened.bench.open_project(tmp_path / "elsewhere")
+        settled(opened)
+    assert "already open for writing" in opened.messages.text
+    assert opened.bench.session.project is project
+    assert opened.bench.session.running_round == 1
+    assert not job.cancelled
+
+
+def test_pages_wait_while_another_project_is_opened(opened, settled, tmp_path):
+    page = opened.predict_page
+    opened.bench.new_project(tmp_path / "second", ("background", "gland"))
+    assert not page.isEnabled()
+    settled(opened)
+    assert page.isEnabled()
+    assert opened.bench.project_name == "second"
+
+
+def test_what_was_noted_while_adding_is_said(opened, settled, tmp_path):
+    folder = tmp_path / "more"
+    folder.mkdir()
+    write_image(folder / "a.png", 40, (60, 80))
+    (folder / "masks").mkdir()
+    write_mask(folder / "masks" / "b.png", (60, 80))
+    opened.bench.add_images([folder], um_per_px=0.5)
+    settled(opened)
+    assert "1 tile added" in opened.messages.text
+    assert "match no image by name" in opened.messages.text
+
+
+def test_a_folder_without_images_keeps_no_other_from_being_added(opened, settled, tmp_path):
+    (tmp_path / "letters").mkdir()
+    write_image(tmp_path / "a.png", 40, (60, 80))
+    before = len(opened.bench.session.tiles())
+    opened.bench.add_images([tmp_path / "letters", tmp_path / "a.png"], um_per_px=0.5)
+    settled(opened)
+    assert len(opened.bench.session.tiles()) == before + 1
+    assert "letters holds no image" in opened.messages.text
 
 
 def test_long_work_that_waited_is_not_done_to_another_project(
@@ -343,6 +392,23 @@ def test_chosen_rows_stay_chosen_while_predictions_arrive(opened):
     assert set(table.selected_ids()) == chosen
     table.show_tiles(tiles[::-1], tiles[0].id)  # in another order
     assert set(table.selected_ids()) == chosen
+    table.clearSelection()
+    table._select_also(tiles[3].id)
+    table.show_tiles(tiles, tiles[0].id)
+    assert table.selected_ids() == [tiles[3].id]  # not also the one on the desk
+
+
+def test_only_rows_that_changed_are_drawn_again(opened, qtbot):
+    table, tiles = opened.predict_page.table, opened.bench.session.tiles()
+    drawn = []
+    table.tiles.dataChanged.connect(lambda first, last: drawn.append((first.row(), last.row())))
+    table.show_tiles(tiles, tiles[0].id)
+    table.tiles.set_active(tiles[0].id)
+    drawn.clear()
+    table.show_tiles(tiles, tiles[0].id)
+    assert drawn == []
+    table.show_tiles([*tiles[:2], replace(tiles[2], disagreement=0.9), *tiles[3:]], tiles[0].id)
+    assert drawn == [(2, 2)]
 
 
 def test_table_lists_tiles_with_the_doubtful_open_ones_first(opened):
@@ -552,6 +618,31 @@ def test_failed_round_says_why(opened, settled, engine):
     settled(opened)
     assert opened.messages.is_error
     assert "no memory left" in opened.messages.text
+
+
+def test_round_whose_end_the_disk_refuses_leaves_the_next_one_possible(
+    opened, settled, engine, monkeypatch
+):
+    job = start_round(opened, settled, engine)
+    refused = []
+
+    def refuse(*_, **__):
+        refused.append(True)
+        raise StorageError("The round could not be stored: the disk is full.")
+
+    monkeypatch.setattr(opened.bench.session.project, "finish_round", refuse)
+    engine.train(job, new=0.9, old=0.8)
+    settled(opened)
+    assert refused
+    assert "the disk is full" in opened.messages.text
+    page = opened.retrain_page
+    assert not page.start.isHidden()
+    assert page.progress.cancel.isHidden()
+    assert "round 1" not in opened.header.model.text()
+    monkeypatch.undo()
+    page.start.click()  # stores the end of the one before, first
+    settled(opened)
+    assert opened.bench.session.project.round(1).state is RoundState.PROMOTED
 
 
 def test_round_begins_by_itself_after_three_accepted_tiles(opened, settled, engine):

@@ -72,7 +72,7 @@ def test_a_given_folder_of_masks_wins_and_left_over_masks_are_told(tmp_path):
     assert [path.name for path in found.images] == ["image_0.png"]
     assert list(found.masks.values()) == [tmp_path / "better" / "image_0.png"]
     assert found.notes == (
-        "1 masks match no image by name and were left out (first: unknown.png).",
+        "Masks that match no image by name were left out: 1 (first: unknown.png).",
     )
 
 

@@ -137,7 +137,7 @@ def test_a_second_process_is_told_who_has_the_project_open(project, holder):
 
 
 def test_a_second_opening_in_the_same_process_is_refused(project):
-    with pytest.raises(ProjectLockedError, match="reading only"):
+    with pytest.raises(ProjectLockedError, match="Close it there first"):
         Project.open(project.path)
 
 
