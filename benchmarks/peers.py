@@ -1,7 +1,9 @@
 """Other ways to learn from unlabelled tiles, on the same network, batches and augmentation.
 
 Each is a `Learner` that differs in what unlabelled crops are taught. All pass through the same
-heads and losses, and weigh alike. There is no CutMix, and no two views differ in shape.
+heads and losses, and weigh alike. There is no CutMix, and no two views differ in shape. Differs
+from FixMatch's paper: Dice is a ratio within a crop and the cross-entropy a mean over the weight,
+so that a few sure pixels teach as much as many do.
 """
 
 from __future__ import annotations

@@ -10,11 +10,10 @@ from qtpy.QtGui import QAction, QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from napari_semimoe.gui.new_project_dialog import NewProjectDialog
+from napari_semimoe.project.images import SUFFIXES
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".svs")
 
 
 class ProjectActions(QObject):
@@ -84,7 +83,7 @@ class ProjectActions(QObject):
             self.add_paths([Path(chosen)])
 
     def _on_add_images(self) -> None:
-        pattern = " ".join(f"*{suffix}" for suffix in IMAGE_SUFFIXES)
+        pattern = " ".join(f"*{suffix}" for suffix in SUFFIXES)
         chosen, _ = QFileDialog.getOpenFileNames(
             self._window, "Add images", "", f"Images ({pattern})"
         )

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_semimoe.core.measures import MEASURES, WORDS, Measure
 from napari_semimoe.gui.widgets import TileTable, hint
-from napari_semimoe.session.comparison import Comparison, TileChange
+from napari_semimoe.session.comparison import Comparison, TileChange, capital
 
 _COLUMNS = (
     ("Tile", "Validation tile; the one that lost most comes first"),
@@ -41,7 +41,7 @@ class RoundReport(QWidget):
         self._measure: Measure = "dice"
         self.measures = QComboBox()
         for measure in MEASURES:
-            self.measures.addItem(_capital(WORDS[measure].name), measure)
+            self.measures.addItem(capital(WORDS[measure].name), measure)
         self.measures.setToolTip(_MEASURE_TOOLTIP)
         self.note = hint("")
         self.note.setTextFormat(Qt.TextFormat.PlainText)  # a person may write brackets
@@ -97,7 +97,3 @@ class RoundReport(QWidget):
         tile_id = self._tiles[row].tile_id
         if tile_id is not None:
             self.tile_chosen.emit(tile_id)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -58,7 +58,7 @@ class JobBook:
             return status is not None and not status.state.is_final
 
     def mark(self, job_id: str, state: JobState) -> None:
-        """Move an open job to another open state."""
+        """Move an open job to another state."""
         with self._changed:
             if self.is_open(job_id):
                 self._statuses[job_id] = replace(self._statuses[job_id], state=state)
@@ -68,10 +68,8 @@ class JobBook:
         with self._changed:
             if not self.is_open(job_id):
                 return
-            status = self._statuses[job_id]
             if name == "started":
-                status = replace(status, state=JobState.RUNNING)
-            self._statuses[job_id] = _moved(status, name, data)
+                self.mark(job_id, JobState.RUNNING)
             woke = self._push(JobReport(job_id, name, data))
         self._wake(woke)
 
@@ -89,9 +87,7 @@ class JobBook:
         with self._changed:
             if not self.is_open(job_id):
                 return
-            status = self._statuses[job_id]
-            fraction = 1.0 if state is JobState.DONE else status.fraction
-            self._statuses[job_id] = replace(status, state=state, fraction=fraction, error=error)
+            self.mark(job_id, state)
             self._ended.append(job_id)
             woke = self._push(JobReport(job_id, "finished", data))
         self._wake(woke)
@@ -122,16 +118,3 @@ class JobBook:
             self.on_wake()
         except Exception:  # a broken listener must not end the thread that hears the worker
             logger.exception("Waking the listener of background work failed")
-
-
-def _moved(status: JobStatus, name: str, data: Mapping[str, Any]) -> JobStatus:
-    """Return the snapshot after one report of progress."""
-    if name == "step" and data.get("steps"):
-        return replace(status, fraction=min(1.0, data["step"] / data["steps"]))
-    if name == "stage":
-        return replace(status, text=str(data.get("text", "")))
-    if name == "progress":
-        return replace(
-            status, fraction=data.get("fraction", status.fraction), text=str(data.get("text", ""))
-        )
-    return status

@@ -37,14 +37,11 @@ class JobReport:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """Immutable snapshot of one job; ``fraction`` is in [0, 1], or None when unknown."""
+    """Immutable snapshot of one job."""
 
     job_id: str
     kind: JobKind
     state: JobState
-    fraction: float | None = None
-    text: str = ""
-    error: str | None = None
 
 
 class Engine(Protocol):

@@ -65,7 +65,7 @@ class Comparison:
     @property
     def sentence(self) -> str:
         """The comparison in words."""
-        words, name = WORDS[self.measure], _capital(self.after_name)
+        words, name = WORDS[self.measure], capital(self.after_name)
         if self.after is None:
             return f"{name} has no {words.name}: it was not measured on validation tiles."
         if self.before is None:
@@ -176,5 +176,6 @@ def _compare(
     return Comparison(measure, *names, *pooled, after.get("experts") or {}, tuple(tiles))
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """Return the text with its first letter large."""
     return text[:1].upper() + text[1:]
