@@ -175,7 +175,7 @@ class TestTrain:
         wide = ("--encoder", weights, "--network", "architecture=compact")
         for wrong, why in (
             (("--encoder", weights, "--from", "1"), "leave --from and --scratch out"),
-            (("--encoder", weights, "--resume", "1"), "leave --from and --encoder out"),
+            (("--encoder", weights, "--resume", "1"), "leave all other options but --json out"),
             (("--network", "architecture=pretrained"), "belong together"),
             (wide, "belong together"),
         ):
