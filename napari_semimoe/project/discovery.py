@@ -105,9 +105,9 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     named = {path: (path.parent, (image_name(path) or "").lower()) for path in files}
     beside = {name: path for path, name in named.items() if name in stems}
     unmarked = [path for path in files if named[path] not in stems]
-    written_here = [path for path in unmarked if is_own_png(path)]
+    written_here = {path: None for path in unmarked if is_own_png(path)}
     images = tuple(path for path in unmarked if path not in written_here)
-    elsewhere = [] if masks is None else [each for each in list_images(masks) if each not in files]
+    elsewhere = [] if masks is None else [each for each in list_images(masks) if each not in named]
     by_name = {(image_name(path) or stem(path)).lower(): path for path in elsewhere}
     by_name |= {stem(path).lower(): path for path in elsewhere}
     pairs = {
@@ -117,7 +117,7 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     }
     shared = [mask for mask, count in Counter(pairs.values()).items() if count > 1]
     pairs = {path: mask for path, mask in pairs.items() if mask not in shared}
-    return FoundFiles(images, pairs, notes=_notes(elsewhere, pairs, shared, written_here))
+    return FoundFiles(images, pairs, notes=_notes(elsewhere, pairs, shared, list(written_here)))
 
 
 def _notes(
