@@ -258,7 +258,7 @@ class RetrainPage(QWidget):
     @Slot()
     def _on_failed(self) -> None:
         """Offer the next round also where the disk refused the end of the last one."""
-        if self._running_shown and not self._is_running:
+        if self.start.isHidden() and not self._is_running:
             self.progress.end()
             self._show_running(False)
             self.ask_for_plan()
@@ -270,7 +270,6 @@ class RetrainPage(QWidget):
         )
 
     def _show_running(self, running: bool) -> None:
-        self._running_shown = running
         self.start.setVisible(not running)
         self.plan.setVisible(not running)
         self.go_on.setVisible(not running and self._unfinished is not None)

@@ -220,6 +220,16 @@ def test_new_prediction_never_paints_over_strokes(opened, viewer, engine, settle
     np.testing.assert_array_equal(shown, opened.bench.desk.view.prediction.instances > 0)
 
 
+def predict_by_round_7(panel, settled):
+    """Let the tile on the desk have the same prediction from another model."""
+    desk, project = panel.bench.desk, panel.bench.session.project
+    path = project.new_prediction_path()
+    write_prediction(path, desk.view.prediction)
+    project.add_prediction(desk.tile_id, NewPrediction(path, "round 7", 0.2, 0.5, [[1.0]], ["a"]))
+    desk.refresh_prediction(desk.tile_id)
+    settled(panel)
+
+
 @pytest.mark.parametrize("start_over", [False, True])
 def test_a_mask_is_noted_with_the_model_whose_suggestion_was_corrected(
     opened, engine, settled, start_over
@@ -229,12 +239,7 @@ def test_a_mask_is_noted_with_the_model_whose_suggestion_was_corrected(
     paint(opened, 9)
     desk.keep_draft()
     settled(opened)
-    project = session.project
-    path = project.new_prediction_path()
-    write_prediction(path, desk.view.prediction)
-    project.add_prediction(tile_id, NewPrediction(path, "round 7", 0.2, 0.5, [[1.0]], ["a"]))
-    desk.refresh_prediction(tile_id)
-    settled(opened)
+    predict_by_round_7(opened, settled)
     open_tile(opened, settled, "tile_4")
     desk.select(tile_id)  # the strokes come back from the disk
     settled(opened)
@@ -242,7 +247,7 @@ def test_a_mask_is_noted_with_the_model_whose_suggestion_was_corrected(
         desk.start_over()
     desk.accept()
     settled(opened)
-    record = project.annotations(tile_id)[-1]
+    record = session.project.annotations(tile_id)[-1]
     assert (record.model, record.round) == (("round 7", 7) if start_over else (first, None))
 
 
@@ -253,17 +258,12 @@ def test_a_suggestion_taken_by_start_over_is_accepted_as_it_is(opened, engine, s
     settled(opened)
     desk.select(tile_id)
     settled(opened)
-    project = session.project
-    path = project.new_prediction_path()
-    write_prediction(path, desk.view.prediction)
-    project.add_prediction(tile_id, NewPrediction(path, "round 7", 0.2, 0.5, [[1.0]], ["a"]))
-    desk.refresh_prediction(tile_id)
-    settled(opened)
+    predict_by_round_7(opened, settled)
     desk.start_over()
     assert desk.has_strokes  # leaving the tile keeps it
     desk.accept()
     settled(opened)
-    record = project.annotations(tile_id)[-1]
+    record = session.project.annotations(tile_id)[-1]
     found = (record.version, record.model, record.origin, record.changed_px)
     assert found == (2, "round 7", "accepted as is", 0)
 

@@ -55,8 +55,9 @@ class TestEngineContract:
 
     def test_running_job_stops_when_asked(self, engine):
         job = engine.submit("train", {"do": "until_stopped"})
-        hear_name(engine, "progress")
+        heard = hear_name(engine, "progress")
         assert engine.status(job).state is JobState.RUNNING
+        assert heard[-1].data["text"] == "waiting to be stopped"
         engine.cancel(job)
         data = finish_of(engine, job)
         assert data["state"] is JobState.CANCELLED
