@@ -16,6 +16,7 @@ from PIL import Image
 
 from napari_semimoe.project.mask_png import save_png
 from tests.cli.conftest import environment
+from tests.patience import PATIENCE
 
 
 def refusal(ended):
@@ -263,33 +264,38 @@ class TestMasks:
 
 
 @pytest.fixture
-def heeded():
-    """Let processes hear Ctrl-C, also when the tests run in the background of a shell."""
+def interruptible(home):
+    """Return a process that hears Ctrl-C, also when the tests run in the background of a shell."""
+    started = []
+
+    def start(*arguments):
+        command = [sys.executable, "-m", "napari_semimoe.cli", *map(str, arguments)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(command, env=environment(home), **pipes))
+        return started[-1]
+
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
+    yield start
     signal.signal(signal.SIGINT, before)
+    for process in started:
+        process.kill()  # only a test that failed leaves one
+        process.communicate()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C reaches the whole console there")
 class TestInterrupted:
-    def test_ctrl_c_stops_the_round_keeps_it_and_ends_with_130(self, home, semimoe, copy, heeded):
-        given = ["train", str(copy), "--minutes", "30", "--steps", "100000", "--device", "cpu"]
+    def test_ctrl_c_stops_the_round_keeps_it_and_ends_with_130(self, semimoe, copy, interruptible):
+        given = ["--minutes", "30", "--steps", "100000", "--device", "cpu"]
         given += ["--network", "width=4", "--set", "crop_px=32", "--set", "threads=1"]
-        running = subprocess.Popen(
-            [sys.executable, "-m", "napari_semimoe.cli", *given],
-            env=environment(home),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        running = interruptible("train", copy, *given)
         log = copy / "rounds" / "2" / "log.jsonl"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not (log.exists() and '"step"' in log.read_text()):
             assert running.poll() is None, running.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.05)
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=60)
+        out, err = running.communicate(timeout=PATIENCE)
         assert running.returncode == 130, err
         assert "cancelled" in out
         entry = semimoe("rounds", "list", copy, "--json").json["rounds"][1]

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from napari_semimoe.cli.virtual_screen import has_screen, screen
+from tests.patience import PATIENCE
 
 WRAPPER = [sys.executable, "-m", "napari_semimoe.cli.virtual_screen"]
 needs_xvfb = pytest.mark.skipif(
@@ -27,7 +28,7 @@ def is_up(display):
 
 
 def gone(display):
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while is_up(display) and time.monotonic() < end:
         time.sleep(0.05)
     return not is_up(display)
@@ -71,6 +72,6 @@ def test_ending_the_wrapper_ends_screen_and_command(screenless):
         display = running.stdout.readline().strip()
         assert is_up(display)
         running.terminate()
-        assert running.wait(30) == 143
+        assert running.wait(PATIENCE) == 143
         assert running.stdout.read() == ""  # the command has ended too: its pipe is closed
     assert gone(display)

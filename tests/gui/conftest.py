@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from qtpy.QtCore import QTimer
 
@@ -7,11 +9,19 @@ from napari_semimoe.gui.opening import open_panel
 from napari_semimoe.gui.steps import Step
 from napari_semimoe.gui.workbench import Workbench
 from napari_semimoe.session.session import Session
+from tests.patience import PATIENCE
 from tests.session.conftest import write_image, write_mask
 
 from .fakes import WindowEngine
 
 SHAPES = {1: (60, 80), 2: (60, 80), 3: (60, 80), 4: (90, 50), 5: (60, 80), 6: (61, 79)}
+
+
+@pytest.fixture
+def qtbot(qtbot, monkeypatch):
+    """Wait patiently for what must come: a busy machine takes long."""
+    monkeypatch.setattr(qtbot, "waitUntil", partial(qtbot.waitUntil, timeout=1000 * PATIENCE))
+    return qtbot
 
 
 @pytest.fixture
@@ -60,7 +70,7 @@ def settled(qtbot):
             return not (waiting or bench.background.pending or bench.long_work.pending)
 
         for _ in range(3):  # what ends may begin something else
-            qtbot.waitUntil(quiet, timeout=10_000)
+            qtbot.waitUntil(quiet)
             qtbot.wait(20)
 
     return wait

@@ -7,6 +7,7 @@ import pytest
 
 from napari_semimoe.core.errors import StorageError
 from napari_semimoe.gui.bridge import Background
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_held_work_is_asked_to_stop_and_what_waits_comes_after(background, qtbot
 
     background.run(long_work)
     background.run(lambda: order.append(f"next, asked to stop: {background.should_stop()}"))
-    assert started.wait(5)
+    assert started.wait(PATIENCE)
     with background.held():
         order.append("held")
     qtbot.waitUntil(lambda: not background.pending)

@@ -389,7 +389,7 @@ def test_strokes_survive_closing_the_project(opened, viewer, settled):
 def test_strokes_are_stored_soon_after_the_last_one(opened, qtbot):
     paint(opened, 9)
     path = opened.bench.session.project.path
-    qtbot.waitUntil(lambda: bool(drafted_tiles(path)), timeout=5000)
+    qtbot.waitUntil(lambda: bool(drafted_tiles(path)))
 
 
 def test_undone_strokes_leave_no_draft(opened, viewer, settled, engine):

@@ -81,7 +81,7 @@ def test_closing_the_window_ends_the_work_behind_the_panel(quiet_viewer, qtbot, 
     qtbot.wait(20)
     bench = panel_of(quiet_viewer).bench
     quiet_viewer.close()
-    qtbot.waitUntil(lambda: engine.closed, timeout=5000)
+    qtbot.waitUntil(lambda: engine.closed)
     assert panel_of(quiet_viewer) is None
     assert bench.session.project is None
 
@@ -100,7 +100,7 @@ def test_what_went_wrong_is_in_the_log_file(quiet_viewer, qtbot, tmp_path):
     qtbot.wait(20)
     bench = panel_of(quiet_viewer).bench
     bench.open_project(tmp_path)
-    qtbot.waitUntil(lambda: not bench.background.pending, timeout=5000)
+    qtbot.waitUntil(lambda: not bench.background.pending)
     text = bench.log.read_text(encoding="utf-8")
     assert "Traceback" in text
     assert "ProjectFormatError" in text

@@ -23,6 +23,7 @@ from napari_semimoe.gui.theme import palette_of
 from napari_semimoe.project import importing
 from napari_semimoe.project.images import read_image
 from napari_semimoe.project.project import Project
+from tests.patience import PATIENCE
 from tests.session.conftest import write_image, write_mask
 
 STEP_REPORT = {
@@ -289,8 +290,8 @@ def test_long_work_that_waited_is_not_done_to_another_project(
     bench, failures = opened.bench, []
     bench.failed.connect(failures.append)
     started, go_on = threading.Event(), threading.Event()
-    bench.long_work.run(lambda: (started.set(), go_on.wait(10)))
-    assert started.wait(5)
+    bench.long_work.run(lambda: (started.set(), go_on.wait(PATIENCE)))
+    assert started.wait(PATIENCE)
     bench.add_images([images], um_per_px=0.5)
     bench.new_project(tmp_path / "second", ("background", "gland"))
     qtbot.waitUntil(bench.long_work.should_stop)
@@ -303,7 +304,7 @@ def test_long_work_that_waited_is_not_done_to_another_project(
 def test_long_work_stays_on_show_when_short_work_beside_it_ends(opened, settled, qtbot):
     bench, messages = opened.bench, opened.messages
     go_on = threading.Event()
-    bench.long_work.run(lambda: go_on.wait(10), title="Adding images")
+    bench.long_work.run(lambda: go_on.wait(PATIENCE), title="Adding images")
     bench.background.run(lambda: None, title="Storing the mask")
     assert messages.busy_text == "Adding images…"
     qtbot.waitUntil(lambda: not bench.background.pending)
@@ -321,7 +322,7 @@ def adding(panel, images, tmp_path, settled, monkeypatch, qtbot):
     def read(path):
         if next(count) == 1:
             reached.set()
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + PATIENCE
             while not bench.long_work.should_stop():
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
@@ -498,7 +499,7 @@ def test_form_speaks_the_words_of_the_settings(panel):
 def test_plan_is_said_above_the_button_and_follows_the_form(opened, settled, qtbot):
     page = opened.retrain_page
     page.common.container["budget_minutes"].value = 7.5
-    qtbot.waitUntil(lambda: "8 min" in page.plan.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "8 min" in page.plan.text())
     assert page.plan.text().startswith("Round 1: from starter")
     assert page.start.isEnabled()
 
@@ -510,17 +511,17 @@ def test_round_shows_progress_losses_and_an_honest_end(opened, settled, engine, 
     assert not page.start.isVisible()
     made = {"stage": 1, "stages": 2, "text": "Making pseudo-labels", "passing": True}
     engine.say(job, "stage", made)
-    qtbot.waitUntil(lambda: page.progress.stage.text() == "Making pseudo-labels", timeout=5000)
+    qtbot.waitUntil(lambda: page.progress.stage.text() == "Making pseudo-labels")
     engine.say(job, "step", STEP_REPORT)
     engine.say(job, "validation", {"step": 0, "tiles": 2, "dice": 0.8, "jaccard": 0.6})
     engine.say(job, "validation", {"step": 5, "tiles": 2, "dice": 0.8713, "jaccard": 0.7})
-    qtbot.waitUntil(lambda: page.progress.bar.value() == 5, timeout=5000)
+    qtbot.waitUntil(lambda: page.progress.bar.value() == 5)
     assert page.progress.bar.maximum() == 20
     assert page.progress.left.text() == "Step 5 of 20 · about 40 seconds left"
     assert page.progress.stage.text() == "Round 1 is learning"
     engine.say(job, "stage", made | {"text": "Memory is short", "passing": False})
     engine.say(job, "step", STEP_REPORT | {"step": 6})
-    qtbot.waitUntil(lambda: page.progress.bar.value() == 6, timeout=5000)
+    qtbot.waitUntil(lambda: page.progress.bar.value() == 6)
     assert page.progress.stage.text() == "Memory is short"
     assert "0.871 on 2 tiles" in page.progress.score.text()
     assert page.progress.plot.drawn("total") == [1.5] * 2

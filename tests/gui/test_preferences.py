@@ -84,7 +84,7 @@ def test_changed_preferences_reach_the_session(opened, groups, settled, qtbot):
     opened.bench.heed_preferences()
     groups["prediction"].change(threshold=0.7)
     groups["annotation"].change(author="Dr Someone")
-    qtbot.waitUntil(lambda: session.predict_settings.threshold == 0.7, timeout=5000)
+    qtbot.waitUntil(lambda: session.predict_settings.threshold == 0.7)
     assert session.author == "Dr Someone"
 
 
@@ -96,6 +96,6 @@ def test_dragging_a_value_costs_one_new_prediction_not_many(opened, groups, sett
     session.set_predict_settings = lambda settings: (heard.append(settings), change(settings))
     for step in range(20):
         groups["prediction"].change(threshold=0.5 + step / 100)
-    qtbot.waitUntil(lambda: bool(heard), timeout=5000)
+    qtbot.waitUntil(lambda: bool(heard))
     settled(opened)
     assert [settings.threshold for settings in heard] == [0.69]

@@ -179,7 +179,7 @@ def test_button_goes_back_to_the_starter_and_the_plan_follows(opened, run, settl
     assert opened.header.model.text().startswith("Starter model")
     assert "starter model predicts" in opened.messages.text
     assert not page.history.starter.isEnabled()
-    qtbot.waitUntil(lambda: page.plan.text().startswith("Round 2: from starter"), timeout=5000)
+    qtbot.waitUntil(lambda: page.plan.text().startswith("Round 2: from starter"))
 
 
 def test_menu_goes_back_to_the_starter_or_to_any_round(opened, run, settled):
@@ -236,9 +236,9 @@ def test_round_begins_from_what_the_person_chose_and_the_line_says_so(
         "a weights file…",
     ]
     choose(page, "nothing (random weights)")
-    qtbot.waitUntil(lambda: page.plan.text().startswith("Round 3: from nothing"), timeout=5000)
+    qtbot.waitUntil(lambda: page.plan.text().startswith("Round 3: from nothing"))
     choose(page, "round 1")
-    qtbot.waitUntil(lambda: page.plan.text().startswith("Round 3: from round 1"), timeout=5000)
+    qtbot.waitUntil(lambda: page.plan.text().startswith("Round 3: from round 1"))
     job = start_round(opened, settled, engine)
     assert job.payload["base"].endswith("rounds/1/model.safetensors")
     assert page.begin.currentText() == "the model in use"  # the choice held for one round
@@ -260,7 +260,7 @@ def test_weights_file_is_chosen_in_a_dialog_and_giving_none_changes_nothing(
     assert page.begin.currentText() == "the model in use"
     choose(page, "a weights file…")
     assert page.begin.currentText() == "gland.safetensors"
-    qtbot.waitUntil(lambda: "from gland.safetensors" in page.plan.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "from gland.safetensors" in page.plan.text())
 
 
 def test_encoder_is_chosen_as_a_file_like_any_other(
@@ -279,7 +279,7 @@ def test_encoder_is_chosen_as_a_file_like_any_other(
     choose(page, "a weights file…")
     assert asked == ["Weights and encoders (*.safetensors *.bin *.pth *.pt)"]
     assert page.begin.currentText() == "resnet18.pth"
-    qtbot.waitUntil(lambda: "from the encoder resnet18.pth" in page.plan.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "from the encoder resnet18.pth" in page.plan.text())
     job = start_round(opened, settled, engine)
     assert job.payload["model"]["architecture"] == "pretrained"
     assert Path(job.payload["base"]).read_bytes() == encoder.read_bytes()
@@ -292,10 +292,10 @@ def test_beginning_that_cannot_be_used_is_said_and_the_button_waits(
     with monkeypatch.context() as patched:
         patched.setattr("napari_semimoe.session.plan.read_info", read_info)
         page.begin.choose_file(tmp_path / "gone.safetensors")
-        qtbot.waitUntil(lambda: "does not exist" in page.plan.text(), timeout=5000)
+        qtbot.waitUntil(lambda: "does not exist" in page.plan.text())
         assert not page.start.isEnabled()
     page.begin.reset()
-    qtbot.waitUntil(page.start.isEnabled, timeout=5000)
+    qtbot.waitUntil(page.start.isEnabled)
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from napari_semimoe.gui.steps import Step
 
 from .acting import plugin_menu, press, stroke
 
-PATIENCE = 120_000
 #: Comes back in seconds, far too little to segment anything.
 TINY = ModelSettings(width=8, um_per_px=2.5)
 FEW_STEPS = {
@@ -45,11 +44,11 @@ def retrain(panel, viewer, qtbot):
     page = panel.retrain_page
     page.more.set_values(FEW_STEPS)
     page.ask_for_plan()
-    qtbot.waitUntil(lambda: page.start.isEnabled() and bool(page.plan.text()), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: page.start.isEnabled() and bool(page.plan.text()))
     page.start.click()
-    qtbot.waitUntil(lambda: panel.bench.session.running_round is not None, timeout=PATIENCE)
-    qtbot.waitUntil(lambda: panel.bench.session.running_round is None, timeout=PATIENCE)
-    qtbot.waitUntil(lambda: not panel.bench.background.pending, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: panel.bench.session.running_round is not None)
+    qtbot.waitUntil(lambda: panel.bench.session.running_round is None)
+    qtbot.waitUntil(lambda: not panel.bench.background.pending)
 
 
 @pytest.mark.timeout(600)
@@ -64,10 +63,10 @@ def test_person_teaches_the_network_and_finds_everything_again(
 
     # a project with tissue
     bench.new_project(place, ("background", "gland"))
-    qtbot.waitUntil(lambda: bench.has_project, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: bench.has_project)
     bench.add_images([tissue], um_per_px=0.62)
-    qtbot.waitUntil(lambda: desk.view is not None, timeout=PATIENCE)
-    qtbot.waitUntil(lambda: not bench.long_work.pending, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: desk.view is not None)
+    qtbot.waitUntil(lambda: not bench.long_work.pending)
     tile = desk.view.tile
     assert desk.view.prediction is None
     assert "No model yet" in panel.header.model.text()
@@ -75,7 +74,7 @@ def test_person_teaches_the_network_and_finds_everything_again(
     # a first round makes a model, which predicts the tile on the desk
     retrain(panel, viewer, qtbot)
     assert bench.session.project.rounds()[-1].state is RoundState.PROMOTED
-    qtbot.waitUntil(lambda: desk.view.prediction is not None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: desk.view.prediction is not None)
     assert "round 1" in panel.header.model.text()
     assert panel.retrain_page.rounds.row_of(1).is_marked
     first_map = viewer.layers["expert: distance"].data.copy()
@@ -93,8 +92,8 @@ def test_person_teaches_the_network_and_finds_everything_again(
 
     # one key accepts it, and the next tile comes predicted
     press(viewer, Qt.Key.Key_A)
-    qtbot.waitUntil(lambda: desk.tile_id not in (None, tile.id), timeout=PATIENCE)
-    qtbot.waitUntil(lambda: desk.view.prediction is not None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: desk.tile_id not in (None, tile.id))
+    qtbot.waitUntil(lambda: desk.view.prediction is not None)
     next_tile = desk.view.tile
     record = bench.session.project.annotations(tile.id)[-1]
     assert (record.origin, record.model, record.round) == ("corrected", "round 1", 1)
@@ -103,14 +102,12 @@ def test_person_teaches_the_network_and_finds_everything_again(
     # a second round learns from it and predicts anew
     before = viewer.layers["expert: distance"].data.copy()
     retrain(panel, viewer, qtbot)
-    qtbot.waitUntil(lambda: bench.session.project.rounds()[-1].ended is not None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: bench.session.project.rounds()[-1].ended is not None)
     second = bench.session.project.rounds()[-1]
     assert second.number == 2
     assert second.report["steps"] == 3
     if second.state is RoundState.PROMOTED:
-        qtbot.waitUntil(
-            lambda: (viewer.layers["expert: distance"].data != before).any(), timeout=PATIENCE
-        )
+        qtbot.waitUntil(lambda: (viewer.layers["expert: distance"].data != before).any())
 
     # strokes that are not accepted, and the curated masks for others
     press(viewer, Qt.Key.Key_N)
@@ -120,13 +117,13 @@ def test_person_teaches_the_network_and_finds_everything_again(
     plugin_menu(viewer)["Export curated masks"].trigger()
     panel.export_page.folder.setText(str(tmp_path / "masks"))
     panel.export_page.export.click()
-    qtbot.waitUntil(lambda: bool(panel.export_page.result.text()), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: bool(panel.export_page.result.text()))
     written = zarr.open_group(tmp_path / "masks" / f"{tile.name}.zarr", mode="r")
     np.testing.assert_array_equal(written["labels/curated/s0"][:], painted)
 
     # the program ends and starts again: all is as it was
     viewer.close()
-    qtbot.waitUntil(lambda: panel_of(viewer) is None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: panel_of(viewer) is None)
     _find_everything_again(qtbot, place, tile, painted, next_tile, draft)
 
 
@@ -138,13 +135,13 @@ def _find_everything_again(qtbot, place: Path, tile, painted, next_tile, draft):
         panel = open_panel(viewer, Step.REFINE, make_bench(viewer))
         panel.bench.open_project(place)
         desk = panel.bench.desk
-        qtbot.waitUntil(lambda: desk.view is not None, timeout=PATIENCE)
+        qtbot.waitUntil(lambda: desk.view is not None)
         assert desk.view.tile.id == next_tile.id
         np.testing.assert_array_equal(viewer.layers["pseudo-label"].data, draft)
         assert len(panel.bench.session.project.rounds()) == 2
         desk.select(tile.id)
-        qtbot.waitUntil(lambda: desk.view.tile.id == tile.id, timeout=PATIENCE)
+        qtbot.waitUntil(lambda: desk.view.tile.id == tile.id)
         np.testing.assert_array_equal(viewer.layers["pseudo-label"].data, painted)
     finally:
         viewer.close()
-        qtbot.waitUntil(lambda: panel_of(viewer) is None, timeout=PATIENCE)
+        qtbot.waitUntil(lambda: panel_of(viewer) is None)

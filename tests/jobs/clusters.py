@@ -14,6 +14,7 @@ from pathlib import Path
 import trustme
 
 from napari_semimoe.core.settings import ClusterSettings
+from tests.patience import PATIENCE
 
 REPO = Path(__file__).parents[2]
 
@@ -101,7 +102,7 @@ def wait_for_line(running, path, text):
     wait_until(lambda: text in path.read_text(), running, path)
 
 
-def wait_until(condition, running, output=None, seconds=120.0):
+def wait_until(condition, running, output=None, seconds=PATIENCE):
     """Wait until a condition holds while a process runs."""
     end = time.monotonic() + seconds
     while not condition():

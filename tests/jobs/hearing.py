@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+from tests.patience import PATIENCE
 
-def hear_until(engine, condition, timeout=20.0):
+
+def hear_until(engine, condition, timeout=PATIENCE):
     """Poll until ``condition(reports)`` holds and return all reports heard."""
     heard = []
     end = time.monotonic() + timeout
@@ -17,13 +19,13 @@ def hear_until(engine, condition, timeout=20.0):
     return heard
 
 
-def finish_of(engine, job_id, timeout=20.0):
+def finish_of(engine, job_id, timeout=PATIENCE):
     """Return the data of the job's 'finished'."""
     heard = hear_until(engine, lambda reports: _ends(reports, job_id), timeout)
     return _ends(heard, job_id)[0].data
 
 
-def hear_name(engine, name, timeout=20.0):
+def hear_name(engine, name, timeout=PATIENCE):
     """Poll until some job says ``name``."""
     return hear_until(engine, lambda reports: any(r.name == name for r in reports), timeout)
 

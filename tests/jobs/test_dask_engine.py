@@ -28,6 +28,7 @@ from napari_semimoe.jobs.choice import CLUSTER_VARIABLES
 from napari_semimoe.jobs.dask_engine import DaskEngine
 from napari_semimoe.jobs.tasks import TASKS
 from napari_semimoe.project.arrays import read_prediction
+from tests.patience import PATIENCE
 
 from .clusters import certificate, process, scheduler, wait_for_line, worker_command
 from .conftest import FAKE_TASKS
@@ -56,9 +57,7 @@ def train(engine, payload):
     """Run a round and return its result and the losses of its steps."""
     job = engine.submit("train", payload)
     heard = hear_until(
-        engine,
-        lambda reports: any(r.name == "finished" and r.job_id == job for r in reports),
-        timeout=90,
+        engine, lambda heard: any(r.name == "finished" and r.job_id == job for r in heard)
     )
     assert heard[-1].data["state"] is JobState.DONE, heard[-1].data
     return heard[-1].data["result"], steps_of(heard)
@@ -251,7 +250,7 @@ def test_wrong_certificate_is_refused_in_words(cluster, tmp_path):
     settings = cluster.settings.changed(**stranger)
     engine = DaskEngine(settings, tmp_path / "logs", tasks=FAKE_TASKS)
     try:
-        data = finish_of(engine, engine.submit("predict", {"do": "echo"}), 30)
+        data = finish_of(engine, engine.submit("predict", {"do": "echo"}))
     finally:
         engine.close()
     assert data["state"] is JobState.FAILED
@@ -263,7 +262,7 @@ def test_certificate_of_another_authority_is_refused_by_the_scheduler_too(cluste
     trusting = stranger | {"tls_ca": cluster.settings.tls_ca}  # trusts, but is not trusted
     engine = DaskEngine(cluster.settings.changed(**trusting), tmp_path / "logs", tasks=FAKE_TASKS)
     try:
-        data = finish_of(engine, engine.submit("predict", {"do": "echo"}), 30)
+        data = finish_of(engine, engine.submit("predict", {"do": "echo"}))
     finally:
         engine.close()
     assert data["state"] is JobState.FAILED
@@ -273,7 +272,7 @@ def test_certificate_of_another_authority_is_refused_by_the_scheduler_too(cluste
 def test_worker_with_a_wrong_certificate_ends_in_words(cluster, tmp_path):
     stranger = certificate(trustme.CA(), tmp_path / "stranger", "stranger")
     command = worker_command(cluster.settings.scheduler, stranger, tmp_path / "work")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1
     assert done.stderr.startswith(f"semimoe: The scheduler {cluster.settings.scheduler} does not")
     assert "Traceback" not in done.stderr

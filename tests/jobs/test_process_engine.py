@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from napari_semimoe.core.states import JobState
+from tests.patience import PATIENCE
 
 from .conftest import FAKE_TASKS
 from .hearing import finish_of, hear_name
@@ -27,7 +28,7 @@ def _is_running(pid: int) -> bool:
         return False
 
 
-def _wait_until_gone(pids, seconds=8.0):
+def _wait_until_gone(pids, seconds=30.0):
     end = time.monotonic() + seconds
     while any(map(_is_running, pids)) and time.monotonic() < end:
         time.sleep(0.05)
@@ -177,5 +178,5 @@ def test_children_end_within_seconds_of_their_parent(tmp_path, do, end):
             parent.kill()
         else:
             parent.stdin.close()
-        parent.wait(10)
+        parent.wait(PATIENCE)
         assert _wait_until_gone(pids) == []

@@ -18,6 +18,7 @@ from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.team import even_parts, team_size
 from tests.jobs.small_round import make_project, round_payload
 from tests.model.encoder_files import resnet
+from tests.patience import PATIENCE
 from tests.training.making import Hearing, after_steps
 
 CPU = torch.device("cpu")
@@ -145,7 +146,7 @@ def test_teammate_ends_with_the_process_that_leads(tmp_path):
     folder = make_project(tmp_path / "project")
     process = teammate.start_teammate(round_payload(folder), 1, 2, tmp_path / "meeting")
     process.stdin.close()
-    assert process.wait(60) != 0
+    assert process.wait(PATIENCE) != 0
 
 
 def test_every_process_has_a_crop_of_each_pass():

@@ -17,13 +17,13 @@ from napari_semimoe.data.synthetic import write_tiles
 from napari_semimoe.jobs import ProcessEngine
 from napari_semimoe.project.project import Project
 from napari_semimoe.session import Session
+from tests.patience import PATIENCE
 
 TINY = ModelSettings(width=4, um_per_px=2.5)
 ROUND = RoundSettings(
     max_steps=12, crop_px=32, pseudo_views=1, labelled_batch=2, unlabelled_batch=2, threads=1
 )
 LONG = ROUND.changed(max_steps=100_000, labelled_only=0.0)
-PATIENCE = 120.0
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from napari_semimoe.core.states import Pool, RoundState
 from napari_semimoe.data.synthetic import write_tiles
 from napari_semimoe.jobs import ProcessEngine
 from napari_semimoe.session import Session
+from tests.patience import PATIENCE
 
 from ..jobs.ports import network_sockets
 from .test_predictions import heard
@@ -28,7 +29,6 @@ FEW_STEPS = RoundSettings(
     max_steps=3, crop_px=64, pseudo_views=1, labelled_batch=2, unlabelled_batch=2, stages=1
 )
 LONG = FEW_STEPS.changed(max_steps=100_000, validate_every=2)
-PATIENCE = 120.0
 
 
 @pytest.fixture
