@@ -16,7 +16,6 @@ from napari_semimoe.core.errors import SemiMoEError
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.gui.bridge import Background
 from napari_semimoe.gui.effort import EffortClock
-from napari_semimoe.gui.label_colors import one_class_colors
 from napari_semimoe.gui.tile_layers import TileLayers
 from napari_semimoe.gui.tile_view import Start, TileView, read_tile_view
 from napari_semimoe.project.drafts import Draft, drop_draft, write_draft
@@ -202,7 +201,6 @@ class Desk(QObject):
         project = self._session.project
         assert project is not None, "tiles are asked for only while a project is open"
         view = read_tile_view(project, tile_id)
-        one_class_colors()  # here, for the window would freeze while they are made
         self._read_last = tile_id, view.tile.prediction_id
         return view
 

@@ -140,8 +140,9 @@ class RetrainPage(QWidget):
         self.go_on.clicked.connect(self._on_go_on_clicked)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Lay out the forms once the window's font is known."""
+        """Lay out the forms once the window's font is known, and get ready for a round."""
         super().showEvent(event)
+        self._bench.expect_round()
         for form in (self.common, self.more):
             form.align()
 

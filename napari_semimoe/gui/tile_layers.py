@@ -12,7 +12,7 @@ from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
 from napari_semimoe.core.values import Prediction
-from napari_semimoe.gui.label_colors import instance_colors
+from napari_semimoe.gui.label_colors import instance_colors, one_class_colors
 from napari_semimoe.gui.tile_view import TileView
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def warm_up() -> None:
     for look in _LOOKS.values():
         Image(np.zeros((2, 2), np.float32), **look, **place)
     Labels(np.zeros((2, 2), np.uint16), **place)
+    one_class_colors()
 
 
 class TileLayers:

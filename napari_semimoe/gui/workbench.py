@@ -302,6 +302,10 @@ class Workbench(QObject):
         elif tile_id is not None:
             self.background.run(lambda: self.session.request_prediction(tile_id))
 
+    def expect_round(self) -> None:
+        """Let the process that trains start now: it takes seconds until it can."""
+        self.background.run(lambda: self.session.engine.warm_up("train"))
+
     def set_queue_order(self, order: str) -> None:
         """Let 'next' follow the doubt of the experts, or the names."""
 

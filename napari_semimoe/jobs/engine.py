@@ -94,9 +94,9 @@ class LaneEngine(ABC):
         """Wait until `poll` has something; False when ``timeout`` seconds passed first."""
         return self._book.wait(timeout)
 
-    def warm_up(self) -> None:
-        """Let the predict lane's child import torch ahead of the first request."""
-        self._lanes["predict"].warm_up()
+    def warm_up(self, kind: JobKind = "predict") -> None:
+        """Let the child that does such jobs import torch ahead of the first one."""
+        self._lanes[_LANE_OF[kind]].warm_up()
 
     def close(self) -> None:
         """End all work and both children; a running round has the grace time to save."""

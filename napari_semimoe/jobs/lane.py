@@ -120,7 +120,7 @@ class Lane:
                     self._child = self._start_child(self)
                 except OSError:
                     return  # the first job will say it
-                self._child.send({"op": "warm_up"})
+                self._child.send({"op": "warm_up", "lane": self.name})
 
     def cancel(self, job_id: str, *, force: bool) -> None:
         """Drop a waiting job; ask a running one to stop, or end its process."""

@@ -76,8 +76,8 @@ class Engine(Protocol):
         """Wait until `poll` has something; False when ``timeout`` seconds passed first."""
         ...
 
-    def warm_up(self) -> None:
-        """Begin now what the first prediction would otherwise wait for."""
+    def warm_up(self, kind: JobKind = "predict") -> None:
+        """Begin now what the first job of this kind would otherwise wait for."""
         ...
 
     def close(self) -> None:

@@ -25,10 +25,13 @@ ROUND_LOCK = "training.lock"
 _LOCK_SECONDS = 30.0
 
 
-def warm_up() -> None:
-    """Import what the first prediction needs."""
-    import napari_semimoe.project.arrays
-    import napari_semimoe.training.predict  # noqa: F401
+def warm_up(lane: str) -> None:
+    """Import what the first job of a lane needs."""
+    if lane == "train":
+        import napari_semimoe.training.round
+    else:
+        import napari_semimoe.project.arrays
+        import napari_semimoe.training.predict  # noqa: F401
 
 
 def predict_tile(payload: Mapping[str, Any], observer: Observer) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Worker:
         self._writer.send({"name": "ready"})
         while (message := self._inbox.get()) is not None:
             if message["op"] == "warm_up":
-                _warm_up(tasks)
+                _warm_up(tasks, message["lane"])
             else:
                 self._do(message["job"], message["kind"], message["payload"], tasks)
 
@@ -107,12 +107,12 @@ class Worker:
         self._cancelled.discard(job_id)
 
 
-def _warm_up(tasks: ModuleType) -> None:
+def _warm_up(tasks: ModuleType, lane: str) -> None:
     warm_up = getattr(tasks, "warm_up", None)
     if warm_up is None:
         return
     try:
-        warm_up()
+        warm_up(lane)
     except Exception:  # the worker's entry: the first job will say it to the person
         traceback.print_exc()
 

@@ -64,6 +64,13 @@ def test_round_whose_model_predicts_is_marked_below_what_it_began_from(opened, r
     assert "Began from round 1." in tree.row_of(2).toolTip(0)
 
 
+def test_process_that_trains_starts_when_the_page_is_opened(opened, engine, settled):
+    assert "train" not in engine.warmed
+    opened.show_step(Step.RETRAIN)
+    settled(opened)
+    assert "train" in engine.warmed
+
+
 def test_branch_leaves_the_line_of_the_newest_round(opened, run, settled):
     page = opened.retrain_page
     run()

@@ -81,6 +81,15 @@ def test_idle_child_killed_from_outside_is_replaced_silently(process_engine):
     assert data["result"]["pid"] != pid
 
 
+@pytest.mark.parametrize("kind", ["predict", "train"])
+def test_child_that_was_expected_does_the_first_job(process_engine, kind):
+    process_engine.warm_up(kind)
+    pids = process_engine.pids
+    assert set(pids) == {kind}
+    done = finish_of(process_engine, process_engine.submit(kind, {"do": "echo"}))
+    assert done["result"]["pid"] == pids[kind]
+
+
 def test_job_given_to_a_child_that_is_dying_is_done_by_the_next(process_engine):
     finish_of(process_engine, process_engine.submit("train", {"do": "echo"}))
     pid = process_engine.pids["train"]

@@ -31,6 +31,7 @@ class FakeEngine:
         self.environment = {}
         self.jobs: list[FakeJob] = []
         self.forced: list[str] = []
+        self.warmed: set[str] = set()
         self.stops_when_asked = True
         self._book = JobBook()
         self.status = self._book.status
@@ -53,8 +54,8 @@ class FakeEngine:
                 result = {"cancelled": True, "weights": ""} if job.kind == "train" else None
                 self.finish(job, JobState.CANCELLED, result=result)
 
-    def warm_up(self):
-        return
+    def warm_up(self, kind="predict"):
+        self.warmed.add(kind)
 
     def close(self):
         for job in list(self.jobs):
