@@ -115,7 +115,7 @@ class CrossPseudo(_Peer):
             known = model.get_submodule("backbone.encoder").state_dict()
             second.get_submodule("backbone.encoder").load_state_dict(known)
         self.second = place(second, device)
-        self.optimisers["second"] = make_optimiser(settings, self.second)
+        self.optimisers["second"] = make_optimiser(self.settings, self.second)
 
     def modules(self) -> dict[str, nn.Module]:
         """Return what must be saved to go on later."""

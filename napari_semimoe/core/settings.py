@@ -160,7 +160,13 @@ class RoundSettings(Settings):
         256, ge=32, le=2048, multiple_of=16, description="Side of a training crop (working px)"
     )
     optimiser: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = Field(1e-3, gt=0, le=10, description="Highest learning rate")
+    learning_rate: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="Highest learning rate; 0 chooses 0.001 from nothing or from an encoder, and "
+        "0.0003 where a trained network learns on, so that it forgets less",
+    )
     weight_decay: float = Field(1e-4, ge=0, le=1)
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     warmup: float = Field(0.05, ge=0, lt=1, description="Share of the round spent warming up")
@@ -243,6 +249,18 @@ class RoundSettings(Settings):
         if self.cutmix and self.pseudo_labels != "stage":
             raise ValueError("cutmix needs pseudo_labels 'stage': it swaps their maps, too")
         return self
+
+    def with_learning_rate(self, *, learns_on: bool) -> Self:
+        """Return the settings with a learning rate chosen, if none is given.
+
+        Parameters
+        ----------
+        learns_on
+            Whether the network is trained already.
+        """
+        if self.learning_rate:
+            return self
+        return self.changed(learning_rate=3e-4 if learns_on else 1e-3)
 
     @classmethod
     def fine_tune(cls, **values: Any) -> RoundSettings:

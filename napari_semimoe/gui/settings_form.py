@@ -30,6 +30,8 @@ _SLIDERS = ("agreement",)
 
 #: Steps of the arrows; they also decide how many digits are shown.
 _STEPS = {"learning_rate": 0.0001, "budget_minutes": 0.5, "ema_decay": 0.005}
+#: What a zero means.
+_ZEROS = {"learning_rate": "automatic", "threads": "automatic", "max_steps": "no limit"}
 
 
 class SettingsForm:
@@ -90,13 +92,16 @@ def _widget(name: str, field: FieldInfo, value: Any) -> ValueWidget:
             options["step"] = _STEPS.get(name, 0.05)
     if name in _SLIDERS:
         options["widget_type"] = "FloatSlider"
-    return create_widget(
+    widget = create_widget(
         value=value,
         annotation=annotation,
         name=name,
         label=_LABELS.get(name, name.replace("_", " ").capitalize()),
         options=options,
     )
+    if name in _ZEROS:
+        widget.native.setSpecialValueText(_ZEROS[name])
+    return widget
 
 
 def _range(field: FieldInfo, kind: type) -> dict[str, Any]:

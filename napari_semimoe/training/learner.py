@@ -43,12 +43,13 @@ class Learner:
     """A network, its optimiser and the moving average of its weights."""
 
     def __init__(self, model: SemiMoE, settings: RoundSettings, device: torch.device) -> None:
-        self.settings, self.device = settings, device
+        self.settings = settings.with_learning_rate(learns_on=False)  # a round has chosen already
+        self.device = device
         self.model = place(model, device)
         self.average = copy_of(self.model) if settings.ema_decay else None
         self.adaptive = AdaptiveLoss(model.names).to(device)
         self.optimisers = {
-            "model": make_optimiser(settings, self.model),
+            "model": make_optimiser(self.settings, self.model),
             "adaptive": torch.optim.Adam(self.adaptive.parameters(), lr=_SCALE_RATE),
         }
         self.last_losses: dict[str, float] = {}

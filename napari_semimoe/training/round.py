@@ -122,8 +122,9 @@ class Round:
         journal: Journal,
         learner: type[Learner] = Learner,
     ) -> None:
-        self.source, self.settings, self.base, self.journal = source, settings, base, journal
         self.from_encoder = model.awaits_encoder
+        settings = settings.with_learning_rate(learns_on=bool(base) and not self.from_encoder)
+        self.source, self.settings, self.base, self.journal = source, settings, base, journal
         self.device = choose_device(settings.device)
         set_threads(settings.threads)
         reuse_memory()

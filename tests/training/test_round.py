@@ -49,7 +49,8 @@ def test_a_round_writes_weights_with_their_description(tmp_path):
     assert info.step == 4
     assert info.model == MODEL
     assert info.data_hash == report.data_hash != ""
-    assert RoundSettings.parse(info.training) == settings()
+    chosen = settings().with_learning_rate(learns_on=False)
+    assert RoundSettings.parse(info.training) == chosen
     assert report.validation is not None
     assert report.validation.tiles == 1
     assert report.base_validation is None
@@ -181,6 +182,15 @@ def test_a_warm_start_takes_over_the_base_and_its_network(tmp_path):
     old, new = load_file(first.weights), load_file(second.weights)
     key = "expert_heads.segmentation.weight"
     assert torch.allclose(old[key], new[key], atol=1e-6)
+
+
+@pytest.mark.parametrize(("given", "used"), [(0.0, (1e-3, 3e-4)), (0.01, (0.01, 0.01))])
+def test_a_trained_network_learns_on_more_gently_unless_a_rate_is_given(tmp_path, given, used):
+    values = {"learning_rate": given, "schedule": "constant", "warmup": 0.0, "max_steps": 1}
+    run(tmp_path / "1", **values)
+    run(tmp_path / "2", base=tmp_path / "1/model.safetensors", **values)
+    rates = [log_of(tmp_path / name)[-1]["learning_rate"] for name in ("1", "2")]
+    assert rates == pytest.approx(used)
 
 
 def test_a_resumed_round_is_compared_with_its_base_not_with_itself(tmp_path):
