@@ -30,8 +30,8 @@ _SLIDERS = ("agreement",)
 
 #: Steps of the arrows; they also decide how many digits are shown.
 _STEPS = {"learning_rate": 0.0001, "budget_minutes": 0.5, "ema_decay": 0.005}
-#: What a zero means.
-_ZEROS = {"learning_rate": "automatic", "threads": "automatic", "max_steps": "no limit"}
+#: What a zero means, where a spin box for floats can say so.
+_ZEROS = {"learning_rate": "automatic"}
 
 
 class SettingsForm:

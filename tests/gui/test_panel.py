@@ -49,6 +49,15 @@ def start_round(panel, settled, engine):
     return job
 
 
+def test_learning_rate_is_automatic_until_a_person_chooses_one(opened):
+    form = opened.retrain_page.more
+    assert form.container["learning_rate"].native.text() == "automatic"
+    assert opened.retrain_page.settings.learning_rate == 0
+    form.set_values({"learning_rate": 0.002})
+    assert form.container["learning_rate"].native.text() == "0.0020"
+    assert opened.retrain_page.settings.learning_rate == 0.002
+
+
 # -- the whole ----------------------------------------------------------------------------------
 
 
