@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from PIL import Image
 
 from napari_semimoe.project.mask_png import save_png
 from tests.cli.conftest import environment
+from tests.jobs.clusters import wait_until
 from tests.patience import PATIENCE
 
 
@@ -265,7 +265,7 @@ class TestMasks:
 
 @pytest.fixture
 def interruptible(home):
-    """Return a process that hears Ctrl-C, also when the tests run in the background of a shell."""
+    """Return a function that starts a command; it hears Ctrl-C, also where the tests cannot."""
     started = []
 
     def start(*arguments):
@@ -289,11 +289,7 @@ class TestInterrupted:
         given += ["--network", "width=4", "--set", "crop_px=32", "--set", "threads=1"]
         running = interruptible("train", copy, *given)
         log = copy / "rounds" / "2" / "log.jsonl"
-        deadline = time.monotonic() + PATIENCE
-        while not (log.exists() and '"step"' in log.read_text()):
-            assert running.poll() is None, running.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: log.exists() and '"step"' in log.read_text(), running)
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=PATIENCE)
         assert running.returncode == 130, err

@@ -102,11 +102,11 @@ def wait_for_line(running, path, text):
     wait_until(lambda: text in path.read_text(), running, path)
 
 
-def wait_until(condition, running, output=None, seconds=PATIENCE):
+def wait_until(condition, running, output=None):
     """Wait until a condition holds while a process runs."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while not condition():
         told = output.read_text() if output else ""
         assert running.poll() is None, f"the process ended: {told}"
-        assert time.monotonic() < end, f"not within {seconds} s: {told}"
+        assert time.monotonic() < end, f"not within {PATIENCE} s: {told}"
         time.sleep(0.05)

@@ -28,7 +28,7 @@ def _is_running(pid: int) -> bool:
         return False
 
 
-def _wait_until_gone(pids, seconds=30.0):
+def _wait_until_gone(pids, seconds=8.0):
     end = time.monotonic() + seconds
     while any(map(_is_running, pids)) and time.monotonic() < end:
         time.sleep(0.05)
