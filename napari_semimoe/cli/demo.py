@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from napari_semimoe.cli.check import QT_BINDINGS
-from napari_semimoe.cli.demo_headless import walk
 from napari_semimoe.cli.output import progress, remark
 from napari_semimoe.cli.train import follow_round
 from napari_semimoe.cli.virtual_screen import has_screen, screen
@@ -61,6 +60,9 @@ def demo(
         refuse_foreign_report(out)
     project = _prepare(out, minutes, by_itself=by_itself)
     if headless:
+        # it draws with scikit-image, which no other command needs and which takes a second
+        from napari_semimoe.cli.demo_headless import walk
+
         walk(project, out, minutes)
     else:
         _open_window(project, out, minutes if by_itself else None)

@@ -15,7 +15,8 @@ from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.pseudo import pseudo_maps
 from napari_semimoe.training.schedule import Costs
 
-_TRIALS = 3
+#: Seconds for which a call is repeated; on a processor once is longer already.
+_LONG_ENOUGH = 0.5
 #: Crops in a trial step on a processor.
 _FEW_CROPS = 2
 
@@ -44,12 +45,12 @@ def trial_costs(
     """
     trial = type(learner)(copy_of(learner.model), learner.settings, learner.device)
 
-    def usual(call: Callable[[int], object]) -> float:
+    def usual(call: Callable[[], object]) -> float:
         return _usual(call, check)
 
     def step(crops: int) -> float:
         trial.settings = learner.settings.model_copy(update={"labelled_batch": crops})
-        return usual(lambda number: trial.step(labelled, (), number, 100, -1))
+        return usual(lambda: trial.step(labelled, (), 0, 1, -1))
 
     both, alone = _step_costs(learner, step, processes, has_unlabelled=bool(unlabelled))
     view = 0.0
@@ -58,7 +59,7 @@ def trial_costs(
         first = unlabelled[0].image.permute(1, 2, 0).cpu().numpy()
         tile = Patch(first, None, teacher.settings.um_per_px, unlabelled[0].name)
         settings = learner.settings.model_copy(update={"adapt": False})
-        view = usual(lambda _: pseudo_maps(teacher, tile, settings, views=1))
+        view = usual(lambda: pseudo_maps(teacher, tile, settings, views=1))
     return Costs(both, alone, view, _timed(look))
 
 
@@ -79,12 +80,12 @@ def _step_costs(
     return crop * (batch + more), crop * batch
 
 
-def _usual(call: Callable[[int], object], check: Callable[[], None]) -> float:
-    """Return the mean seconds of a few calls, without the first one, which warms up."""
-    seconds = []
-    for number in range(_TRIALS):
+def _usual(call: Callable[[], object], check: Callable[[], None]) -> float:
+    """Return the mean seconds of a call, repeated for a while after a first one that warms up."""
+    seconds: list[float] = []
+    while not seconds or sum(seconds[1:]) < _LONG_ENOUGH:
         check()
-        seconds.append(_timed(lambda n=number: call(n)))
+        seconds.append(_timed(call))
     return fmean(seconds[1:])
 
 
