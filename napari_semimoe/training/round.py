@@ -43,7 +43,7 @@ from napari_semimoe.training.team import (
     loss_of_teammates,
     team_size,
 )
-from napari_semimoe.training.trial import trial_costs
+from napari_semimoe.training.trial import LARGE_PX, trial_costs
 from napari_semimoe.training.validate import validate
 
 _T = TypeVar("_T")
@@ -395,10 +395,11 @@ def _beginning(model: ModelSettings, base: Path | None) -> SemiMoE:
 
 
 def _check_crop(network: ModelSettings, settings: RoundSettings) -> None:
-    if network.train_encoder and settings.labelled_batch == 1 and settings.crop_px < 64:
+    if network.train_encoder and settings.labelled_batch == 1 and settings.crop_px < LARGE_PX:
         raise SettingsError(
-            "A pretrained encoder that learns needs two crops in a step, or one of at least 64 px, "
-            f"got one of {settings.crop_px} px. Set crop_px to 64, or labelled_batch to 2."
+            "A pretrained encoder that learns needs two crops in a step, or one of at least "
+            f"{LARGE_PX} px, got one of {settings.crop_px} px. Set crop_px to {LARGE_PX}, or "
+            "labelled_batch to 2."
         )
 
 

@@ -18,7 +18,7 @@ from napari_semimoe.training.schedule import Costs
 #: Seconds for which a call is repeated; on a processor once is longer already.
 _LONG_ENOUGH = 0.5
 #: Side from which one crop has enough pixels for the statistics of a batch.
-_LARGE_PX = 64
+LARGE_PX = 64
 
 
 def trial_costs(
@@ -75,7 +75,7 @@ def _step_costs(
     more = learner.settings.unlabelled_batch if has_unlabelled else 0
     if learner.device.type != "cpu":
         return step(-(-(batch + more) // processes)), step(-(-batch // processes))
-    few = 1 if learner.settings.crop_px >= _LARGE_PX else min(batch, 2)
+    few = 1 if learner.settings.crop_px >= LARGE_PX else min(batch, 2)
     crop = step(few) / few / processes
     return crop * (batch + more), crop * batch
 

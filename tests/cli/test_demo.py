@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from napari_semimoe.cli.demo import BY_ITSELF
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.project.project import Project
 from napari_semimoe.session.demo import NAME, find_glas
@@ -22,6 +23,10 @@ def pictures_of(report):
 def walked(semimoe, tmp_path_factory):
     """The folder of a demo that needed no window; read it, do not change it."""
     out = tmp_path_factory.mktemp("headless")
+    with Project.create(out / "project", classes=("background", "gland"), name=NAME) as earlier:
+        (tile,) = add_images(earlier, out.parent / "in", 1).added
+        earlier.accept(tile, mask())
+        earlier.set_setting(BY_ITSELF, True)  # so it makes way, with the mask that it accepted
     ended = semimoe("demo", "--headless", "--out", out, "--minutes", "0.02")
     assert str(out / "report.md") in ended.out
     return out
