@@ -2,63 +2,86 @@
 
     python -m benchmarks.instances WEIGHTS... [--split heldout-17-0] [--flips] [--out FILE.json]
 
-Object scores of no splitting and of seeds of several depths (`training.instances`), averaged over
-the given checkpoints, none of which may have learned from the held-out images.
+Object scores of no splitting, of seeds of several depths and of several least confidences
+(`training.instances`), averaged over the given checkpoints, none of which may have learned from
+the masks of these images: those held out, or with ``--role unlabelled`` those of the pool.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.glas_data import load_source
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.glas_data import held_out_tiles
 from benchmarks.scoring import parser_for_weights
 from napari_semimoe.core.settings import PredictSettings
-from napari_semimoe.core.values import Prediction
+from napari_semimoe.core.values import Patch, Prediction
 from napari_semimoe.training.evaluation import evaluate
-from napari_semimoe.training.instances import to_instances
+from napari_semimoe.training.instances import SEED_DEPTH, drop_unsure, to_instances
 from napari_semimoe.training.predict import load_predictor
-from napari_semimoe.training.source import MemorySource
 
-#: None: touching objects stay one.
-DEPTHS = (None, 0.35, 0.2, 0.1)
-SCORES = ("object_f1", "object_dice", "object_hausdorff_px")
+#: Depth of the seeds (None: touching objects stay one), and the least confidence of an object.
+WAYS = {
+    "no splitting": (None, 0.0),
+    "seeds deeper than 0.35": (0.35, 0.0),
+    "seeds deeper than 0.2": (0.2, 0.0),
+    "seeds deeper than 0.1": (SEED_DEPTH, 0.0),
+    "the same, confidence 0.3 of the tile's": (SEED_DEPTH, 0.3),
+    "0.4": (SEED_DEPTH, 0.4),
+    "0.5": (SEED_DEPTH, 0.5),
+    "0.6": (SEED_DEPTH, 0.6),
+    "0.7": (SEED_DEPTH, 0.7),
+}
+SCORES = ("dice", "object_f1", "object_dice", "object_hausdorff_px")
 
 
 def main() -> None:
-    """Score every depth with every checkpoint and print the means."""
-    options = parser_for_weights(__doc__.splitlines()[0]).parse_args()
-    source = load_source(options.data, options.split)
+    """Score every way with every checkpoint and print the means."""
+    parser = parser_for_weights(__doc__.splitlines()[0])
+    parser.add_argument("--role", choices=("validation", "unlabelled"), default="validation")
+    options = parser.parse_args()
+    tiles = held_out_tiles(options.data, options.split, options.role)
     settings = PredictSettings(device=options.device, flips=options.flips, adapt=options.adapt)
-    found = {p.parent.name: measure(p, settings, source) for p in options.weights}
-    print("| seeds deeper than |", " | ".join(SCORES), "|")
-    print("|---|---|---|---|")
-    for depth in DEPTHS:
-        means = [fmean(each[str(depth)][name] for each in found.values()) for name in SCORES]
-        print(f"| {depth or 'no splitting'} |", " | ".join(f"{mean:.3f}" for mean in means), "|")
+    found = {p.parent.name: measure(p, settings, tiles) for p in options.weights}
+    print("| objects |", " | ".join(SCORES), "|")
+    print("|---|---|---|---|---|")
+    for way in WAYS:
+        means = [fmean(each[way][name] for each in found.values()) for name in SCORES]
+        print(f"| {way} |", " | ".join(f"{mean:.3f}" for mean in means), "|")
     if options.out:
         options.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def measure(
-    weights: Path, settings: PredictSettings, source: MemorySource
+    weights: Path, settings: PredictSettings, tiles: Sequence[Patch]
 ) -> dict[str, dict[str, float]]:
-    """Return the object scores of each depth."""
+    """Return the scores of each way."""
     predictor = load_predictor(weights, settings)
-    patches = {name: source.read(name) for name in source.validation}
-    predicted = {n: predictor.predict(p.image, p.um_per_px) for n, p in patches.items()}
-    smallest = {n: settings.min_object_um2 / p.um_per_px**2 for n, p in patches.items()}
+    predicted = [predictor.predict(tile.image, tile.um_per_px) for tile in tiles]
     found = {}
-    for depth in DEPTHS:
-        pairs = [(n, _cut(predicted[n], smallest[n], depth), p.labels) for n, p in patches.items()]
+    for way, (depth, confidence) in WAYS.items():
+        pairs = []
+        for tile, maps in zip(tiles, predicted, strict=True):
+            objects = _cut(maps, settings.min_object_um2 / tile.um_per_px**2, depth)
+            sure = drop_unsure(
+                objects,
+                maps.gated["segmentation"],
+                threshold=settings.threshold,
+                min_confidence=confidence,
+            )
+            pairs.append((tile.name, sure, tile.labels))
         pooled = evaluate(pairs).pooled
-        found[str(depth)] = {name: round(pooled[name], 4) for name in SCORES}
+        found[way] = {name: round(pooled[name], 4) for name in SCORES}
     print(weights.parent.name, json.dumps(found), flush=True)
     return found
 
 
-def _cut(found: Prediction, min_object_px: float, depth: float | None) -> object:
+def _cut(found: Prediction, min_object_px: float, depth: float | None) -> NDArray[np.uint16]:
     return to_instances(
         found.gated["segmentation"],
         found.gated["distance"],

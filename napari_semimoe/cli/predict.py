@@ -47,6 +47,12 @@ def predict(
     min_object: Annotated[
         float, typer.Option("--min-object", min=0, help="Smallest object, square microns.")
     ] = PredictSettings().min_object_um2,
+    min_confidence: Annotated[
+        float,
+        typer.Option(
+            "--min-confidence", min=0, help="Least confidence of an object, share of the image's."
+        ),
+    ] = PredictSettings().min_confidence,
     flips: Annotated[
         bool, typer.Option("--flips", help="Average over eight flips, turns and zooms: 8 x slower.")
     ] = False,
@@ -64,7 +70,7 @@ def predict(
     The scale is read from each file where it says so, else --um-per-px is needed.
     """
     values = {"device": device, "threshold": threshold, "flips": flips}
-    values |= {"min_object_um2": min_object, "adapt": adapt}
+    values |= {"min_object_um2": min_object, "min_confidence": min_confidence, "adapt": adapt}
     settings = PredictSettings.parse(values)
     if len(inputs) == 1 and (inputs[0] / "project.json").is_file():
         if weights or out or all_outputs or um_per_px:

@@ -124,6 +124,13 @@ class PredictSettings(Settings):
         ge=0,
         description="Objects and holes smaller than this are removed (square microns)",
     )
+    min_confidence: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="Objects of a lower confidence are removed, as a share of the tile's "
+        "(mean foreground probability above the threshold); 0 keeps all",
+    )
     split_touching: bool = Field(
         True, description="Split touching objects with the distance and boundary experts"
     )

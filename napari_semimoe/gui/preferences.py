@@ -10,7 +10,15 @@ from qtpy.QtCore import QObject, QTimer
 from napari_semimoe.core.settings import ClusterSettings, PredictSettings
 
 PLUGIN = "napari-semimoe"
-_PREDICT_KEYS = ("device", "threshold", "min_object_um2", "split_touching", "flips", "adapt")
+_PREDICT_KEYS = (
+    "device",
+    "threshold",
+    "min_object_um2",
+    "min_confidence",
+    "split_touching",
+    "flips",
+    "adapt",
+)
 
 
 def preference(group: str, key: str, default: Any) -> Any:

@@ -132,6 +132,40 @@ def _renumbered(objects: NDArray[np.integer], keep: NDArray[np.bool_]) -> NDArra
     return numbers[objects]
 
 
+def drop_unsure(
+    objects: NDArray[np.integer],
+    foreground: NDArray[np.floating],
+    *,
+    threshold: float,
+    min_confidence: float,
+) -> NDArray[np.uint16]:
+    """Remove objects of which the network is much less sure than of the tile's others.
+
+    An object's confidence is its mean probability, less the threshold. It is compared with the
+    tile's, for a network that has learned little is sure of nothing (`benchmarks/instances.py`).
+
+    Parameters
+    ----------
+    objects
+        ``(H, W)`` ids, 0 background.
+    foreground
+        ``(H, W)`` probability in [0, 1].
+    threshold
+        That of the objects.
+    min_confidence
+        Least confidence, as a share in [0, 1) of that of all marked pixels.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)`` uint16 ids 1..N without gaps.
+    """
+    sizes = np.bincount(objects.ravel())
+    sums = np.bincount(objects.ravel(), foreground.ravel() - threshold)
+    usual = sums[1:].sum() / max(1, sizes[1:].sum())
+    return _renumbered(objects, sums >= min_confidence * usual * sizes).astype(np.uint16)
+
+
 def _check_shapes(*maps: NDArray[np.floating] | None) -> None:
     shapes = {m.shape for m in maps if m is not None}
     if len(shapes) != 1 or len(next(iter(shapes))) != 2:

@@ -21,7 +21,7 @@ from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.adapt import SHARE, adapted
 from napari_semimoe.training.agreement import disagreement
 from napari_semimoe.training.device import autocast, choose_device, place
-from napari_semimoe.training.instances import to_instances
+from napari_semimoe.training.instances import drop_unsure, to_instances
 from napari_semimoe.training.views import (
     PLAIN,
     activated_maps,
@@ -163,7 +163,7 @@ class Predictor:
     def _assemble(self, maps: Tensor, gates: Tensor, um_per_px: float) -> Prediction:
         experts, gated = self._group(maps, "experts"), self._group(maps, "gated")
         probabilities = self._part(maps, "gated", "segmentation").numpy()
-        instances = to_instances(
+        objects = to_instances(
             gated["segmentation"],
             gated.get("distance"),
             gated.get("boundary"),
@@ -171,13 +171,19 @@ class Predictor:
             min_object_px=self.settings.min_object_um2 / um_per_px**2,
             split_touching=self.settings.split_touching,
         )
+        instances = drop_unsure(
+            objects,
+            gated["segmentation"],
+            threshold=self.settings.threshold,
+            min_confidence=self.settings.min_confidence,
+        )
         return Prediction(
             experts=experts,
             gated=gated,
             class_probabilities=probabilities,
             instances=instances,
             classes=classes_of(instances, probabilities),
-            disagreement=disagreement(experts, instances, self._tolerance_px(um_per_px)),
+            disagreement=disagreement(experts, objects, self._tolerance_px(um_per_px)),
             gates=gates.numpy(),
             expert_names=self.model.names,
         )

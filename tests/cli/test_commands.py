@@ -255,6 +255,21 @@ class TestPredict:
         assert np.array_equal(maps[0], maps[1])
         assert not np.array_equal(maps[0], maps[2])
 
+    def test_objects_of_less_confidence_than_asked_for_are_left_out(
+        self, semimoe, tissue, weights, tmp_path
+    ):
+        image = tissue / "unlabelled" / "more_1.png"
+        given = ("predict", image, "--weights", weights, "--out", tmp_path, "--min-object", 0)
+        marked = []
+        for least in (0, 0.99):
+            semimoe(*given, "--min-confidence", least)
+            with Image.open(tmp_path / "more_1.png") as mask:
+                marked.append(np.asarray(mask).max())
+        assert marked[0] > marked[1] > 0
+        refused = semimoe(*given, "--min-confidence", 1, code=1)
+        assert "min_confidence" in refused.err
+        assert "less than 1" in refused.err
+
     def test_all_outputs_hold_every_map_at_native_size(self, semimoe, tissue, weights, tmp_path):
         image = tissue / "unlabelled" / "more_1.png"
         semimoe("predict", image, "--weights", weights, "--out", tmp_path, "--all-outputs")

@@ -6,7 +6,7 @@ from skimage.draw import disk
 
 from napari_semimoe.core.errors import ShapeError
 from napari_semimoe.data.targets import targets_from_mask
-from napari_semimoe.training.instances import to_instances
+from napari_semimoe.training.instances import drop_unsure, to_instances
 
 
 def two_discs():
@@ -115,6 +115,41 @@ def test_a_bump_on_an_object_is_no_object_of_its_own(radius, count):
     truth[disk((30, 53 + radius), radius)] = 2
     foreground, distance, boundary = perfect_maps(truth)
     assert to_instances(foreground, distance, boundary).max() == count
+
+
+@pytest.mark.parametrize("scale", [1, 0.1])  # 0.1: a network that is sure of nothing yet
+@pytest.mark.parametrize(
+    ("least", "kept"), [(0, [1, 2, 3]), (0.3, [1, 2, 3]), (0.4, [1, 3]), (0.9, [3])]
+)
+def test_objects_of_less_confidence_than_the_tiles_are_removed_and_the_others_numbered(
+    least, kept, scale
+):
+    objects = np.zeros((20, 40), np.uint16)
+    objects[5:15, 2:12], objects[5:15, 14:24], objects[5:15, 26:36] = 1, 2, 3
+    above = np.choose(objects, [-0.3, 0.2, 0.05, 0.4]).astype(np.float32)
+    above[5:15, 14:16] = 0.25  # two columns of object 2 are surer: 0.09 on the mean
+    above[5:15, 26:31] = 0.5  # 0.45; the three together have 0.2467
+    found = drop_unsure(objects, 0.5 + scale * above, threshold=0.5, min_confidence=least)
+    assert found.dtype == np.uint16
+    for number, before in enumerate(kept, start=1):
+        np.testing.assert_array_equal(found == number, objects == before)
+    assert found.max() == len(kept)
+
+
+def test_confidence_counts_from_the_threshold():
+    objects = np.array([[1, 0, 2]], np.uint16)
+    foreground = np.array([[0.9, 0.1, 0.6]])
+    for threshold, kept in ((0.5, [1, 0, 0]), (0.2, [1, 0, 2])):
+        found = drop_unsure(objects, foreground, threshold=threshold, min_confidence=0.5)
+        assert found.tolist() == [kept]
+
+
+def test_no_object_and_one_that_fills_its_tile_stay_as_they_are():
+    nothing, whole = np.zeros((3, 4), np.uint16), np.ones((1, 1), np.uint16)
+    for objects in (nothing, whole):
+        foreground = np.full(objects.shape, 0.5)
+        found = drop_unsure(objects, foreground, threshold=0.5, min_confidence=0.9)
+        np.testing.assert_array_equal(found, objects)
 
 
 def test_maps_of_different_shapes_are_refused():

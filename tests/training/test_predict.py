@@ -191,6 +191,16 @@ def test_an_instance_has_its_likeliest_foreground_class():
     assert classes_of(np.zeros((2, 2), np.uint16), np.zeros((2, 2, 2), np.float32)) == {}
 
 
+def test_an_unsure_object_is_not_marked_and_its_experts_still_disagree():
+    image = picture(96, 96)
+    every, sure = (
+        predictor(min_confidence=least, min_object_um2=0).predict(image, UM) for least in (0, 0.9)
+    )
+    assert every.instances.max() > sure.instances.max() > 0
+    assert len(sure.classes) == sure.instances.max()
+    np.testing.assert_array_equal(sure.disagreement, every.disagreement)
+
+
 def half_object():
     objects = np.zeros((20, 30), np.uint16)
     objects[:, 15:] = 1
