@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.glas_data import load_source
-from benchmarks.scoring import parser_for_weights
+from benchmarks.scoring import load_plain, parser_for_weights
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.values import Prediction
 from napari_semimoe.training.metrics import PixelCounts, count_pixels
-from napari_semimoe.training.predict import Predictor, load_predictor
+from napari_semimoe.training.predict import Predictor
 from napari_semimoe.training.source import MemorySource
 
 #: What is foreground where at least one half.
@@ -49,7 +49,7 @@ def main() -> None:
     settings = PredictSettings(device=options.device, flips=options.flips, adapt=options.adapt)
     found = {}
     for path in options.weights:
-        found[path.parent.name] = measure(load_predictor(path, settings), source)
+        found[path.parent.name] = measure(load_plain(path, settings), source)
         print(path.parent.name, json.dumps(found[path.parent.name], indent=1), flush=True)
     if options.out:
         options.out.write_text(json.dumps(found, indent=1) + "\n")

@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.glas_data import held_out_tiles
-from benchmarks.scoring import parser_for_weights
+from benchmarks.scoring import load_plain, parser_for_weights
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.values import Patch, Prediction
 from napari_semimoe.training.evaluation import evaluate
 from napari_semimoe.training.instances import SEED_DEPTH, drop_unsure, to_instances
-from napari_semimoe.training.predict import load_predictor
 
 #: Depth of the seeds (None: touching objects stay one), and the least confidence of an object.
 WAYS = {
@@ -61,7 +60,7 @@ def measure(
     weights: Path, settings: PredictSettings, tiles: Sequence[Patch]
 ) -> dict[str, dict[str, float]]:
     """Return the scores of each way."""
-    predictor = load_predictor(weights, settings)
+    predictor = load_plain(weights, settings)
     predicted = [predictor.predict(tile.image, tile.um_per_px) for tile in tiles]
     found = {}
     for way, (depth, confidence) in WAYS.items():

@@ -19,7 +19,8 @@ from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.values import Patch
 from napari_semimoe.training.evaluation import evaluate
 from napari_semimoe.training.metrics import reference_scores
-from napari_semimoe.training.predict import Predictor, load_predictor
+from napari_semimoe.training.predict import FLIPS, Predictor, load_predictor
+from napari_semimoe.training.views import PLAIN
 
 Scores = dict[str, dict[str, float]]
 
@@ -35,6 +36,13 @@ def parser_for_weights(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--no-adapt", dest="adapt", action="store_false")
     parser.add_argument("--out", type=Path, help="a JSON file for the figures")
     return parser
+
+
+def load_plain(weights: Path, settings: PredictSettings) -> Predictor:
+    """Load a checkpoint to be compared with all others: one view unless ``flips``, all objects."""
+    predictor = load_predictor(weights, settings.changed(min_confidence=0.0))
+    predictor.views = FLIPS if settings.flips else PLAIN
+    return predictor
 
 
 def score_weights(weights: Path, settings: PredictSettings, tiles: Sequence[Patch]) -> Scores:
@@ -58,7 +66,7 @@ def score_weights(weights: Path, settings: PredictSettings, tiles: Sequence[Patc
     return {
         protocol + way: values
         for way, how in ways.items()
-        for protocol, values in score(load_predictor(weights, how), tiles).items()
+        for protocol, values in score(load_plain(weights, how), tiles).items()
     }
 
 
@@ -80,7 +88,7 @@ def compare(
     tiles = held_out_tiles(options.data, options.split, role)
     found: dict[str, dict[str, dict[str, float]]] = {}
     for path in options.weights:
-        predictor = load_predictor(path, settings)
+        predictor = load_plain(path, settings)
         scores = found.setdefault(path.parent.name, {})
         for way, attributes in ways.items():
             for name, value in attributes.items():

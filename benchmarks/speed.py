@@ -40,6 +40,7 @@ from napari_semimoe.training.memory import reuse_memory
 from napari_semimoe.training.predict import Predictor
 from napari_semimoe.training.pseudo import targets_from_outputs
 from napari_semimoe.training.step import head_losses
+from napari_semimoe.training.views import PLAIN
 
 CASES = ("released", "paper", "compact", "lite0")
 WORK = ("predict", "step")
@@ -79,6 +80,7 @@ def predict_work(case: str, device: str) -> Callable[[], object]:
     if case != "released":
         model = SemiMoE(_model_settings(case, working=1.0))
         predictor = Predictor(model, PredictSettings(device=device, adapt=False))
+        predictor.views = PLAIN  # the released way looks once
         return lambda: predictor.predict(image, 1.0)
     forward = ReleasedForward(SemiMoE(ModelSettings.paper())).to(device).eval()
     batch = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float().to(device) / 255

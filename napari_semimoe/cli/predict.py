@@ -54,7 +54,8 @@ def predict(
         ),
     ] = PredictSettings().min_confidence,
     flips: Annotated[
-        bool, typer.Option("--flips", help="Average over eight flips, turns and zooms: 8 x slower.")
+        bool,
+        typer.Option("--flips", help="Average over eight flips and zooms, not two: 3 x slower."),
     ] = False,
     adapt: Annotated[
         bool, typer.Option("--adapt/--no-adapt", help="Fit to the stain of each image.")

@@ -113,7 +113,9 @@ class PredictSettings(Settings):
 
     device: DeviceName = Field("auto", description="Where to compute")
     threshold: float = Field(0.5, gt=0, lt=1, description="Foreground probability of an object")
-    flips: bool = Field(False, description="Average over eight flips, turns and zooms (8 x slower)")
+    flips: bool = Field(
+        False, description="Average over eight flips, turns and zooms, not two (3 x slower)"
+    )
     adapt: bool = Field(True, description="Fit the network to the stain of each tile")
     window_px: int = Field(
         512, ge=64, multiple_of=16, description="Window at working resolution for large tiles"

@@ -23,7 +23,7 @@ from napari_semimoe.training.agreement import disagreement
 from napari_semimoe.training.device import autocast, choose_device, place
 from napari_semimoe.training.instances import drop_unsure, to_instances
 from napari_semimoe.training.views import (
-    PLAIN,
+    TWICE,
     activated_maps,
     averaged,
     first_views,
@@ -40,9 +40,9 @@ _SEEN = 3
 class Predictor:
     """A network ready to predict.
 
-    A tile is resampled to the working resolution (with ``flips`` to three others too), mirrored up
-    to a multiple of 16 px, run in one piece or in overlapping windows blended with a Gaussian, and
-    everything comes back at the tile's own size.
+    A tile is resampled to the working resolution and to a coarser one (with ``flips`` to two more),
+    mirrored up to a multiple of 16 px, run in one piece or in overlapping windows blended with a
+    Gaussian, and everything comes back averaged and at the tile's own size.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Predictor:
         self._mixed_precision = mixed_precision
         self._device = choose_device(settings.device)
         self.model = place(model, self._device).eval()
-        self.views = FLIPS if settings.flips else PLAIN
+        self.views = FLIPS if settings.flips else TWICE
         self.share = SHARE if settings.adapt else 0.0
         self._slices = map_slices(model)
 

@@ -17,6 +17,9 @@ Views = Mapping[float, Sequence[int]]
 _VIEWS = ((1.0, 3), (1.28, 1), (0.8, 0), (1.6, 5), (1.0, 4), (1.28, 2), (0.8, 7), (1.6, 6))
 
 PLAIN: Views = {1.0: (0,)}
+#: As it is, and mirrored in fewer pixels: of what costs little more than one view, what gains most
+#: (`benchmarks/zooms.py`).
+TWICE: Views = {1.0: (0,), 1.28: (1,)}
 
 
 def first_views(count: int) -> Views:

@@ -7,8 +7,8 @@ import torch
 from napari_semimoe.core.settings import ModelSettings, PredictSettings
 from napari_semimoe.data.resample import resample_labels, working_size
 from napari_semimoe.model.semi_moe import SemiMoE
-from napari_semimoe.training.predict import Predictor, as_shown, classes_of, disagreement
-from napari_semimoe.training.views import averaged, padded_run
+from napari_semimoe.training.predict import FLIPS, Predictor, as_shown, classes_of, disagreement
+from napari_semimoe.training.views import PLAIN, averaged, padded_run
 
 UM = 1.25
 
@@ -57,14 +57,19 @@ def seen_by(predictor, size, um_per_px):
 
 @pytest.mark.parametrize(
     ("um_per_px", "seen"),
-    [(1.25, [(112, 208)]), (0.625, [(64, 112)]), (2.5, [(208, 400)])],
+    [
+        (1.25, [(112, 208), (80, 160)]),
+        (0.625, [(64, 112), (64, 80)]),
+        (2.5, [(208, 400), (160, 320)]),
+    ],
 )
-def test_a_tile_is_seen_at_the_working_resolution_padded_to_sixteen(um_per_px, seen):
+def test_a_tile_is_seen_at_the_working_resolution_and_coarser_padded_to_sixteen(um_per_px, seen):
     assert seen_by(predictor(window_px=512, adapt=False), (100, 200), um_per_px) == seen
 
 
 def test_fitting_to_a_tile_costs_one_more_look():
-    assert seen_by(predictor(window_px=512), (100, 200), UM) == 2 * [(112, 208)]
+    looks = seen_by(predictor(window_px=512), (100, 200), UM)
+    assert looks == [(112, 208), (112, 208), (80, 160)]
 
 
 def test_of_a_large_tile_nine_windows_are_enough_to_fit_to_it():
@@ -106,13 +111,14 @@ def test_resampling_a_mask_keeps_ids():
 @pytest.mark.parametrize("turn", [np.fliplr, np.flipud, np.rot90], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("size", [(40, 40), (37, 51)], ids=str)
 def test_with_flips_a_turned_tile_gives_nearly_the_turned_prediction(turn, size):
-    def change(flips):
-        ready, image = predictor(flips=flips), picture(*size)
+    def change(views):
+        ready, image = predictor(), picture(*size)
+        ready.views = views
         straight = ready.predict(image, UM).gated["segmentation"]
         turned = ready.predict(np.ascontiguousarray(turn(image)), UM).gated["segmentation"]
         return np.abs(turned - turn(straight)).mean()
 
-    assert change(flips=True) < 0.6 * change(flips=False)
+    assert change(FLIPS) < 0.6 * change(PLAIN)
 
 
 def test_with_flips_the_network_sees_a_tile_twice_in_each_of_four_sizes(monkeypatch):
