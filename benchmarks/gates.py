@@ -11,7 +11,7 @@ entropy as a share of that of equal gates: 1 mixes all experts alike, 0 hears on
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.glas_data import load_source
+from benchmarks.glas_data import held_out_tiles
 from benchmarks.scoring import load_plain, parser_for_weights
 from napari_semimoe.core.settings import PredictSettings
-from napari_semimoe.core.values import Prediction
+from napari_semimoe.core.values import Patch, Prediction
 from napari_semimoe.training.metrics import PixelCounts, count_pixels
 from napari_semimoe.training.predict import Predictor
-from napari_semimoe.training.source import MemorySource
 
 #: What is foreground where at least one half.
 WAYS: dict[str, Callable[[Prediction], NDArray[np.floating]]] = {
@@ -45,31 +44,29 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    source = load_source(options.data, options.split)
+    tiles = held_out_tiles(options.data, options.split, options.role)
     settings = PredictSettings(device=options.device, flips=options.flips, adapt=options.adapt)
     found = {}
     for path in options.weights:
-        found[path.parent.name] = measure(load_plain(path, settings), source)
+        found[path.parent.name] = measure(load_plain(path, settings), tiles)
         print(path.parent.name, json.dumps(found[path.parent.name], indent=1), flush=True)
     if options.out:
         options.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def measure(predictor: Predictor, source: MemorySource) -> dict[str, Any]:
+def measure(predictor: Predictor, tiles: Sequence[Patch]) -> dict[str, Any]:
     """Return the Dice of each way, the mean gates and their entropy."""
     counts = dict.fromkeys((*WAYS, "equal gates"), PixelCounts())
     tables = []
-    for name in source.validation:
-        patch = source.read(name)
-        assert patch.labels is not None, "validation tiles have masks"
+    for patch in tiles:
+        assert patch.labels is not None, "these tiles have masks"
         found = predictor.predict(patch.image, patch.um_per_px)
         tables.append(found.gates)
         for way, read in WAYS.items():
             counts[way] += count_pixels(read(found) >= 0.5, patch.labels)
     equal = _with_equal_gates(predictor)
-    for name in source.validation:
-        patch = source.read(name)
-        assert patch.labels is not None, "validation tiles have masks"
+    for patch in tiles:
+        assert patch.labels is not None, "these tiles have masks"
         found = equal.predict(patch.image, patch.um_per_px)
         counts["equal gates"] += count_pixels(found.gated["segmentation"] >= 0.5, patch.labels)
     return {

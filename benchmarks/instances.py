@@ -41,9 +41,7 @@ SCORES = ("dice", "object_f1", "object_dice", "object_hausdorff_px")
 
 def main() -> None:
     """Score every way with every checkpoint and print the means."""
-    parser = parser_for_weights(__doc__.splitlines()[0])
-    parser.add_argument("--role", choices=("validation", "unlabelled"), default="validation")
-    options = parser.parse_args()
+    options = parser_for_weights(__doc__.splitlines()[0]).parse_args()
     tiles = held_out_tiles(options.data, options.split, options.role)
     settings = PredictSettings(device=options.device, flips=options.flips, adapt=options.adapt)
     found = {p.parent.name: measure(p, settings, tiles) for p in options.weights}

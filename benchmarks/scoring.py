@@ -25,11 +25,14 @@ from napari_semimoe.training.views import PLAIN
 Scores = dict[str, dict[str, float]]
 
 
-def parser_for_weights(description: str) -> argparse.ArgumentParser:
+def parser_for_weights(description: str, role: str = "validation") -> argparse.ArgumentParser:
     """Return the command line of a benchmark that measures checkpoints on held-out tiles."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("weights", type=Path, nargs="+")
     parser.add_argument("--split", default="heldout-17-0")
+    parser.add_argument(
+        "--role", choices=("validation", "unlabelled"), default=role, help="tiles of the split"
+    )
     parser.add_argument("--data", type=Path)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--flips", action="store_true")
@@ -83,9 +86,9 @@ def compare(
     measure: Callable[[Predictor, Sequence[Patch]], dict[str, float]] = honest,
 ) -> None:
     """Print what is measured of each checkpoint in each way: attributes of `Predictor` to set."""
-    options = parser_for_weights(description).parse_args()
+    options = parser_for_weights(description, role).parse_args()
     settings = PredictSettings(device=options.device, flips=options.flips, adapt=options.adapt)
-    tiles = held_out_tiles(options.data, options.split, role)
+    tiles = held_out_tiles(options.data, options.split, options.role)
     found: dict[str, dict[str, dict[str, float]]] = {}
     for path in options.weights:
         predictor = load_plain(path, settings)

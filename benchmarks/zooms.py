@@ -2,7 +2,8 @@
 
     python -m benchmarks.zooms WEIGHTS... --split heldout-all [--out zooms.json]
 
-Prints the held-out scores of each way by the honest protocol.
+Prints the held-out scores of each way by the honest protocol; with ``--role unlabelled`` of the
+tiles that taught without their masks.
 """
 
 from __future__ import annotations
