@@ -50,7 +50,9 @@ def predict(
     min_confidence: Annotated[
         float,
         typer.Option(
-            "--min-confidence", min=0, help="Least confidence of an object, share of the image's."
+            "--min-confidence",
+            min=0,
+            help="Least share of the image's confidence that an object needs; 0: all.",
         ),
     ] = PredictSettings().min_confidence,
     flips: Annotated[

@@ -130,8 +130,8 @@ class PredictSettings(Settings):
         0.5,
         ge=0,
         lt=1,
-        description="Objects of a lower confidence are removed, as a share of the tile's "
-        "(mean foreground probability above the threshold); 0 keeps all",
+        description="Objects with a smaller share of their tile's confidence (mean foreground "
+        "probability above the threshold) are removed; 0 keeps all",
     )
     split_touching: bool = Field(
         True, description="Split touching objects with the distance and boundary experts"
