@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.glas_data import held_out_tiles
-from benchmarks.scoring import load_plain, parser_for_weights
-from napari_semimoe.core.settings import PredictSettings
+from benchmarks.scoring import load_plain, parser_for_weights, settings_of
 from napari_semimoe.core.values import Patch, Prediction
 from napari_semimoe.training.metrics import PixelCounts, count_pixels
 from napari_semimoe.training.predict import Predictor
@@ -45,7 +44,7 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     tiles = held_out_tiles(options.data, options.split, options.role)
-    settings = PredictSettings(device=options.device, flips=options.flips, adapt=options.adapt)
+    settings = settings_of(options)
     found = {}
     for path in options.weights:
         found[path.parent.name] = measure(load_plain(path, settings), tiles)

@@ -18,23 +18,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.glas_data import held_out_tiles
-from benchmarks.scoring import load_plain, parser_for_weights
+from benchmarks.scoring import load_plain, parser_for_weights, settings_of
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.values import Patch, Prediction
 from napari_semimoe.training.evaluation import evaluate
-from napari_semimoe.training.instances import SEED_DEPTH, drop_unsure, to_instances
+from napari_semimoe.training.instances import drop_unsure, to_instances
 
 #: Depth of the seeds (None: touching objects stay one), and the least confidence of an object.
 WAYS = {
     "no splitting": (None, 0.0),
     "seeds deeper than 0.35": (0.35, 0.0),
     "seeds deeper than 0.2": (0.2, 0.0),
-    "seeds deeper than 0.1": (SEED_DEPTH, 0.0),
-    "the same, confidence 0.3 of the tile's": (SEED_DEPTH, 0.3),
-    "0.4": (SEED_DEPTH, 0.4),
-    "0.5": (SEED_DEPTH, 0.5),
-    "0.6": (SEED_DEPTH, 0.6),
-    "0.7": (SEED_DEPTH, 0.7),
+    "seeds deeper than 0.1": (0.1, 0.0),
+    "the same, confidence 0.3 of the tile's": (0.1, 0.3),
+    "0.4": (0.1, 0.4),
+    "0.5": (0.1, 0.5),
+    "0.6": (0.1, 0.6),
+    "0.7": (0.1, 0.7),
 }
 SCORES = ("dice", "object_f1", "object_dice", "object_hausdorff_px")
 
@@ -43,7 +43,7 @@ def main() -> None:
     """Score every way with every checkpoint and print the means."""
     options = parser_for_weights(__doc__.splitlines()[0]).parse_args()
     tiles = held_out_tiles(options.data, options.split, options.role)
-    settings = PredictSettings(device=options.device, flips=options.flips, adapt=options.adapt)
+    settings = settings_of(options)
     found = {p.parent.name: measure(p, settings, tiles) for p in options.weights}
     print("| objects |", " | ".join(SCORES), "|")
     print("|---|---|---|---|---|")
@@ -60,11 +60,15 @@ def measure(
     """Return the scores of each way."""
     predictor = load_plain(weights, settings)
     predicted = [predictor.predict(tile.image, tile.um_per_px) for tile in tiles]
+    smallest = [settings.min_object_um2 / tile.um_per_px**2 for tile in tiles]
+    cuts = {
+        depth: [_cut(*each, depth) for each in zip(predicted, smallest, strict=True)]
+        for depth in {depth for depth, _ in WAYS.values()}
+    }
     found = {}
     for way, (depth, confidence) in WAYS.items():
         pairs = []
-        for tile, maps in zip(tiles, predicted, strict=True):
-            objects = _cut(maps, settings.min_object_um2 / tile.um_per_px**2, depth)
+        for tile, maps, objects in zip(tiles, predicted, cuts[depth], strict=True):
             sure = drop_unsure(
                 objects,
                 maps.gated["segmentation"],

@@ -41,9 +41,14 @@ def parser_for_weights(description: str, role: str = "validation") -> argparse.A
     return parser
 
 
+def settings_of(options: argparse.Namespace) -> PredictSettings:
+    """Return how the command line of `parser_for_weights` asks to predict."""
+    return PredictSettings(device=options.device, flips=options.flips, adapt=options.adapt)
+
+
 def load_plain(weights: Path, settings: PredictSettings) -> Predictor:
-    """Load a checkpoint to be compared with all others: one view unless ``flips``, all objects."""
-    predictor = load_predictor(weights, settings.changed(min_confidence=0.0))
+    """Load a checkpoint to be compared with all others: it sees a tile once, unless ``flips``."""
+    predictor = load_predictor(weights, settings)
     predictor.views = FLIPS if settings.flips else PLAIN
     return predictor
 
@@ -56,14 +61,15 @@ def score_weights(weights: Path, settings: PredictSettings, tiles: Sequence[Patc
     weights
         A checkpoint.
     settings
-        How to predict: without flips, with flips, and without flips not fitted to each tile.
+        How to predict: without flips, with flips, and without flips not fitted to each tile. All
+        objects count.
     tiles
         Held-out tiles with masks. Without any, each of the six is empty.
     """
-    plain = settings.changed(flips=False)
+    plain = settings.changed(flips=False, min_confidence=0.0)
     ways = {
         "": plain,
-        "_flips": settings.changed(flips=True),
+        "_flips": plain.changed(flips=True),
         "_unadapted": plain.changed(adapt=False),
     }
     return {
@@ -86,8 +92,10 @@ def compare(
     measure: Callable[[Predictor, Sequence[Patch]], dict[str, float]] = honest,
 ) -> None:
     """Print what is measured of each checkpoint in each way: attributes of `Predictor` to set."""
-    options = parser_for_weights(description, role).parse_args()
-    settings = PredictSettings(device=options.device, flips=options.flips, adapt=options.adapt)
+    parser = parser_for_weights(description, role)
+    parser.add_argument("--min-confidence", type=float, default=0.0, help="0: all objects")
+    options = parser.parse_args()
+    settings = settings_of(options).changed(min_confidence=options.min_confidence)
     tiles = held_out_tiles(options.data, options.split, options.role)
     found: dict[str, dict[str, dict[str, float]]] = {}
     for path in options.weights:

@@ -79,6 +79,40 @@ def to_instances(
     return objects.astype(np.uint16)
 
 
+def drop_unsure(
+    objects: NDArray[np.integer],
+    foreground: NDArray[np.floating],
+    *,
+    threshold: float,
+    min_confidence: float,
+) -> NDArray[np.uint16]:
+    """Remove objects of which the network is much less sure than of the tile's others.
+
+    An object's confidence is its mean probability, less the threshold. It is compared with the
+    tile's, for a network that has learned little is sure of nothing (`benchmarks/instances.py`).
+
+    Parameters
+    ----------
+    objects
+        ``(H, W)`` ids, 0 background.
+    foreground
+        ``(H, W)`` probability in [0, 1].
+    threshold
+        That of the objects.
+    min_confidence
+        Least confidence, as a share in [0, 1) of that of all marked pixels.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)`` uint16 ids 1..N without gaps.
+    """
+    sizes = np.bincount(objects.ravel())
+    sums = np.bincount(objects.ravel(), foreground.ravel() - threshold)
+    usual = sums[1:].sum() / max(1, sizes[1:].sum())
+    return _renumbered(objects, sums >= min_confidence * usual * sizes).astype(np.uint16)
+
+
 def _clean(mask: NDArray[np.bool_], min_px: float) -> NDArray[np.bool_]:
     size = math.ceil(min_px) - 1  # the largest that is still too small
     if size < 1:
@@ -130,40 +164,6 @@ def _renumbered(objects: NDArray[np.integer], keep: NDArray[np.bool_]) -> NDArra
     numbers = np.zeros(len(keep), np.int32)
     numbers[keep] = np.arange(1, keep.sum() + 1)
     return numbers[objects]
-
-
-def drop_unsure(
-    objects: NDArray[np.integer],
-    foreground: NDArray[np.floating],
-    *,
-    threshold: float,
-    min_confidence: float,
-) -> NDArray[np.uint16]:
-    """Remove objects of which the network is much less sure than of the tile's others.
-
-    An object's confidence is its mean probability, less the threshold. It is compared with the
-    tile's, for a network that has learned little is sure of nothing (`benchmarks/instances.py`).
-
-    Parameters
-    ----------
-    objects
-        ``(H, W)`` ids, 0 background.
-    foreground
-        ``(H, W)`` probability in [0, 1].
-    threshold
-        That of the objects.
-    min_confidence
-        Least confidence, as a share in [0, 1) of that of all marked pixels.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` uint16 ids 1..N without gaps.
-    """
-    sizes = np.bincount(objects.ravel())
-    sums = np.bincount(objects.ravel(), foreground.ravel() - threshold)
-    usual = sums[1:].sum() / max(1, sizes[1:].sum())
-    return _renumbered(objects, sums >= min_confidence * usual * sizes).astype(np.uint16)
 
 
 def _check_shapes(*maps: NDArray[np.floating] | None) -> None:
