@@ -21,6 +21,8 @@ GLAS_STD = (0.168, 0.249, 0.132)
 
 #: A gland cut through its end is larger; a nucleus is smaller.
 MIN_OBJECT_UM2 = 400.0
+#: Most of what a network marks with less of its tile's mean confidence are specks in stroma.
+MIN_CONFIDENCE = 0.5
 
 
 class ModelSettings(Settings):
@@ -85,6 +87,10 @@ class ModelSettings(Settings):
         """Whether the encoder's file decides what the network looks like, and was not read yet."""
         return self.architecture == "pretrained" and self.encoder is None
 
+    def learns_on(self, base: Path | None) -> bool:
+        """Whether a round from ``base`` begins with all of a trained network, not its encoder."""
+        return base is not None and not self.awaits_encoder
+
     @property
     def n_classes(self) -> int:
         """Number of classes, background included."""
@@ -127,7 +133,7 @@ class PredictSettings(Settings):
         description="Objects and holes smaller than this are removed (square microns)",
     )
     min_confidence: float = Field(
-        0.5,
+        MIN_CONFIDENCE,
         ge=0,
         lt=1,
         description="Objects with a smaller share of their tile's confidence (mean foreground "
@@ -242,6 +248,13 @@ class RoundSettings(Settings):
         MIN_OBJECT_UM2,
         ge=0,
         description="Smallest object in scores and in the experts' agreement (square microns)",
+    )
+    min_confidence: float = Field(
+        MIN_CONFIDENCE,
+        ge=0,
+        lt=1,
+        description="Objects with a smaller share of their tile's confidence do not count in "
+        "scores; 0: all count",
     )
     measure: Measure = Field(
         "dice", description="Score on the validation tiles by which the new model must win"

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtWidgets import QApplication, QDockWidget
 
+from napari_semimoe.gui.collector import give_back, set_aside
 from napari_semimoe.gui.log_file import LogFile
 from napari_semimoe.gui.panel import Panel
 from napari_semimoe.gui.preferences import preferred_cluster
@@ -55,6 +56,7 @@ def open_panel(viewer: napari.Viewer, step: Step, bench: Workbench | None = None
         panel = _PANELS[viewer] = Panel(bench or make_bench(viewer))
         _bring_to_front(viewer, panel)
         _end_with_window(viewer, panel)
+        set_aside(viewer)
     else:
         _bring_to_front(viewer, panel)
     panel.show_step(step)
@@ -100,6 +102,7 @@ def _end_with_window(viewer: napari.Viewer, panel: Panel) -> None:
             application.aboutToQuit.disconnect(end)
             atexit.unregister(end)
             panel.close_bench()
+            give_back()
 
     application.aboutToQuit.connect(end)
     window.destroyed.connect(end)

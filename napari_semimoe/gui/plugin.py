@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
-from napari_semimoe.gui.opening import bare_viewer, open_panel
+from napari_semimoe.gui.collector import set_aside
 from napari_semimoe.gui.steps import Step
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class Doorway(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
+        set_aside(napari_viewer)
+        from napari_semimoe.gui.opening import bare_viewer, open_panel  # makes many objects
+
         self._viewer = bare_viewer(napari_viewer)
         self.panel: Panel = open_panel(self._viewer, self.step)
 

@@ -143,6 +143,7 @@ class RetrainPage(QWidget):
         """Lay out the forms once the window's font is known, and get ready for a round."""
         super().showEvent(event)
         self._bench.expect_round()
+        _ = self.progress.plot
         for form in (self.common, self.more):
             form.align()
 
@@ -157,9 +158,9 @@ class RetrainPage(QWidget):
         SettingsError
             When values do not fit together.
         """
-        smallest = self._bench.session.predict_settings.min_object_um2
-        given = {**self.common.values, **self.more.values, "min_object_um2": smallest}
-        return self._first.changed(**given)
+        shown = self._bench.session.predict_settings
+        counts = {"min_object_um2": shown.min_object_um2, "min_confidence": shown.min_confidence}
+        return self._first.changed(**self.common.values, **self.more.values, **counts)
 
     @Slot()
     def ask_for_plan(self, _: object = None) -> None:
@@ -287,5 +288,5 @@ class RetrainPage(QWidget):
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
-        self.progress.plot.set_palette(palette)
+        self.progress.set_palette(palette)
         self.rounds.set_palette(palette)

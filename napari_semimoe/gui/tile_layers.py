@@ -53,14 +53,18 @@ _LOOKS: dict[str, dict[str, Any]] = {
 def warm_up() -> None:
     """Make one layer of each kind for nobody, away from the window's thread.
 
-    The first layers of a program load napari's slicing, colours and table of units, which takes
-    seconds on a slow computer; the person is still looking for a project meanwhile.
+    The first layers of a program load napari's slicing, colours and table of units and make
+    vispy's dashes, which takes seconds on a slow computer; the person is still looking for a
+    project meanwhile.
     """
+    from vispy.visuals.line.dash_atlas import DashAtlas
+
     place = {"scale": (1, 1), "units": ("um", "um")}
     Image(np.zeros((2, 2, 3), np.uint8), rgb=True, **place)
     for look in _LOOKS.values():
         Image(np.zeros((2, 2), np.float32), **look, **place)
     Labels(np.zeros((2, 2), np.uint16), **place)
+    DashAtlas()
     one_class_colors()
 
 

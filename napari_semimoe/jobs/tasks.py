@@ -28,7 +28,11 @@ _LOCK_SECONDS = 30.0
 def warm_up(lane: str) -> None:
     """Import what the first job of a lane needs."""
     if lane == "train":
+        import torch
+
         import napari_semimoe.training.round
+
+        torch.optim.SGD([torch.zeros(1)])  # the first one imports a compiler, for seconds
     else:
         import napari_semimoe.project.arrays
         import napari_semimoe.training.predict  # noqa: F401

@@ -341,8 +341,7 @@ class Session(SessionEvents):
         is_given = model is not None and not model.awaits_encoder
         base = None if is_given else starting_point(project, self._model, start)
         network = model if model is not None else network_for(project, base, start)
-        learns_on = base is not None and not network.awaits_encoder
-        settings = settings.with_learning_rate(learns_on=learns_on)
+        settings = settings.with_learning_rate(learns_on=network.learns_on(base))
         base = keep_inside(project, base)
         return self._rounds.start(project, settings, network, base)
 

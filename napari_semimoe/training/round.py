@@ -122,8 +122,8 @@ class Round:
         journal: Journal,
         learner: type[Learner] = Learner,
     ) -> None:
-        self.from_encoder = model.awaits_encoder
-        settings = settings.with_learning_rate(learns_on=bool(base) and not self.from_encoder)
+        self.learns_on = model.learns_on(base)
+        settings = settings.with_learning_rate(learns_on=self.learns_on)
         self.source, self.settings, self.base, self.journal = source, settings, base, journal
         self.device = choose_device(settings.device)
         set_threads(settings.threads)
@@ -324,7 +324,7 @@ class Round:
 
     def _base_score(self) -> ValidationReport | None:
         """Score the base itself: a resumed round's network is no longer the base."""
-        if not self.base or self.from_encoder:
+        if self.base is None or not self.learns_on:
             return None
         return self._validate(load_checkpoint(self.base)[0], 0, keep=BEFORE)
 

@@ -42,7 +42,7 @@ def validate(
     Parameters
     ----------
     settings
-        Device and precision, whether to fit to each tile, and the smallest object.
+        Device and precision, whether to fit to each tile, and which objects count.
     check
         Called before every tile; may raise to end the work there.
     hear
@@ -53,6 +53,7 @@ def validate(
         threshold=THRESHOLD,
         adapt=settings.adapt,
         min_object_um2=settings.min_object_um2,
+        min_confidence=settings.min_confidence,
     )
     predictor = Predictor(model, how, mixed_precision=settings.mixed_precision)
     tally = _Tally()

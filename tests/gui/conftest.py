@@ -64,10 +64,10 @@ def settled(qtbot):
     def wait(panel):
         def quiet():
             bench = panel.bench
-            waiting = any(
-                timer.isActive() and timer.isSingleShot() for timer in panel.findChildren(QTimer)
-            )
-            return not (waiting or bench.background.pending or bench.long_work.pending)
+            if bench.background.pending or bench.long_work.pending:
+                return False  # looking for timers is slow
+            timers = panel.findChildren(QTimer)
+            return not any(timer.isActive() and timer.isSingleShot() for timer in timers)
 
         for _ in range(3):  # what ends may begin something else
             qtbot.waitUntil(quiet)

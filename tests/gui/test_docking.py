@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+
+import numpy as np
 import pytest
 
 from napari_semimoe.gui.opening import panel_of
@@ -84,6 +87,21 @@ def test_closing_the_window_ends_the_work_behind_the_panel(quiet_viewer, qtbot, 
     qtbot.waitUntil(lambda: engine.closed)
     assert panel_of(quiet_viewer) is None
     assert bench.session.project is None
+
+
+def test_collector_is_spared_what_is_there_until_the_window_goes(quiet_viewer, qtbot):
+    plugin_menu(quiet_viewer)["Predict"].trigger()
+    assert gc.get_freeze_count() > 10_000
+    quiet_viewer.close()
+    qtbot.waitUntil(lambda: panel_of(quiet_viewer) is None)
+    assert gc.get_freeze_count() == 0
+
+
+def test_layers_that_were_there_before_are_freed_when_they_are_removed(quiet_viewer, qtbot):
+    quiet_viewer.add_image(np.zeros((8, 8)))
+    plugin_menu(quiet_viewer)["Predict"].trigger()
+    qtbot.wait(20)
+    assert gc.get_freeze_count() == 0
 
 
 def test_without_a_project_the_panel_says_how_to_begin(quiet_viewer, qtbot):

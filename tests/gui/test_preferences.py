@@ -82,10 +82,11 @@ def test_another_machine_is_chosen_in_the_preferences(groups, tmp_path):
 def test_changed_preferences_reach_the_session(opened, groups, settled, qtbot):
     session = opened.bench.session
     opened.bench.heed_preferences()
-    groups["prediction"].change(threshold=0.7)
+    groups["prediction"].change(threshold=0.7, min_confidence=0.25)
     groups["annotation"].change(author="Dr Someone")
     qtbot.waitUntil(lambda: session.predict_settings.threshold == 0.7)
     assert session.author == "Dr Someone"
+    assert opened.retrain_page.settings.min_confidence == 0.25
 
 
 def test_dragging_a_value_costs_one_new_prediction_not_many(opened, groups, settled, qtbot):

@@ -110,15 +110,17 @@ def test_what_the_experts_agree_on_is_told_for_each_threshold(found):
     assert points[0.5] == [0.5, 1.0]
 
 
-def test_objects_are_as_small_as_the_settings_say(found, monkeypatch):
+def test_the_settings_say_which_objects_count(found, monkeypatch):
     heard = []
     predict = Predictor.predict
 
     def hearing(self, image, um_per_px):
-        heard.append((self.settings.min_object_um2, self.settings.device))
+        how = self.settings
+        heard.append((how.min_object_um2, how.min_confidence, how.device))
         return predict(self, image, um_per_px)
 
     monkeypatch.setattr(Predictor, "predict", hearing)
     tiles = source(np.ones((4, 6), np.uint16))
-    validate(SemiMoE(MODEL), tiles, tiles.validation, settings(min_object_um2=12.5), 0)
-    assert heard == [(12.5, "cpu")]
+    counted = settings(min_object_um2=12.5, min_confidence=0.25)
+    validate(SemiMoE(MODEL), tiles, tiles.validation, counted, 0)
+    assert heard == [(12.5, 0.25, "cpu")]
