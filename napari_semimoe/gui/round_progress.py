@@ -46,7 +46,7 @@ class RoundProgress(QWidget):
         )
         self.stage = hint("")
         self.bar = QProgressBar()
-        self.bar.setToolTip("Share of this round's time that is over")
+        self.bar.setToolTip("Steps of this round that are done")
         self.left = QLabel()
         self.score = QLabel()
         self.score.setToolTip(

@@ -21,6 +21,7 @@ from napari_semimoe.model.checkpoint import save_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.project.found_masks import write_found
 from napari_semimoe.training.learner import Learner, StepNumbers
+from napari_semimoe.training.pace import Ahead, Pace
 from napari_semimoe.training.state import (
     Progress,
     clear_pseudo,
@@ -49,7 +50,6 @@ class Journal:
     """
 
     _log: TextIO
-    _seconds_per_step = 0.0
 
     def __init__(self, folder: Path, observer: Observer) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -124,10 +124,8 @@ class Journal:
         about = {"stage": stage + 1, "stages": stages}
         self.observer.report("stage", {**about, "text": text, "passing": passing})
 
-    def stepped(self, numbers: StepNumbers, progress: Progress, batch: int, seconds: float) -> None:
-        """Log and tell a step of ``batch`` crops that took so long."""
-        old = self._seconds_per_step
-        self._seconds_per_step = seconds if not old else 0.9 * old + 0.1 * seconds
+    def stepped(self, numbers: StepNumbers, progress: Progress, pace: Pace, rest: Ahead) -> None:
+        """Log and tell a step, and how long the ``rest`` of the round takes."""
         report = StepReport(
             step=progress.step,
             steps=progress.steps,
@@ -137,8 +135,8 @@ class Journal:
             weights=numbers.weights,
             gates=numbers.gates,
             learning_rate=numbers.learning_rate,
-            seconds_left=self._seconds_per_step * (progress.steps - progress.step),
-            images_per_second=batch / max(self._seconds_per_step, 1e-9),
+            seconds_left=pace.seconds_for(rest),
+            images_per_second=1 / max(pace.crop, 1e-9),
         ).to_json()
         self._log.write(json.dumps({"event": "step", **report}) + "\n")
         self.observer.report("step", report)

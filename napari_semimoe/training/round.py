@@ -30,6 +30,7 @@ from napari_semimoe.training.device import choose_device, device_text, set_threa
 from napari_semimoe.training.journal import Journal
 from napari_semimoe.training.learner import Learner, StepNumbers
 from napari_semimoe.training.memory import free_memory, halved, reuse_memory
+from napari_semimoe.training.pace import Pace, ahead
 from napari_semimoe.training.pools import Pools
 from napari_semimoe.training.pseudo import taught
 from napari_semimoe.training.schedule import Costs, fit_to_budget, stage_of
@@ -134,6 +135,7 @@ class Round:
         self.model_settings = network.settings
         self.learner = learner(network, settings, self.device)
         self.progress = Progress(0, 0, -1)
+        self.pace = Pace()
         self.taught: dict[str, dict[str, float]] = {}
 
     def run(self) -> RoundReport:
@@ -176,9 +178,15 @@ class Round:
             self._enter_stage(stage_of(self.settings, step, steps))
             started = time.monotonic()
             numbers = self._fitting(partial(self._step, step))
-            seconds = time.monotonic() - started
+            self.pace.stepped(time.monotonic() - started, self._crops_in_a_step)
             self.progress = replace(self.progress, step=step + 1)
-            self.journal.stepped(numbers, self.progress, self._crops_in_a_step, seconds)
+            rest = ahead(
+                self.settings,
+                self.progress,
+                unlabelled=bool(self.pools.unlabelled),
+                base=self.learns_on,
+            )
+            self.journal.stepped(numbers, self.progress, self.pace, rest)
             if (step + 1) % self.settings.validate_every == 0 and step + 1 < steps:
                 self._validate(self.learner.teacher(), step + 1)
                 self._save()
@@ -263,7 +271,9 @@ class Round:
         self._say(text, stage, passing=True)
         kept = self.journal.pseudo_labels(stage)
         if kept is None:
+            started = time.monotonic()
             kept = self.pools.pseudo_labels(self.learner.teacher(), self.settings)
+            self.pace.stage = time.monotonic() - started
             self.journal.keep_pseudo_labels(stage, kept)
         self._note_taught(kept)
         self.pools.teach(kept)
@@ -284,8 +294,9 @@ class Round:
         """Decide once what fits the minutes, and write it down for a resumed round."""
         if not self.settings.max_steps:
             costs = self._fitting(self._costs)
-            ahead = len(self.pools.unlabelled) if self.settings.pseudo_labels == "stage" else 0
-            self.settings = fit_to_budget(self.settings, costs, ahead)
+            tiles = len(self.pools.unlabelled) if self.settings.pseudo_labels == "stage" else 0
+            self.settings = fit_to_budget(self.settings, costs, tiles)
+            self.pace.expect(costs, self.settings)
             torch.manual_seed(stable_seed(self.settings.seed, "weights"))
         self.journal.write_plan(self.settings)
         return Progress(0, self.settings.max_steps, -1)
@@ -331,7 +342,9 @@ class Round:
     def _validate(self, model: SemiMoE, step: int, keep: str = "") -> ValidationReport | None:
         """Score and tell; ``keep`` names the file for what the model marks."""
         found: dict[str, NDArray[np.bool_]] = {}
+        started = time.monotonic()
         report = self._score(model, step, self.source.validation, found.__setitem__)
+        self.pace.look = time.monotonic() - started
         if report is not None:
             self.journal.validated(report)
             if keep:

@@ -29,9 +29,14 @@ def rate_factor(settings: RoundSettings, step: int, steps: int) -> float:
     return 1.0
 
 
+def first_unlabelled_step(settings: RoundSettings, steps: int) -> int:
+    """Return the first of ``steps`` in which unlabelled tiles teach, too."""
+    return round(settings.labelled_only * steps)
+
+
 def stage_of(settings: RoundSettings, step: int, steps: int) -> int:
     """Return the stage that ``step`` belongs to; -1 while only labelled tiles teach."""
-    first = round(settings.labelled_only * steps)
+    first = first_unlabelled_step(settings, steps)
     if step < first:
         return -1
     share = (step - first) / max(1, steps - first)
@@ -69,6 +74,10 @@ class Costs:
     pseudo_view: float
     look: float
 
+    def pseudo_labels(self, views: int, tiles: int, *, fit: bool) -> float:
+        """Return the seconds of one stage's pseudo-labels."""
+        return (views + fit) * tiles * self.pseudo_view
+
 
 def fit_to_budget(settings: RoundSettings, costs: Costs, unlabelled: int) -> RoundSettings:
     """Return the settings with steps, views and tiles that fit the round's minutes.
@@ -90,7 +99,7 @@ def fit_to_budget(settings: RoundSettings, costs: Costs, unlabelled: int) -> Rou
         affordable = budget * _PSEUDO_SHARE / settings.stages / max(costs.pseudo_view, 1e-9)
         views = max(1, min(views, int(affordable / tiles) - fit))
         tiles = max(1, min(tiles, int(affordable / (1 + fit))))
-    left = budget - settings.stages * (views + fit) * tiles * costs.pseudo_view
+    left = budget - settings.stages * costs.pseudo_labels(views, tiles, fit=settings.adapt)
     left -= 2 * costs.look  # the base model's look, and the last one
     alone = settings.labelled_only
     step = alone * costs.labelled_step + (1 - alone) * costs.step
