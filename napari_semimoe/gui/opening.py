@@ -75,7 +75,12 @@ def make_bench(viewer: napari.Viewer) -> Workbench:
     bench = Workbench(viewer, Session(engine), on_close=close, log=log.path)
     engine.on_wake = bench.relay.engine_woke.emit
     bench.heed_preferences()
-    bench.long_work.run(warm_up)
+
+    def get_ready() -> None:
+        engine.warm_up()  # its process starts while the person looks for a project
+        warm_up()
+
+    bench.long_work.run(get_ready)
     return bench
 
 

@@ -7,6 +7,7 @@ and an entry always leads to its own step instead of hiding the dock at the seco
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtCore import QEvent, QTimer
@@ -34,8 +35,9 @@ class Doorway(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
-        set_aside(napari_viewer)
-        from napari_semimoe.gui.opening import bare_viewer, open_panel  # makes many objects
+        if "napari_semimoe.gui.opening" not in sys.modules:  # its import makes many objects
+            set_aside(napari_viewer)
+        from napari_semimoe.gui.opening import bare_viewer, open_panel
 
         self._viewer = bare_viewer(napari_viewer)
         self.panel: Panel = open_panel(self._viewer, self.step)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -81,11 +82,18 @@ def trained(tmp_path_factory, tissue, semimoe):
     return project
 
 
+@pytest.fixture(scope="session")
+def twice(tmp_path_factory, trained, semimoe):
+    """A project with the same short round twice; read it, do not change it."""
+    project = tmp_path_factory.mktemp("projects") / "twice"
+    shutil.copytree(trained, project)  # projects can be moved
+    semimoe("train", project, *SMALL)
+    return project
+
+
 @pytest.fixture
 def copy(trained, tmp_path):
-    """A copy of the trained project to change: projects can be moved."""
-    import shutil
-
+    """A copy of the trained project to change."""
     return shutil.copytree(trained, tmp_path / "copy")
 
 
