@@ -99,8 +99,11 @@ def _say(text: str) -> None:
 
 
 def _run(command: list[str | Path]) -> int:
+    # Containers often forbid to keep bytecode; hundreds of processes would compile it anew.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    words = [str(part) for part in command]
     try:
-        code = subprocess.run([str(part) for part in command], check=False).returncode
+        code = subprocess.run(words, env=environment, check=False).returncode
     except KeyboardInterrupt:
         return 130
     if code < 0:
