@@ -293,6 +293,7 @@ class Round:
     def _plan(self) -> Progress:
         """Decide once what fits the minutes, and write it down for a resumed round."""
         if not self.settings.max_steps:
+            self._say("Trying how long a step takes here", -1, passing=True)
             costs = self._fitting(self._costs)
             tiles = len(self.pools.unlabelled) if self.settings.pseudo_labels == "stage" else 0
             self.settings = fit_to_budget(self.settings, costs, tiles)

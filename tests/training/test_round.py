@@ -205,9 +205,11 @@ def test_a_resumed_round_is_compared_with_its_base_not_with_itself(tmp_path):
 
 
 def test_the_minutes_decide_the_steps_when_no_number_is_given(tmp_path):
-    report = run(tmp_path, max_steps=0, budget_minutes=0.01)
+    hearing = Hearing()
+    report = run(tmp_path, observer=hearing, max_steps=0, budget_minutes=0.01)
     assert report.steps >= 1
     assert not report.cancelled
+    assert hearing.named("stage")[0]["text"] == "Trying how long a step takes here"
 
 
 def test_the_released_protocol_runs(tmp_path):
