@@ -143,7 +143,6 @@ class RetrainPage(QWidget):
         """Lay out the forms once the window's font is known, and get ready for a round."""
         super().showEvent(event)
         self._bench.expect_round()
-        _ = self.progress.plot
         for form in (self.common, self.more):
             form.align()
 
@@ -288,5 +287,5 @@ class RetrainPage(QWidget):
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
-        self.progress.set_palette(palette)
+        self.progress.plot.set_palette(palette)
         self.rounds.set_palette(palette)

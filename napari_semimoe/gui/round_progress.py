@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Slot
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_semimoe.gui.durations import time_left
-from napari_semimoe.gui.theme import Palette
+from napari_semimoe.gui.round_plot import RoundPlot
 from napari_semimoe.gui.widgets import button, hint, single_shot
 from napari_semimoe.session.step_log import read_curve
 
 if TYPE_CHECKING:
-    from napari_semimoe.gui.round_plot import RoundPlot
     from napari_semimoe.gui.workbench import Workbench
 
 #: A process that was asked to stop may be ended so long after; the engine refuses before.
@@ -52,8 +50,7 @@ class RoundProgress(QWidget):
         self.score.setToolTip(
             "Dice on the validation tiles, which never teach: 1 is perfect overlap with the masks"
         )
-        self._place_of_plot = QVBoxLayout()
-        self._palette: Palette | None = None
+        self.plot = RoundPlot()
         self._draw_timer = single_shot(self, 200, self._draw)
         self._overdue = single_shot(self, OVERDUE_MS, self._on_overdue)
         self._lay_out()
@@ -67,31 +64,8 @@ class RoundProgress(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(stops)
-        for each in (self.goes_on, self.stage, self.bar, self.left):
+        for each in (self.goes_on, self.stage, self.bar, self.left, self.plot, self.score):
             layout.addWidget(each)
-        layout.addLayout(self._place_of_plot)
-        layout.addWidget(self.score)
-
-    @cached_property
-    def plot(self) -> RoundPlot:
-        """The curves; made when a round is near, for that takes a quarter of a second or more."""
-        from napari_semimoe.gui.round_plot import RoundPlot
-
-        plot = RoundPlot()
-        self._place_of_plot.addWidget(plot)
-        if self._palette is not None:
-            plot.set_palette(self._palette)
-        return plot
-
-    def set_palette(self, palette: Palette) -> None:
-        """Follow the theme."""
-        self._palette = palette
-        if self._has_plot:
-            self.plot.set_palette(palette)
-
-    @property
-    def _has_plot(self) -> bool:
-        return "plot" in self.__dict__
 
     def _connect(self) -> None:
         relay = self._bench.relay
@@ -122,8 +96,7 @@ class RoundProgress(QWidget):
     def clear(self) -> None:
         """Forget the curves of a round before."""
         self._latest = None
-        if self._has_plot:
-            self.plot.clear_curves()
+        self.plot.clear_curves()
         self.score.setText("")
 
     def show_running(self, running: bool) -> None:

@@ -247,12 +247,13 @@ class TestPredict:
     def test_an_image_is_fitted_to_unless_told_not_to(self, semimoe, tissue, weights, tmp_path):
         maps = []
         image = tissue / "unlabelled" / "more_1.png"
-        for options in ([], ["--no-adapt"]):
+        for options in ([], ["--adapt"], ["--no-adapt"]):
             semimoe("predict", image, "--weights", weights, "--out", tmp_path, "--all-outputs",
                     *options)  # fmt: skip
             with np.load(tmp_path / "more_1.npz") as found:
                 maps.append(found["gated_segmentation"])
-        assert not np.array_equal(*maps)
+        assert np.array_equal(maps[0], maps[1])
+        assert not np.array_equal(maps[0], maps[2])
 
     def test_objects_of_less_confidence_than_asked_for_are_left_out(
         self, semimoe, tissue, weights, tmp_path

@@ -97,7 +97,7 @@ def test_collector_is_spared_what_is_there_until_the_window_goes(quiet_viewer, q
     assert gc.get_freeze_count() == 0
 
 
-def test_layers_that_were_there_before_are_freed_when_they_are_removed(quiet_viewer, qtbot):
+def test_nothing_is_set_aside_where_a_layer_is_open(quiet_viewer, qtbot):
     quiet_viewer.add_image(np.zeros((8, 8)))
     plugin_menu(quiet_viewer)["Predict"].trigger()
     qtbot.wait(20)
