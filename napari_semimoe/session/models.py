@@ -96,3 +96,16 @@ def round_of(model_name: str | None) -> int | None:
     """Return the round that made a model, by the model's name."""
     match = _ROUND_NAME.fullmatch(model_name or "")
     return int(match[1]) if match else None
+
+
+def origin_of(project: Project, tile_id: int) -> tuple[str | None, int | None]:
+    """Return the model, and its round, from whose suggestion a tile's next mask goes on.
+
+    That of the mask that is stored already, else that of the latest prediction.
+    """
+    earlier = project.annotations(tile_id)
+    if earlier:
+        return earlier[-1].model, earlier[-1].round
+    prediction = project.prediction(tile_id)
+    name = prediction.model if prediction else None
+    return name, round_of(name)

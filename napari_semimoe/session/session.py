@@ -30,6 +30,7 @@ from napari_semimoe.session.models import (
     NO_STARTER,
     Model,
     model_in_charge,
+    origin_of,
     round_of,
     starter_model,
 )
@@ -43,7 +44,7 @@ from napari_semimoe.session.plan import (
     starting_point,
 )
 from napari_semimoe.session.predictions import SWEEP, URGENT, PredictionDesk
-from napari_semimoe.session.queue import QueueOrder, Visited, in_order, upcoming
+from napari_semimoe.session.queue import QueueOrder, TileQueue
 from napari_semimoe.session.rounds import RoundDesk
 from napari_semimoe.session.start_from import StartFrom, keep_inside
 
@@ -86,13 +87,9 @@ class Session(SessionEvents):
         self.engine = engine
         self.author = author
         self.project: Project | None = None
-        self.current_tile: int | None = None
         self.round_goes_on = False
         self._model: Model | None = None
-        self._order: QueueOrder = "name"
-        self._visited = Visited()
-        self._clock = clock
-        self._since = clock()
+        self._queue = TileQueue(clock)
         self._own_failures = engine.failure_dir
         self._pump = threading.RLock()
         self._unheard: deque[JobReport] = deque()
@@ -140,7 +137,8 @@ class Session(SessionEvents):
             note_kept(project, left)
         with self._pump:
             self._predictions.use(None, None)
-            self.project = self.current_tile = self._model = None
+            self._queue.use(None)
+            self.project = self._model = None
         self.engine.failure_dir = self._own_failures
         project.close()
         if left is not None:
@@ -172,43 +170,35 @@ class Session(SessionEvents):
     @property
     def queue_order(self) -> QueueOrder:
         """``disagreement`` (where the experts disagree most first) or ``name``."""
-        return self._order
+        return self._queue.order
 
     @queue_order.setter
     def queue_order(self, order: QueueOrder) -> None:
-        self._order = order
-        if self.project is not None:
-            self.project.set_setting("queue_order", order)
+        self._queue.sort_by(order)
         self.tiles_changed.emit()
+
+    @property
+    def current_tile(self) -> int | None:
+        """The tile that the person is at."""
+        return self._queue.current
 
     def tiles(self) -> list[TileRecord]:
         """Return all tiles in queue order."""
-        if self.project is None:
-            return []
-        return in_order(self.project.tiles(), self._order)
+        return self._queue.tiles()
 
     def select(self, tile_id: int) -> None:
         """Go to a tile: it is predicted if need be, and then the next ones."""
-        project = self._open_project()
-        project.tile(tile_id)  # refuses an unknown one in words
-        self.current_tile = tile_id
-        self._visited.visit(tile_id)
-        self._since = self._clock()
-        project.set_setting("active_tile", tile_id)
+        self._open_project().tile(tile_id)  # refuses an unknown one in words
+        self._queue.go_to(tile_id)
         self._want(tile_id)
 
     def next_tile(self) -> int | None:
         """Return the next tile without a mask, in queue order; None when all are done."""
-        return next(iter(self._upcoming(1)), None)
+        return next(iter(self._queue.upcoming(1)), None)
 
     def previous_tile(self) -> int | None:
         """Return the tile looked at before, else the one before in the queue."""
-        before = self._visited.before()
-        if before is not None:
-            return before
-        ids = [tile.id for tile in self.tiles() if tile.pool is not Pool.EXCLUDED]
-        index = ids.index(self.current_tile) if self.current_tile in ids else 0
-        return ids[index - 1] if index > 0 else None
+        return self._queue.previous()
 
     def accept(
         self,
@@ -245,17 +235,17 @@ class Session(SessionEvents):
             If the disk refuses; everything accepted before is safe.
         """
         project = self._open_project()
-        model, number = self._origin(tile_id, model)
+        origin = origin_of(project, tile_id) if model == LATEST else (model, round_of(model))
         record = project.accept(
             tile_id,
             labels,
             baseline=baseline,
             baseline_classes=baseline_classes,
             author=self.author,
-            model=model,
-            round=number,
+            model=origin[0],
+            round=origin[1],
             classes=dict(classes or {}),
-            seconds=self._spent(tile_id) if seconds is None else seconds,
+            seconds=self._queue.spent(tile_id) if seconds is None else seconds,
         )
         self.tiles_changed.emit()
         return record
@@ -302,7 +292,7 @@ class Session(SessionEvents):
 
     def predict_all(self) -> None:
         """Ask for every tile that waits for a person, after anything more urgent."""
-        for tile_id in self._upcoming(len(self.tiles()) + 1):
+        for tile_id in self._queue.upcoming():
             self._predictions.request(tile_id, SWEEP)
 
     # -- rounds --------------------------------------------------------------------------------
@@ -449,11 +439,7 @@ class Session(SessionEvents):
     def _restore(self, project: Project) -> Project:
         self.project = project
         self.engine.failure_dir = Path(project.path) / "logs"
-        self._visited = Visited()
-        self._order = project.setting("queue_order", "name")
-        known = {tile.id for tile in project.tiles()}
-        active = project.setting("active_tile", None)
-        self.current_tile = active if active in known else None
+        self._queue.use(project)
         self._load_model_in_charge()
         self.tiles_changed.emit()
         return project
@@ -473,27 +459,9 @@ class Session(SessionEvents):
         self._want(self.current_tile)
 
     def _want(self, tile_id: int) -> None:
-        self._predictions.want(tile_id, self._upcoming(AHEAD_COUNT))
-        if self._order == "disagreement" and self._model is not None:
+        self._predictions.want(tile_id, self._queue.upcoming(AHEAD_COUNT))
+        if self.queue_order == "disagreement" and self._model is not None:
             self.predict_all()  # the order knows only tiles that are predicted
-
-    def _upcoming(self, count: int) -> list[int]:
-        return upcoming(self.tiles(), self.current_tile, count)
-
-    def _origin(self, tile_id: int, model: str | None) -> tuple[str | None, int | None]:
-        """Return the model and round from which the tile's mask started."""
-        if model != LATEST:
-            return model, round_of(model)
-        project = self._open_project()
-        earlier = project.annotations(tile_id)
-        if earlier:
-            return earlier[-1].model, earlier[-1].round
-        prediction = project.prediction(tile_id)
-        name = prediction.model if prediction else None
-        return name, round_of(name)
-
-    def _spent(self, tile_id: int) -> float:
-        return self._clock() - self._since if tile_id == self.current_tile else 0.0
 
     def _open_project(self) -> Project:
         if self.project is None:

@@ -88,7 +88,7 @@ def test_unknown_tile_cannot_be_selected(no_starter, filled):
 
 def test_accept_stores_who_when_from_what_and_how_long(starter, filled, engine):
     clock = Clock()
-    filled._clock = clock
+    filled._queue._clock = clock
     changed = heard(filled.tiles_changed)
     select(filled, "tile_3")
     engine.predict_everything()
