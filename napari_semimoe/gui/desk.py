@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,27 +16,16 @@ from napari_semimoe.core.errors import SemiMoEError
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.gui.bridge import Background
 from napari_semimoe.gui.effort import EffortClock
+from napari_semimoe.gui.painted import Painted, StartOver
 from napari_semimoe.gui.tile_layers import TileLayers
 from napari_semimoe.gui.tile_view import Start, TileView, read_tile_view
-from napari_semimoe.project.drafts import Draft, drop_draft, write_draft
+from napari_semimoe.project.drafts import drop_draft, write_draft
 
 if TYPE_CHECKING:
     from napari_semimoe.session.session import Session
 
 #: Unaccepted strokes are stored this long after the last one.
 AUTOSAVE_MS = 1500
-
-
-@dataclass(frozen=True, slots=True)
-class _Mask:
-    """A mask under the brush, its classes, and what work on it began with."""
-
-    labels: NDArray[np.uint16]
-    classes: dict[int, int]
-    begun: Start
-
-    def is_same(self, other: _Mask) -> bool:
-        return self.classes == other.classes and np.array_equal(self.labels, other.labels)
 
 
 class Desk(QObject):
@@ -78,10 +67,9 @@ class Desk(QObject):
         self.clock = EffortClock()
         self.view: TileView | None = None
         self._classes: dict[int, int] = {}
-        self._start_over: tuple[_Mask, ...] = ()  # before and after it
-        self._own_classes: dict[int, int] | None = None  # before it changed nothing else
+        self._start_over = StartOver()
         self._requested: int | None = None
-        self._accepting: _Mask | None = None  # what is being stored
+        self._accepting: Painted | None = None  # what is being stored
         self._read_last: tuple[int, int | None] | None = None  # tile and prediction
         self._draft_on_disk = False
         self._autosave = QTimer(self)
@@ -191,11 +179,11 @@ class Desk(QObject):
         self._background.run(work, arrive, otherwise=not_read)
 
     @property
-    def _mask(self) -> _Mask | None:
+    def _mask(self) -> Painted | None:
         """The mask as it stands, for later."""
         if self.view is None or self.labels is None:
             return None
-        return _Mask(self.labels.copy(), dict(self._classes), self.view.begun)
+        return Painted(self.labels.copy(), dict(self._classes), self.view.begun)
 
     def _read(self, tile_id: int) -> TileView:
         project = self._session.project
@@ -222,7 +210,7 @@ class Desk(QObject):
             self.keep_draft()  # of the tile before, painted on while this one was read
         self.view = view
         self._classes = dict(view.classes)
-        self._start_over, self._own_classes = (), None
+        self._start_over.forget()
         self._draft_on_disk = view.origin == "draft"
         self.layers.show(view, n_classes=len(self.class_names))
         self._autosave.stop()
@@ -290,22 +278,12 @@ class Desk(QObject):
                 mask, begun=replace(self._accepting.begun, labels=self._accepting.labels)
             )
         if self.has_strokes:
-            draft = self._draft_of(mask)
+            draft = mask.as_draft(self.clock.seconds)
             self._draft_on_disk = True
             self._background.run(lambda: write_draft(folder, tile_id, draft))
         elif self._draft_on_disk:
             self._draft_on_disk = False
             self._background.run(lambda: drop_draft(folder, tile_id))
-
-    def _draft_of(self, mask: _Mask) -> Draft:
-        return Draft(
-            mask.labels,
-            mask.begun.labels,
-            mask.classes,
-            self.clock.seconds,
-            mask.begun.model,
-            mask.begun.classes,
-        )
 
     # -- deciding on a tile -------------------------------------------------------------------
 
@@ -332,7 +310,8 @@ class Desk(QObject):
     def _store(self, view: TileView) -> None:
         mask = self._accepting = self._mask
         assert mask is not None, "a tile on the desk has a mask"
-        draft, seconds, tile_id = self._draft_of(mask), self.clock.stop(), view.tile.id
+        draft, tile_id = mask.as_draft(self.clock.seconds), view.tile.id
+        seconds = self.clock.stop()
         project = self._session.project
         assert project is not None, "a tile is on the desk only while a project is open"
 
@@ -396,19 +375,11 @@ class Desk(QObject):
             return
         prediction, before = self.view.prediction, self._mask
         assert before is not None, "a tile on the desk has a mask"
-        suggested, classes = prediction.instances.astype(np.uint16), dict(prediction.classes)
-        begun = Start(suggested, dict(classes), self.view.predicted_by)
-        after = _Mask(suggested, classes, begun)
-        if np.array_equal(before.labels, suggested):  # no pixel changes, so nothing to undo
-            if before.classes == classes and self._own_classes is not None:
-                after = replace(after, classes=self._own_classes)
-            elif before.classes != classes:
-                self.said.emit("The kinds are the model's again. Start over once more for yours.")
-            self._own_classes = before.classes
-            self._start_over = (*self._start_over[:-1], after)
-        else:
-            self._start_over = (before, after)
-        self.layers.replace_labels(suggested)
+        labels, classes = prediction.instances.astype(np.uint16), dict(prediction.classes)
+        after = self._start_over.begin(before, Start(labels, classes, self.view.predicted_by))
+        if np.array_equal(before.labels, labels) and before.classes != classes:
+            self.said.emit("The kinds are the model's again. Start over once more for yours.")
+        self.layers.replace_labels(labels)
         self._be(after)
 
     # -- the brush ----------------------------------------------------------------------------
@@ -433,7 +404,7 @@ class Desk(QObject):
         self.layers.show_labels_colors(self._classes, len(self.class_names))
         self._on_edited()
 
-    def _be(self, mask: _Mask) -> None:
+    def _be(self, mask: Painted) -> None:
         """Take on what is known of a mask that is under the brush already."""
         assert self.view is not None, "a mask is under the brush only while a tile is on the desk"
         self._classes = mask.classes
@@ -448,11 +419,11 @@ class Desk(QObject):
     def _on_undone(self, event: Any = None) -> None:
         if self.view is None or self.layers.filling:
             return
-        for mask in self._start_over:  # napari brings back the pixels only
-            if mask.classes is not self._classes and np.array_equal(mask.labels, self.labels):
-                self._be(mask)
-                return
-        self._on_edited()
+        mask = self._start_over.of_pixels(self.labels)
+        if mask is not None and mask.classes is not self._classes:
+            self._be(mask)
+        else:
+            self._on_edited()
 
     def _on_edited(self, event: Any = None) -> None:
         if self.view is None or self.layers.filling:
