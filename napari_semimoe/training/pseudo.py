@@ -80,7 +80,7 @@ def targets_from_maps(
 
     The weight is the square of the gated segmentation's confidence ``(p_max - 1/C) / (1 - 1/C)``,
     or 1; it is 0 where the experts agree less than ``agreement``. Not squared, it lets more through
-    that is wrong: 7 % of what teaches instead of 5 % (``docs/benchmarks.md``).
+    that is wrong: 7 % of what teaches instead of 5 % (``docs/choices.md``).
     """
     targets = _targets(model, maps[:, :-1], confidence)
     return replace(targets, valid=targets.valid * (maps[:, -1:] >= agreement))
