@@ -39,6 +39,9 @@ class Doorway(QWidget):
             set_aside(napari_viewer)
         from napari_semimoe.gui.opening import bare_viewer, open_panel
 
+        self._leaving = QTimer(self)  # goes with the window, should that go first
+        self._leaving.setSingleShot(True)
+        self._leaving.timeout.connect(self._leave)
         self._viewer = bare_viewer(napari_viewer)
         self.panel: Panel = open_panel(self._viewer, self.step)
 
@@ -47,7 +50,7 @@ class Doorway(QWidget):
         dock = self.parent()
         if event.type() == QEvent.Type.ParentChange and isinstance(dock, QDockWidget):
             dock.hide()
-            QTimer.singleShot(0, self._leave)
+            self._leaving.start()
         return super().event(event)
 
     def _leave(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_semimoe.core.checkpoint_info import read_info
+from napari_semimoe.core.starter import imagenet_encoder
 from napari_semimoe.core.states import JobState, Pool, RoundState
 from napari_semimoe.gui import tile_difference
 from napari_semimoe.gui.branch_lines import LEVEL_PX
@@ -238,7 +239,7 @@ def test_round_begins_from_what_the_person_chose_and_the_line_says_so(
         "the starter model",
         "round 2",
         "round 1",
-        "an encoder trained on ImageNet",
+        *(["an encoder trained on ImageNet"] if imagenet_encoder() else []),
         "nothing (random weights)",
         "a weights file…",
     ]
