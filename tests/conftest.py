@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import pytest
 
 from napari_semimoe.cli.virtual_screen import screen
+
+with suppress(ImportError):  # torch's builds for graphics cards bring it
+    import triton  # noqa: F401  (ends the process if Mesa has drawn in it before)
 
 
 @pytest.fixture(scope="session", autouse=True)
