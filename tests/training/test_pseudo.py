@@ -25,8 +25,10 @@ def model():
 @pytest.mark.parametrize("views", [1, 2, 8])
 def test_what_teaches_is_what_a_person_would_see_in_as_many_views(model, views, adapt):
     tile = patch("a", seed=1, masked=False)
-    maps = pseudo_maps(model, tile, settings(adapt=adapt), views=views)
-    predictor = Predictor(model, PredictSettings(device="cpu", adapt=adapt))
+    how = settings(adapt=adapt)
+    maps = pseudo_maps(model, tile, how, views=views)
+    shown = PredictSettings(device="cpu", adapt=adapt)
+    predictor = Predictor(model, shown, mixed_precision=how.mixed_precision)
     predictor.views = first_views(views)
     seen = predictor.predict(tile.image, tile.um_per_px)  # at its own size already
     np.testing.assert_allclose(maps[1], seen.gated["segmentation"], atol=1e-3)
