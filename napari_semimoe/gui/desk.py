@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal, Slot
+from qtpy.QtCore import QObject, Signal, Slot
 
 from napari_semimoe.core.errors import SemiMoEError
 from napari_semimoe.core.values import IGNORE
@@ -19,6 +19,7 @@ from napari_semimoe.gui.effort import EffortClock
 from napari_semimoe.gui.painted import Painted, StartOver
 from napari_semimoe.gui.tile_layers import TileLayers
 from napari_semimoe.gui.tile_view import Start, TileView, read_tile_view
+from napari_semimoe.gui.widgets import single_shot
 from napari_semimoe.project.drafts import drop_draft, write_draft
 
 if TYPE_CHECKING:
@@ -72,14 +73,9 @@ class Desk(QObject):
         self._accepting: Painted | None = None  # what is being stored
         self._read_last: tuple[int, int | None] | None = None  # tile and prediction
         self._draft_on_disk = False
-        self._autosave = QTimer(self)
-        self._autosave.setSingleShot(True)
-        self._autosave.setInterval(AUTOSAVE_MS)
-        self._autosave.timeout.connect(self.keep_draft)
+        self._autosave = single_shot(self, AUTOSAVE_MS, self.keep_draft)
         self._first_view: TileView | None = None
-        self._making = QTimer(self)
-        self._making.setSingleShot(True)
-        self._making.timeout.connect(self._make_next_layer)
+        self._making = single_shot(self, 0, self._make_next_layer)
         layers.on_new_labels_layer = self._watch
 
     # -- what is on the desk ------------------------------------------------------------------
@@ -377,7 +373,7 @@ class Desk(QObject):
         assert before is not None, "a tile on the desk has a mask"
         labels, classes = prediction.instances.astype(np.uint16), dict(prediction.classes)
         after = self._start_over.begin(before, Start(labels, classes, self.view.predicted_by))
-        if np.array_equal(before.labels, labels) and before.classes != classes:
+        if before.classes != classes and np.array_equal(before.labels, labels):
             self.said.emit("The kinds are the model's again. Start over once more for yours.")
         self.layers.replace_labels(labels)
         self._be(after)

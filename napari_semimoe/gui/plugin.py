@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, ClassVar
 
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QDockWidget, QWidget
 
 from napari_semimoe.gui.collector import set_aside
@@ -38,10 +38,9 @@ class Doorway(QWidget):
         if "napari_semimoe.gui.opening" not in sys.modules:  # its import makes many objects
             set_aside(napari_viewer)
         from napari_semimoe.gui.opening import bare_viewer, open_panel
+        from napari_semimoe.gui.widgets import single_shot
 
-        self._leaving = QTimer(self)  # goes with the window, should that go first
-        self._leaving.setSingleShot(True)
-        self._leaving.timeout.connect(self._leave)
+        self._leaving = single_shot(self, 0, self._leave)
         self._viewer = bare_viewer(napari_viewer)
         self.panel: Panel = open_panel(self._viewer, self.step)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_semimoe.core.settings import ClusterSettings, PredictSettings
+from napari_semimoe.gui.widgets import single_shot
 
 PLUGIN = "napari-semimoe"
 _PREDICT_KEYS = (
@@ -77,10 +78,7 @@ class PreferenceWatch(QObject):
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         super().__init__()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(500)
-        self._timer.timeout.connect(on_change)
+        self._timer = single_shot(self, 500, on_change)
         self._groups = [
             group for group in map(_group, ("prediction", "annotation")) if group is not None
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QTableWidget,
     QTableWidgetItem,
-    QWidget,
 )
 
 _ROW_PX = 24
@@ -100,8 +99,11 @@ def hint(text: str) -> QLabel:
     return made
 
 
-def single_shot(parent: QWidget, milliseconds: int, slot: Callable[[], None]) -> QTimer:
-    """Return a timer that calls ``slot`` once, so long after it was last started."""
+def single_shot(parent: QObject, milliseconds: int, slot: Callable[[], None]) -> QTimer:
+    """Return a timer that calls ``slot`` once, so long after it was last started.
+
+    It goes with its parent, and then calls nothing any more.
+    """
     timer = QTimer(parent)
     timer.setSingleShot(True)
     timer.setInterval(milliseconds)

@@ -235,15 +235,18 @@ class Session(SessionEvents):
             If the disk refuses; everything accepted before is safe.
         """
         project = self._open_project()
-        origin = origin_of(project, tile_id) if model == LATEST else (model, round_of(model))
+        if model == LATEST:
+            model, number = origin_of(project, tile_id)
+        else:
+            number = round_of(model)
         record = project.accept(
             tile_id,
             labels,
             baseline=baseline,
             baseline_classes=baseline_classes,
             author=self.author,
-            model=origin[0],
-            round=origin[1],
+            model=model,
+            round=number,
             classes=dict(classes or {}),
             seconds=self._queue.spent(tile_id) if seconds is None else seconds,
         )
