@@ -1,6 +1,6 @@
 """The released training with its defects, each of which can be left out.
 
-Source: method section 8, whose numbers stand in brackets. The package itself has none of them.
+Source: docs/method.md section 8, whose numbers stand in brackets. The package itself has none.
 """
 
 from __future__ import annotations

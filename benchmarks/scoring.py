@@ -1,4 +1,4 @@
-"""Scores of a network on held-out tiles, by both protocols of method section 6.
+"""Scores of a network on held-out tiles, by both protocols of docs/method.md section 6.
 
 *Honest*: native size, threshold 0.5. *Reference*: squashed to 256 x 256, pixels of all tiles
 together, and the best of 45 thresholds, chosen on the very tiles that are scored. That is

@@ -18,6 +18,7 @@ from napari_semimoe.cli.output import Json, result
 from napari_semimoe.cli.output import facts as listed
 from napari_semimoe.cli.virtual_screen import has_screen
 from napari_semimoe.core.checkpoint_info import read_info
+from napari_semimoe.core.cores import usable_cores
 from napari_semimoe.core.errors import SemiMoEError
 from napari_semimoe.core.starter import imagenet_encoder, starter_weights
 
@@ -34,7 +35,7 @@ def check(as_json: Json = False) -> None:
         "semimoe": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "processors": os.cpu_count(),
+        "processors": usable_cores(),
         "memory_gb": _memory_gb(),
         "libraries": {name: _version(name) for name in LIBRARIES},
         "qt": _qt_binding(),

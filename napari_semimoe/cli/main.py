@@ -9,12 +9,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from platformdirs import user_log_path
 
 from napari_semimoe import __version__
 from napari_semimoe.cli import (
@@ -31,6 +29,7 @@ from napari_semimoe.cli import (
     worker,
 )
 from napari_semimoe.core.errors import SemiMoEError
+from napari_semimoe.core.log_file import LogFile, default_log_dir
 
 app = typer.Typer(
     help="Teach a Semi-MoE network to segment tissue, from the command line.",
@@ -100,13 +99,7 @@ def _fail(sentence: str, code: int) -> int:
 
 def _log() -> Path:
     """Write the present exception to the command line's log and return its path."""
-    path = user_log_path("napari-semimoe", ensure_exists=True) / "command-line.log"
-    handler = RotatingFileHandler(path, maxBytes=1_000_000, backupCount=2, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    log = logging.getLogger(__name__)
-    log.addHandler(handler)
-    log.propagate = False
-    log.exception("semimoe %s failed: %s", __version__, sys.argv)
-    log.removeHandler(handler)
-    handler.close()
-    return path
+    log = LogFile(default_log_dir() / "command-line.log")
+    logging.getLogger(__name__).exception("semimoe %s failed: %s", __version__, sys.argv)
+    log.close()
+    return log.path

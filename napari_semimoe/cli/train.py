@@ -16,6 +16,7 @@ import typer
 from napari_semimoe.cli.output import Json, ProjectFolder, UmPerPx, progress, remark, result
 from napari_semimoe.cli.projects import add_folder
 from napari_semimoe.cli.work import INTERRUPTED, engine, pump, session
+from napari_semimoe.core.cores import usable_cores
 from napari_semimoe.core.errors import JobError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import RoundState
@@ -115,7 +116,7 @@ def train(
         raise typer.BadParameter("--um-per-px is the scale of --images; give both or neither.")
     given = {"budget_minutes": minutes, "max_steps": steps, "seed": seed, "device": device}
     elsewhere = cluster_settings(os.environ).scheduler  # that machine counts its own cores
-    values = {} if elsewhere else {"threads": os.cpu_count()}  # no window needs one for itself
+    values = {} if elsewhere else {"threads": usable_cores()}  # no window needs one for itself
     values |= {name: value for name, value in given.items() if value is not None}
     values |= _parsed("--set", other or [])
     make = RoundSettings.paper if protocol is Protocol.PAPER else RoundSettings.fine_tune

@@ -7,11 +7,11 @@ same JSON lies beside the file for people. Nothing is ever unpickled.
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from safetensors import SafetensorError, safe_open
 
 from napari_semimoe.core.closed_settings import Settings
 from napari_semimoe.core.errors import CheckpointError, SettingsError
@@ -19,20 +19,26 @@ from napari_semimoe.core.settings import ModelSettings
 
 METADATA_KEY = "semimoe"
 SUFFIX = ".safetensors"
-_LARGEST_HEADER = 100_000_000  # the safetensors format's own limit, bytes
 
 
 class CheckpointInfo(Settings):
     """What must be known to use a set of weights, and where they come from."""
 
     model: ModelSettings
-    threshold: float = Field(0.5, gt=0, lt=1)
     step: int = Field(0, ge=0)
     package_version: str
     data_hash: str = ""
     base: str = ""
     note: str = ""
     training: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_threshold(cls, values: Any) -> Any:
+        """Read the files of early versions, whose threshold nothing ever used."""
+        if isinstance(values, dict):
+            return {name: value for name, value in values.items() if name != "threshold"}
+        return values
 
 
 def read_info(path: Path) -> CheckpointInfo:
@@ -43,8 +49,7 @@ def read_info(path: Path) -> CheckpointInfo:
     CheckpointError
         If the file is missing, truncated, a pickle, or not one of our checkpoints.
     """
-    header = _read_header(Path(path))
-    text = header.get("__metadata__", {}).get(METADATA_KEY)
+    text = _read_header(Path(path)).get(METADATA_KEY)
     if text is None:
         raise CheckpointError(
             f"{Path(path).name} holds weights but not what they are for. Use a file written by "
@@ -65,40 +70,31 @@ def is_foreign(path: Path) -> bool:
     try:
         if Path(path).suffix != SUFFIX:
             return Path(path).is_file()
-        return METADATA_KEY not in _read_header(Path(path)).get("__metadata__", {})
+        return METADATA_KEY not in _read_header(Path(path))
     except CheckpointError:
         return False
 
 
-def _read_header(path: Path) -> dict[str, Any]:
+def _read_header(path: Path) -> dict[str, str]:
+    """Return the words in a safetensors file's header."""
     try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            _refuse_pickle(path, start)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            if not 2 <= length <= min(_LARGEST_HEADER, path.stat().st_size - 8):
-                raise _damaged(path)
-            header = json.loads(file.read(length))
+        _refuse_pickle(path)
+        with safe_open(path, "np") as file:
+            return file.metadata() or {}
     except FileNotFoundError as error:
         raise CheckpointError(
             f"The weights file {path} does not exist. Choose another model or file."
         ) from error
-    except (ValueError, IsADirectoryError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise _damaged(path) from error
-    _check_length(path, 8 + length, header)
-    return header
+    except (SafetensorError, IsADirectoryError) as error:
+        raise CheckpointError(
+            f"The weights file {path.name} is damaged or cut short. Copy it again or choose "
+            "another model."
+        ) from error
 
 
-def _check_length(path: Path, start: int, header: dict[str, Any]) -> None:
-    tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-    expected = start + max((entry["data_offsets"][1] for entry in tensors), default=0)
-    if path.stat().st_size != expected:
-        raise _damaged(path)
-
-
-def _refuse_pickle(path: Path, start: bytes) -> None:
+def _refuse_pickle(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(4)
     if start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
         raise CheckpointError(
             f"{path.name} is a pickled torch file, which can run code when it is opened. Only "
@@ -106,10 +102,3 @@ def _refuse_pickle(path: Path, start: bytes) -> None:
             "'semimoe import-weights FILE --out WEIGHTS.safetensors', or give a pretrained encoder "
             "to 'semimoe train --encoder'."
         )
-
-
-def _damaged(path: Path) -> CheckpointError:
-    return CheckpointError(
-        f"The weights file {path.name} is damaged or cut short. Copy it again or choose "
-        "another model."
-    )

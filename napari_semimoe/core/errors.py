@@ -23,6 +23,10 @@ class ImageReadError(SemiMoEError, ValueError):
     """A file is not an image, is truncated, or is of a kind that cannot be converted safely."""
 
 
+class ScaleUnknownError(ImageReadError):
+    """An image does not say how large its pixels are, and nobody else did."""
+
+
 class ProjectError(SemiMoEError, RuntimeError):
     """The project cannot do what was asked in its present state."""
 

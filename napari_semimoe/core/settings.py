@@ -28,8 +28,8 @@ MIN_CONFIDENCE = 0.5
 class ModelSettings(Settings):
     """Everything that decides the network's shape and the scale it works at.
 
-    ``paper`` is three U-Nets without shared weights (method sections 1-2); ``compact`` is one
-    shared encoder with a light decoder per expert; ``pretrained`` has another's encoder instead.
+    ``paper`` is three U-Nets without shared weights (docs/method.md sections 1-2); ``compact`` is
+    one shared encoder with a light decoder per expert; ``pretrained`` has another encoder instead.
     """
 
     architecture: Literal["compact", "paper", "pretrained"] = Field(
@@ -87,7 +87,7 @@ class ModelSettings(Settings):
         """Whether the encoder's file decides what the network looks like, and was not read yet."""
         return self.architecture == "pretrained" and self.encoder is None
 
-    def learns_on(self, base: Path | None) -> bool:
+    def learns_on(self, base: object | None) -> bool:
         """Whether a round from ``base`` begins with all of a trained network, not its encoder."""
         return base is not None and not self.awaits_encoder
 
@@ -291,7 +291,7 @@ class RoundSettings(Settings):
 
     @classmethod
     def paper(cls, **values: Any) -> RoundSettings:
-        """Released protocol (method section 5): SGD 0.5, step decay, pseudo-labels per step."""
+        """Released protocol: SGD 0.5, step decay, pseudo-labels per step (docs/method.md 5)."""
         flips_and_turns = {
             "rotate": "quarter",
             "scale": 0.0,

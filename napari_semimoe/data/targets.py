@@ -2,7 +2,7 @@
 
 Any mask is ordinary: empty, full, 1 px.
 
-Source: method description section 3. Differs from the released code (its defects 2, 3 and 5):
+Source: docs/method.md section 3. Differs from the released code (section 8: 2, 3, 5):
 instance-aware, so that touching objects have a distance of 0 and a boundary between them; no
 division by zero; any instance ids; pixels that must not teach are marked in ``valid``.
 """

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QApplication, QWidget
 
@@ -88,7 +89,9 @@ class WindowDriver:
     @property
     def canvas(self) -> QWidget:
         """The widget that napari draws on."""
-        return self.viewer.window._qt_viewer.canvas.native
+        found = self.panel.window().findChild(QOpenGLWidget)
+        assert found is not None, "napari's window draws with OpenGL"
+        return found
 
     def picture(self, path: Path) -> Path:
         """Save what the whole window looks like now."""

@@ -8,8 +8,8 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtWidgets import QApplication, QDockWidget
 
+from napari_semimoe.core.log_file import LogFile
 from napari_semimoe.gui.collector import give_back, set_aside
-from napari_semimoe.gui.log_file import LogFile
 from napari_semimoe.gui.panel import Panel
 from napari_semimoe.gui.preferences import preferred_cluster
 from napari_semimoe.gui.steps import Step
@@ -66,7 +66,7 @@ def open_panel(viewer: napari.Viewer, step: Step, bench: Workbench | None = None
 def make_bench(viewer: napari.Viewer) -> Workbench:
     """Return a workbench whose work is done by other processes, where the person prefers."""
     engine = make_engine(preferred_cluster())
-    log = LogFile(engine.log_dir)
+    log = LogFile(engine.log_dir / "window.log")
 
     def close() -> None:
         engine.close()

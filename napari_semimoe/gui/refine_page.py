@@ -61,9 +61,9 @@ class RefinePage(QWidget):
             "Paint grey over what you cannot judge: artefacts, blur, unsure borders. "
             "The network learns nothing there",
         )
-        self.size = QLabeledSlider(Qt.Orientation.Horizontal)
-        self.size.setRange(1, 100)
-        self.size.setToolTip("Diameter of the brush in pixels  (keys: [ and ])")
+        self.brush_size = QLabeledSlider(Qt.Orientation.Horizontal)
+        self.brush_size.setRange(1, 100)
+        self.brush_size.setToolTip("Diameter of the brush in pixels  (keys: [ and ])")
         self.outlines = QCheckBox("Outlines only")
         self.outlines.setToolTip("Draw glands as outlines, to judge the tissue under them")
         self.protect = QCheckBox("Protect neighbours")
@@ -107,7 +107,7 @@ class RefinePage(QWidget):
             tools.setColumnStretch(column, 1)
         size = QHBoxLayout()
         size.addWidget(QLabel("Brush size"))
-        size.addWidget(self.size, 1)
+        size.addWidget(self.brush_size, 1)
         looks = QHBoxLayout()
         looks.addWidget(self.outlines)
         looks.addWidget(self.protect)
@@ -141,7 +141,7 @@ class RefinePage(QWidget):
         self.remove.clicked.connect(brush.remove)
         self.ignore.clicked.connect(brush.ignore)
         self.skip.clicked.connect(desk.take_next)
-        self.size.valueChanged.connect(brush.set_size)
+        self.brush_size.valueChanged.connect(brush.set_size)
         self.outlines.toggled.connect(brush.set_outlines)
         self.protect.toggled.connect(brush.set_protect)
         self.gland_class.activated.connect(self._on_class_chosen)
@@ -158,7 +158,7 @@ class RefinePage(QWidget):
             self.new_gland,
             self.remove,
             self.ignore,
-            self.size,
+            self.brush_size,
             self.outlines,
             self.protect,
             self.accept,
@@ -196,8 +196,8 @@ class RefinePage(QWidget):
             each.setChecked(mode == self.brush.mode and not special)
         self.remove.setChecked(self.brush.is_removing)
         self.ignore.setChecked(self.brush.is_ignoring and self.brush.mode == "paint")
-        with signals_blocked(self.size), signals_blocked(self.protect):
-            self.size.setValue(int(layer.brush_size))
+        with signals_blocked(self.brush_size), signals_blocked(self.protect):
+            self.brush_size.setValue(int(layer.brush_size))
             self.protect.setChecked(bool(layer.preserve_labels))
         self.gland_class.setEnabled(not self.brush.is_ignoring)
         self.gland_class.setCurrentIndex(self.brush.gland_class - 1)

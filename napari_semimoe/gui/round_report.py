@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt, Signal, Slot
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_semimoe.core.measures import MEASURES, WORDS, Measure
-from napari_semimoe.gui.widgets import TileTable, hint
+from napari_semimoe.gui.widgets import RowTable, hint
 from napari_semimoe.session.comparison import Comparison, TileChange, capital
 
 _COLUMNS = (
@@ -47,7 +47,7 @@ class RoundReport(QWidget):
         self.note.setTextFormat(Qt.TextFormat.PlainText)  # a person may write brackets
         self.sentence = hint("")
         self.experts = hint("")
-        self.table = TileTable(_COLUMNS)
+        self.table = RowTable(_COLUMNS)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for each in (self.note, self.measures, self.sentence, self.experts, self.table):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal, Slot
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_semimoe.gui.widgets import TileTable, button, heading
+from napari_semimoe.gui.widgets import RowTable, button, heading
 from napari_semimoe.session.ledger import TaughtTile
 
 _COLUMNS = (
@@ -34,7 +34,7 @@ class TaughtPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._tiles: tuple[TaughtTile, ...] = ()
-        self.table = TileTable(_COLUMNS)
+        self.table = RowTable(_COLUMNS)
         self.exclude = button(
             "Exclude this tile", "Let the selected tile teach no more; its pool can be changed back"
         )

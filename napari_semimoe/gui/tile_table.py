@@ -16,8 +16,9 @@ from qtpy.QtCore import (
 from qtpy.QtGui import QColor, QFont, QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
+from napari_semimoe.core.natural import natural_key
 from napari_semimoe.core.states import Pool
-from napari_semimoe.session.queue import is_open, natural_key
+from napari_semimoe.session.queue import is_open
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QPoint

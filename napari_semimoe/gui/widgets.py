@@ -19,7 +19,7 @@ _ROW_PX = 24
 _ROWS_SHOWN = 4
 
 
-class TileTable(QTableWidget):
+class RowTable(QTableWidget):
     """Rows to read and to choose: a name, then numbers.
 
     Parameters

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from napari_semimoe.project.project import Project
     from napari_semimoe.session.session import Session
 
-#: Words of the refusal of an image that does not carry its scale.
-NO_SCALE = "how many microns a pixel is"
-
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
@@ -240,7 +237,7 @@ class Workbench(QObject):
             notes = [notes[0] + more]
         self.said.emit(" ".join([*(report.sentence for report in reports), *notes]))
         refused = [each for report in reports for each in report.refused]
-        if any(NO_SCALE in sentence for _, sentence in refused):
+        if any(report.without_scale for report in reports):
             self.scale_missing.emit(paths)
         elif refused:
             logger.warning("Not added: %s", refused)

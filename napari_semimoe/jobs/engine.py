@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
+from napari_semimoe.core.log_file import default_log_dir
 from napari_semimoe.jobs.book import JobBook
 from napari_semimoe.jobs.child import Child
 from napari_semimoe.jobs.lane import Job, Lane, LaneChild
@@ -17,11 +16,6 @@ from napari_semimoe.jobs.sentences import write_failure_log
 from napari_semimoe.jobs.wire import plain
 
 _LANE_OF: dict[str, str] = {"predict": "predict", "files": "predict", "train": "train"}
-
-
-def default_log_dir() -> Path:
-    """Return the per-user folder for the workers' own output."""
-    return platformdirs.user_log_path("napari-semimoe", appauthor=False)
 
 
 class LaneEngine(ABC):

@@ -23,7 +23,7 @@ from napari_semimoe.jobs.parcel import (
     add_json,
     inside,
     round_files,
-    write_whole,
+    write_file,
 )
 from napari_semimoe.project.arrays import write_array
 
@@ -136,14 +136,14 @@ def _unpack_files(parcel: ZipFile, folder: Path) -> tuple[str, ...]:
         if of_round:
             sent.append(name.removeprefix(f"{ROUND}/"))
         if name.startswith("files/") or (of_round and not goes_on):
-            write_whole(inside(folder, name), parcel.read(name))
+            write_file(inside(folder, name), parcel.read(name))
     return tuple(sent)
 
 
 def _unpack_weights(parcel: ZipFile, cache: Path, weights: Mapping[str, str]) -> Path:
     path = _cached(cache, weights)
     if not path.is_file():
-        write_whole(path, parcel.read(f"weights/{weights['sha256']}"))
+        write_file(path, parcel.read(f"weights/{weights['sha256']}"))
     os.utime(path.parent)  # used last; the file's own time tells a loaded model from a new one
     return path
 
@@ -159,5 +159,5 @@ def _write_manifest(folder: Path, tiles: list[dict[str, Any]]) -> Path:
             if part is not None:
                 part["array"] += ".zarr"
     path = folder / "manifest.json"
-    write_whole(path, json.dumps({"format": 1, "tiles": tiles}).encode())
+    write_file(path, json.dumps({"format": 1, "tiles": tiles}).encode())
     return path

@@ -27,7 +27,7 @@ from napari_semimoe.jobs.parcel import (
     add_json,
     inside,
     round_files,
-    write_whole,
+    write_file,
 )
 from napari_semimoe.project.arrays import read_array
 
@@ -147,7 +147,7 @@ def unpack_answer(parcel: bytes, payload: Mapping[str, Any]) -> dict[str, Any]:
         for name in opened.namelist() if "out_dir" in payload else ():
             if name.startswith("out_dir/"):
                 target = inside(Path(payload["out_dir"]), name.removeprefix("out_dir/"))
-                write_whole(target, opened.read(name))
+                write_file(target, opened.read(name))
     for name in answer.pop("gone", ()):  # last: the new weights are safe now
         discard(inside(Path(payload["out_dir"]), name))
     far = answer.pop("far", None)

@@ -45,7 +45,7 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
     """Write a file whole and flushed, or not at all."""
     with storing(path.name):
         path.parent.mkdir(parents=True, exist_ok=True)

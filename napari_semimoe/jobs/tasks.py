@@ -6,7 +6,6 @@ run it anywhere.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from napari_semimoe.core.cores import spare_cores
 from napari_semimoe.core.errors import StorageError
 from napari_semimoe.core.reports import Observer
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
@@ -134,13 +134,6 @@ def predict_files(payload: Mapping[str, Any], observer: Observer) -> dict[str, A
     from napari_semimoe.jobs.files import predict_each
 
     return predict_each(payload, observer, _predictor(payload))
-
-
-def spare_cores() -> int:
-    """Return the number of cores that leaves one to the window, at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)) - 1)
-    return max(1, (os.cpu_count() or 2) - 1)
 
 
 class _PredictorCache:

@@ -1,6 +1,6 @@
 """Read the authors' released checkpoints into the ``paper`` network.
 
-Source: method description section 9. Their files are pickles; they are opened with torch's
+Source: docs/method.md section 9. Their files are pickles; they are opened with torch's
 ``weights_only`` reader, which builds tensors and nothing else, and only to be converted.
 """
 

@@ -1,6 +1,6 @@
 """Task losses; every one refuses silent broadcasting and honours a weight per pixel.
 
-A pixel of weight 0 has exactly zero gradient. Source: method description section 4; differs:
+A pixel of weight 0 has exactly zero gradient. Source: docs/method.md section 4; differs:
 a weight map, and targets as one-hot maps so that soft pseudo-labels fit too.
 """
 

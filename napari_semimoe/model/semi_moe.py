@@ -1,6 +1,6 @@
 """The Semi-MoE network: experts, gates, gated heads. Settings decide everything.
 
-Source: arXiv 2509.13834 and its method description, sections 1-2.
+Source: arXiv 2509.13834; docs/method.md sections 1-2.
 """
 
 from __future__ import annotations

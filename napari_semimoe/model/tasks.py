@@ -2,7 +2,7 @@
 
 A further auxiliary task is one entry here and one of the same name in the table of targets
 (`napari_semimoe.data.targets.TARGETS`); a network whose ``experts`` name it has an expert, a gate
-and a gated head for it. Source: method description sections 2-4.
+and a gated head for it. Source: docs/method.md sections 2-4.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """U-Net parts: the published expert, and the shared encoder with light decoders.
 
-Source: method description of Semi-MoE (arXiv 2509.13834) sections 1-2. All modules keep height
+Source: docs/method.md sections 1-2. All modules keep height
 and width; both must be multiples of 16.
 """
 

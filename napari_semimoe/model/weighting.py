@@ -1,6 +1,6 @@
 """The loss that balances itself: one learned log-scale per task.
 
-Source: method description section 4.
+Source: docs/method.md section 4.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 import zlib
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from napari_semimoe.core.errors import ProjectError, ProjectFormatError, ShapeEr
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project import pools, tiles
-from napari_semimoe.project.arrays import read_array, write_array
+from napari_semimoe.project.arrays import content_hash, read_array, write_array
 from napari_semimoe.project.records import AnnotationRecord, TileRecord, classes_to_json, now
 from napari_semimoe.project.store import Store
 
@@ -104,7 +103,7 @@ def store(index: Store, tile: TileRecord, new: NewVersion) -> tuple[str, str]:
     path = f"annotations/{uuid.uuid4().hex}.zarr"
     with storing(f"The mask of {tile.name}"):
         write_array(index.path / path, new.labels)
-    return path, labels_hash(new.labels)
+    return path, content_hash(new.labels)
 
 
 def commit(index: Store, tile: TileRecord, new: NewVersion, path: str, sha256: str) -> int:
@@ -166,7 +165,7 @@ def find(index: Store, annotation_id: int) -> AnnotationRecord:
 def read(index: Store, record: AnnotationRecord) -> NDArray[np.uint16]:
     """Read a version and check that it is what was stored."""
     labels = read_array(index.path / record.path)
-    if labels_hash(labels) != record.sha256:
+    if content_hash(labels) != record.sha256:
         raise ProjectFormatError(
             f"Version {record.version} of the mask of tile {record.tile_id} is not what was "
             f"stored. Restore {index.path / record.path} from a backup of the project."
@@ -178,13 +177,6 @@ def read_changed(index: Store, record: AnnotationRecord) -> NDArray[np.bool_]:
     """Return which pixels the person changed in a version."""
     rows = index.rows("SELECT changed FROM annotation WHERE id = ?", (record.id,))
     return unpack(rows[0]["changed"], tiles.find(index, record.tile_id).box.shape)
-
-
-def labels_hash(labels: NDArray[np.uint16]) -> str:
-    """Hash a mask's size and values."""
-    digest = hashlib.sha256(repr(labels.shape).encode())
-    digest.update(np.ascontiguousarray(labels, dtype="<u2").data)
-    return digest.hexdigest()
 
 
 def pack(mask: NDArray[np.bool_]) -> bytes:

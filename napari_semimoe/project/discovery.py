@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_semimoe.core.errors import ImageReadError, StorageError
+from napari_semimoe.core.natural import natural_key
 from napari_semimoe.project.images import SUFFIXES, stem
 from napari_semimoe.project.mask_png import is_own_png
 
@@ -147,7 +147,7 @@ def _notes(
 def list_images(folder: Path) -> list[Path]:
     """Return the image files directly in a folder, by name."""
     try:
-        entries = sorted(folder.iterdir(), key=_natural)
+        entries = sorted(folder.iterdir(), key=lambda path: (natural_key(path.name), path.name))
         return [path for path in entries if path.suffix.lower() in SUFFIXES and _is_file(path)]
     except FileNotFoundError as error:
         raise StorageError(f"The folder {folder} does not exist. Check its path.") from error
@@ -162,11 +162,6 @@ def list_images(folder: Path) -> list[Path]:
 
 def _is_file(path: Path) -> bool:
     return path.is_file() and not path.name.startswith(".")
-
-
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
-    parts = re.split(r"(\d+)", path.name.lower())
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], path.name
 
 
 def _images_folder(folder: Path) -> tuple[Path, list[Path]]:

@@ -10,9 +10,9 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from napari_semimoe.core.colours import as_bytes, class_colour
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
-from napari_semimoe.project.colours import class_colour
 from napari_semimoe.project.exporting import (
     CuratedTile,
     ExportReport,
@@ -90,9 +90,9 @@ def _features(project: Project, curated: CuratedTile) -> Iterator[dict[str, Any]
     corner = np.array([curated.tile.box.x0, curated.tile.box.y0], float)
     for number, polygons in instance_polygons(curated.labels):
         class_index = curated.annotation.classes.get(number, 1)
-        name, colour = project.classes[class_index], class_colour(class_index)
+        name, colour = project.classes[class_index], as_bytes(class_colour(class_index))
         if number == IGNORE:
-            name, colour = IGNORE_CLASS, (180, 180, 180)
+            name, colour = IGNORE_CLASS, [180, 180, 180]
         yield {
             "type": "Feature",
             "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{curated.annotation.path}#{number}")),
@@ -100,7 +100,7 @@ def _features(project: Project, curated: CuratedTile) -> Iterator[dict[str, Any]
             "properties": {
                 "objectType": "annotation",
                 "name": f"{curated.tile.name} {number}",
-                "classification": {"name": name, "color": list(colour)},
+                "classification": {"name": name, "color": colour},
                 "isLocked": False,
                 "metadata": {
                     key: str(value)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
+from napari_semimoe.core.colours import as_bytes, class_colour, instance_colour
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.values import IGNORE
-from napari_semimoe.project.colours import instance_colour
 from napari_semimoe.project.exporting import (
     CuratedTile,
     ExportReport,
@@ -137,7 +137,7 @@ def _write_labels(
         root,
         name=LABEL_NAME,
         label_metadata={
-            "colors": [{"label-value": n, "rgba": _rgba(n)} for n in sizes],
+            "colors": [{"label-value": n, "rgba": _rgba(n, curated, classes)} for n in sizes],
             "properties": _properties(sizes, curated, classes),
             "source": {"image": "../../"},
         },
@@ -165,10 +165,12 @@ def _properties(
     ]
 
 
-def _rgba(number: int) -> list[int]:
-    if number == 0:
-        return [0, 0, 0, 0]
-    return [128, 128, 128, 255] if number == IGNORE else [*instance_colour(number), 255]
+def _rgba(number: int, curated: CuratedTile, classes: tuple[str, ...]) -> list[int]:
+    if number in (0, IGNORE):
+        return [0, 0, 0, 0] if number == 0 else [128, 128, 128, 255]
+    if len(classes) <= 2:
+        return [*as_bytes(instance_colour(number)), 255]
+    return [*as_bytes(class_colour(curated.annotation.classes.get(number, 1), number)), 255]
 
 
 def _omero(name: str) -> dict[str, Any]:

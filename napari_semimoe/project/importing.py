@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_semimoe.core.disk import storing
-from napari_semimoe.core.errors import ImageReadError, SettingsError, ShapeError
+from napari_semimoe.core.errors import ImageReadError, ScaleUnknownError, SettingsError, ShapeError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import Box
 from napari_semimoe.project import annotations, pools, tiles
-from napari_semimoe.project.arrays import write_array
+from napari_semimoe.project.arrays import content_hash, write_array
 from napari_semimoe.project.images import ImageFile, read_image, stem
 from napari_semimoe.project.masks import MaskKind, read_class_mask, read_mask
 from napari_semimoe.project.records import AddReport, now
@@ -59,6 +58,7 @@ class _Tally:
     labelled: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     not_read: int = 0
+    without_scale: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,7 @@ def add_files(
             _add_file(index, path, mask, options, patients.get(path), fallback_um_per_px, tally)
         except (ImageReadError, ShapeError) as error:
             tally.refused.append((path.name, str(error)))
+            tally.without_scale += isinstance(error, ScaleUnknownError)
     with index.transaction():
         pools.settle(index, options.author)
     if progress and not tally.not_read:
@@ -119,6 +120,7 @@ def add_files(
         labelled=len(tally.labelled),
         notes=tuple(tally.notes),
         not_read=tally.not_read,
+        without_scale=tally.without_scale,
     )
 
 
@@ -157,7 +159,7 @@ def _um_per_px(
 ) -> float:
     told = asked or image.um_per_px or fallback
     if told is None:
-        raise ImageReadError(
+        raise ScaleUnknownError(
             f"{path.name} does not say how many microns a pixel is. Give it: about 0.5 for a 20x "
             "scan, 0.25 for 40x."
         )
@@ -172,13 +174,6 @@ def _read_mask(path: Path, shape: tuple[int, int], options: AddOptions) -> _Mask
     if options.mask_kind == "classes":
         return _Mask(*read_class_mask(path, shape, len(options.classes)))
     return _Mask(read_mask(path, shape), {})
-
-
-def content_hash(pixels: NDArray[np.uint8]) -> str:
-    """Hash size and values of pixels: the same image in another file format is the same."""
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels).data)
-    return digest.hexdigest()
 
 
 def tile_boxes(shape: tuple[int, int], tile_px: int | None) -> Iterator[tuple[str, Box]]:

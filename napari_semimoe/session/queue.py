@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from napari_semimoe.core.natural import natural_key
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import TileRecord
@@ -32,21 +33,6 @@ def in_order(tiles: Sequence[TileRecord], order: QueueOrder) -> list[TileRecord]
 def _rank(tile: TileRecord) -> tuple[bool, bool, float]:
     unknown = tile.disagreement is None
     return not is_open(tile), unknown, -(tile.disagreement or 0.0)
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Return a key that sorts ``tile_10`` after ``tile_9``."""
-    parts: list[tuple[int, int, str]] = []
-    digits = ""
-    for letter in name.casefold() + "\0":
-        if letter.isascii() and letter.isdigit():
-            digits += letter
-            continue
-        if digits:
-            parts.append((0, int(digits), ""))
-            digits = ""
-        parts.append((1, 0, letter))
-    return parts
 
 
 class Visited:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from contextlib import AbstractContextManager
 
 import torch
 
+from napari_semimoe.core.cores import spare_cores
 from napari_semimoe.core.errors import SettingsError
 from napari_semimoe.model.semi_moe import SemiMoE
 
@@ -38,16 +38,9 @@ def choose_device(name: str) -> torch.device:
 
 def set_threads(count: int) -> int:
     """Set the processor threads; 0 leaves one core to the window. Return the number."""
-    threads = count or max(1, _usable_cores() - 1)
+    threads = count or spare_cores()
     torch.set_num_threads(threads)
     return threads
-
-
-def _usable_cores() -> int:
-    """Return the cores that this process may use: a container or a cluster allots fewer."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def gains_from_bfloat16(device: torch.device) -> bool:

@@ -30,7 +30,7 @@ class ImageScores:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores of a set of images (method section 6, honest protocol).
+    """Scores of a set of images (docs/method.md section 6, honest protocol).
 
     Attributes
     ----------

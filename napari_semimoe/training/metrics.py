@@ -111,7 +111,7 @@ def checked_pair(prediction: ArrayLike, truth: ArrayLike) -> tuple[NDArray, NDAr
 def reference_scores(
     probabilities: Sequence[NDArray[np.floating]], truths: Sequence[ArrayLike]
 ) -> ReferenceScores:
-    """Score as the method's released evaluation does (method section 6).
+    """Score as the method's released evaluation does (docs/method.md section 6).
 
     Every image is squashed to 256 x 256 (masks by nearest neighbour), pixels are pooled over all
     images, and the threshold with the highest Dice among 0, 0.02 .. 0.88 is taken.

@@ -2,7 +2,7 @@
 
 Made once per stage by a `Predictor`, as what a person sees is, and averaged over flips, turns and
 zooms. Differs from the released method, which makes them at every step in training mode from the
-same view (defect 7); that way is available as ``pseudo_labels="step"``.
+same view (docs/method.md 8, 7); that way is available as ``pseudo_labels="step"``.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ _PSEUDO_SHARE = 1 / 3
 def rate_factor(settings: RoundSettings, step: int, steps: int) -> float:
     """Return the learning rate's factor in (0, 1] at ``step`` of ``steps``.
 
-    The first step already learns (the released warm-up starts at 0, defect 7).
+    The first step already learns (the released warm-up starts at 0: docs/method.md 8, 7).
     """
     warm = max(1, round(settings.warmup * steps))
     if step < warm:

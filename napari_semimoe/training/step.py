@@ -1,4 +1,4 @@
-"""One supervised and one unsupervised loss. Source: method description section 4."""
+"""One supervised and one unsupervised loss. Source: docs/method.md section 4."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.journal import Journal
 from napari_semimoe.training.learner import Learner, StepNumbers
+from napari_semimoe.training.pace import Ahead, Pace
 from napari_semimoe.training.round import Round
 from napari_semimoe.training.source import PatchSource
 from napari_semimoe.training.state import Progress
@@ -51,7 +52,7 @@ class _ReadingJournal(Journal):
     def keep_pseudo_labels(self, stage: int, maps: Mapping[str, Tensor]) -> None:
         pass
 
-    def stepped(self, numbers: StepNumbers, progress: Progress, batch: int, seconds: float) -> None:
+    def stepped(self, numbers: StepNumbers, progress: Progress, pace: Pace, rest: Ahead) -> None:
         pass
 
 

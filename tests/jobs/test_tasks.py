@@ -18,17 +18,13 @@ from napari_semimoe.core.reports import RoundReport
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.jobs import tasks
 from napari_semimoe.jobs.manifest_source import ManifestSource
-from napari_semimoe.jobs.tasks import TASKS, spare_cores
+from napari_semimoe.jobs.tasks import TASKS
 from napari_semimoe.project.arrays import write_array
 from napari_semimoe.training import memory
 
 
 def test_every_kind_of_job_has_a_function():
     assert set(TASKS) == {"predict", "files", "train"}
-
-
-def test_one_core_is_left_to_the_window():
-    assert spare_cores() >= 1
 
 
 def test_importing_the_jobs_does_not_import_torch():

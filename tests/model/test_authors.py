@@ -1,6 +1,6 @@
 """Files of the released code: the same six outputs, or a refusal in words.
 
-The network below is written from the method description alone (sections 1, 2 and 9) and shares
+The network below is written from docs/method.md alone (sections 1, 2 and 9) and shares
 no code with the package.
 """
 

@@ -25,13 +25,13 @@ def model():
 @pytest.fixture
 def saved(model, tmp_path):
     path = tmp_path / "w.safetensors"
-    save_checkpoint(path, model, describe(model, step=7, threshold=0.4, data_hash="abc", note="n"))
+    save_checkpoint(path, model, describe(model, step=7, data_hash="abc", note="n"))
     return path
 
 
 def test_weights_and_words_come_back_as_they_were(model, saved):
     loaded, info = load_checkpoint(saved)
-    assert (info.model, info.step, info.threshold, info.data_hash) == (SETTINGS, 7, 0.4, "abc")
+    assert (info.model, info.step, info.data_hash) == (SETTINGS, 7, "abc")
     assert read_info(saved) == info
     ours, theirs = model.state_dict(), loaded.state_dict()
     assert ours.keys() == theirs.keys()
