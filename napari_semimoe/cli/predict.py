@@ -15,9 +15,9 @@ from napari_semimoe.core.errors import CheckpointError, ImageReadError
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.starter import starter_weights
 from napari_semimoe.project.discovery import find_files
-from napari_semimoe.project.exporting import refuse_foreign
+from napari_semimoe.project.exporting import refuse_foreign, refuse_own_folder
 from napari_semimoe.project.images import stem
-from napari_semimoe.project.mask_png import is_own_png
+from napari_semimoe.project.mask_png import PREDICTED, mark_of
 
 
 def predict(
@@ -104,6 +104,7 @@ def _predict_images(
     if chosen is None:
         raise CheckpointError("No weights ship with this build. Name some with --weights.")
     read_info(chosen)  # refuses a wrong file before any process is started
+    refuse_own_folder(out.absolute())
     files = _files(inputs)
     inputs_here = {file.resolve() for file in files}
     for file in files:
@@ -130,7 +131,7 @@ def _predict_images(
 
 def _refuse_foreign(target: Path, options: dict[str, Any]) -> None:
     """Raise where a file that was not predicted here would be replaced, such as the image."""
-    refuse_foreign(target, is_own=is_own_png(target))
+    refuse_foreign(target, is_own=mark_of(target).get("kind") == PREDICTED)
     if options["all_outputs"]:
         maps = target.with_suffix(".npz")
         refuse_foreign(maps, is_own=_is_own_npz(maps))

@@ -9,7 +9,7 @@ import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_semimoe.core.errors import StorageError
@@ -50,7 +50,7 @@ def storing(what: str) -> Iterator[None]:
 
 def temporary_beside(path: Path) -> Path:
     """Return a new hidden name in the folder of ``path``, so that a rename stays on one disk."""
-    return path.with_name(f".{path.name}{TEMPORARY}{uuid.uuid4().hex[:8]}")
+    return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}")
 
 
 def flush(path: Path) -> None:
@@ -99,10 +99,8 @@ def write_text(path: Path, text: str) -> None:
 
 def discard(path: Path) -> None:
     """Remove a file or folder that nothing refers to; what cannot go now is swept later."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-        return
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

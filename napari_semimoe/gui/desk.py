@@ -266,7 +266,7 @@ class Desk(QObject):
         if project is None or mask is None:
             return
         assert self.view is not None, "there is a mask only while a tile is on the desk"
-        folder, tile_id = project.path, self.view.tile.id
+        folder, tile = project.path, self.view.tile
         if self._accepting is not None:
             if mask.is_same(self._accepting):
                 return  # whoever stores it keeps it
@@ -276,10 +276,10 @@ class Desk(QObject):
         if self.has_strokes:
             draft = mask.as_draft(self.clock.seconds)
             self._draft_on_disk = True
-            self._background.run(lambda: write_draft(folder, tile_id, draft))
+            self._background.run(lambda: write_draft(folder, tile, draft))
         elif self._draft_on_disk:
             self._draft_on_disk = False
-            self._background.run(lambda: drop_draft(folder, tile_id))
+            self._background.run(lambda: drop_draft(folder, tile))
 
     # -- deciding on a tile -------------------------------------------------------------------
 
@@ -324,9 +324,9 @@ class Desk(QObject):
                 )
             except BaseException:
                 with suppress(SemiMoEError):  # the window may be gone when it hears of it
-                    write_draft(project.path, tile_id, draft)
+                    write_draft(project.path, view.tile, draft)
                 raise
-            drop_draft(project.path, tile_id)
+            drop_draft(project.path, view.tile)
             return self._session.next_tile()
 
         def stored(next_id: int | None) -> None:

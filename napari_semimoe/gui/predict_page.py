@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 from napari_semimoe.core.states import Pool
 from napari_semimoe.gui import tile_layers
 from napari_semimoe.gui.gate_table import GateTable
+from napari_semimoe.gui.pixel_size import ask_pixel_size
 from napari_semimoe.gui.theme import Palette
 from napari_semimoe.gui.tile_table import POOL_TEXT, QUEUE_ORDERS, TileTable
 from napari_semimoe.gui.widgets import button, heading, hint, tool
@@ -99,6 +100,7 @@ class PredictPage(QWidget):
         desk.tile_shown.connect(self._on_tile_shown)
         self.table.tile_chosen.connect(self._on_tile_chosen)
         self.table.pool_chosen.connect(bench.set_pool)
+        self.table.scale_doubted.connect(self._correct_scale)
         self.table.horizontalHeader().sortIndicatorChanged.connect(self._on_sorted)
         self.previous.clicked.connect(desk.take_previous)
         self.next.clicked.connect(desk.take_next)
@@ -113,6 +115,13 @@ class PredictPage(QWidget):
         """Follow the theme."""
         self.gates.set_palette(palette)
         self.table.tiles.set_faint(palette.faint)
+
+    @Slot(object)
+    def _correct_scale(self, tile_ids: list[int]) -> None:
+        now = self.table.tiles.tile(tile_ids[0]).um_per_px
+        value = ask_pixel_size(self, "The images of the chosen tiles get another scale.", now)
+        if value is not None:
+            self._bench.set_um_per_px(tile_ids, value)
 
     @Slot()
     def _on_project_changed(self) -> None:

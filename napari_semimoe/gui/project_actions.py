@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QUrl, Slot
 from qtpy.QtGui import QAction, QDesktopServices
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_semimoe.gui.new_project_dialog import NewProjectDialog
+from napari_semimoe.gui.pixel_size import ask_pixel_size
 from napari_semimoe.project.images import SUFFIXES
 
 if TYPE_CHECKING:
@@ -108,17 +109,8 @@ class ProjectActions(QObject):
 
     @Slot(object)
     def _on_scale_missing(self, paths: list[Path]) -> None:
-        value, given = QInputDialog.getDouble(
-            self._window,
-            "How large is a pixel?",
-            "Some images do not say how large a pixel is.\n"
-            "Microns per pixel (a 20x scan has about 0.5, a 40x scan about 0.25):",
-            0.5,
-            0.02,
-            100.0,
-            3,
-        )
-        if given:
+        value = ask_pixel_size(self._window, "Some images do not say how large a pixel is.")
+        if value is not None:
             self._bench.add_images(paths, um_per_px=value)
         else:
             self._bench.failed.emit("Images without a known pixel size were not added.")

@@ -82,6 +82,10 @@ class TileModel(QAbstractTableModel):
         """Return the row of a tile, or -1."""
         return self._row_of.get(tile_id, -1)
 
+    def tile(self, tile_id: int) -> TileRecord:
+        """Return a tile of the table."""
+        return self._tiles[self._row_of[tile_id]]
+
     def set_faint(self, color: str) -> None:
         """Choose the colour of tiles that take no part."""
         self._faint = QColor(color)
@@ -178,10 +182,13 @@ class TileTable(QTableView):
         A tile was opened by a click on its row, or by Enter.
     pool_chosen
         Ids of tiles and the pool that the person wants them in.
+    scale_doubted
+        Ids of tiles of which the person wants to correct how large a pixel is.
     """
 
     tile_chosen = Signal(int)
     pool_chosen = Signal(object, object)
+    scale_doubted = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,7 +213,7 @@ class TileTable(QTableView):
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(2, QHeaderView.ResizeMode.ResizeToContents)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.customContextMenuRequested.connect(self._offer_pools)
+        self.customContextMenuRequested.connect(self._offer)
         self.activated.connect(self._choose)
         self.clicked.connect(self._choose)
 
@@ -260,7 +267,7 @@ class TileTable(QTableView):
         if len(self.selected_ids()) == 1:  # more are being selected to move them to a pool
             self.tile_chosen.emit(index.data(TILE_ID))
 
-    def _offer_pools(self, where: QPoint) -> None:
+    def _offer(self, where: QPoint) -> None:
         chosen = self.selected_ids()
         if not chosen:
             return
@@ -268,7 +275,11 @@ class TileTable(QTableView):
         for pool in Pool:
             action = menu.addAction(f"Move to: {POOL_TEXT[pool]}")
             action.setData(pool)
+        menu.addSeparator()
+        scale = menu.addAction("Correct the pixel size…")
         picked = menu.exec(self.viewport().mapToGlobal(where))
-        if picked is not None:
+        if picked is scale:
+            self.scale_doubted.emit(chosen)
+        elif picked is not None:
             self.pool_chosen.emit(chosen, Pool(picked.data()))
         menu.deleteLater()

@@ -112,7 +112,7 @@ def read_tile_view(project: Project, tile_id: int) -> TileView:
         annotation=annotation,
         predicted_by=model,
     )
-    draft = read_draft(project.path, tile_id, image.shape[:2])
+    draft = read_draft(project.path, tile)
     if draft is None:
         return view
     return replace(

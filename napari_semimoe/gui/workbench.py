@@ -22,7 +22,7 @@ from napari_semimoe.gui.preferences import (
 )
 from napari_semimoe.gui.relay import SessionRelay
 from napari_semimoe.gui.tile_layers import TileLayers
-from napari_semimoe.project.records import AddReport
+from napari_semimoe.project.records import AddReport, counted
 from napari_semimoe.session.demo import make_demo_project
 from napari_semimoe.session.models import NO_MODEL
 
@@ -320,6 +320,16 @@ class Workbench(QObject):
                 self.session.set_pool(tile_id, pool)
 
         self.background.run(work)
+
+    def set_um_per_px(self, tile_ids: Sequence[int], um_per_px: float) -> None:
+        """Correct how large a pixel is of the images that tiles are of."""
+
+        def arrive(changed: int) -> None:
+            self.said.emit(f"The pixel size of {counted(changed, 'image')} was corrected.")
+            if changed and self.desk.tile_id is not None:
+                self.desk.select(self.desk.tile_id)
+
+        self.background.run(lambda: self.session.set_um_per_px(tile_ids, um_per_px), arrive)
 
     def _on_prediction_failed(self, tile_id: int, sentence: str) -> None:
         if self.session.weights is not None:  # without a model the header says what to do

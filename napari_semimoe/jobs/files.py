@@ -59,11 +59,11 @@ def _predict_file(
 def _write(
     prediction: Prediction, um_per_px: float, target: Path, *, all_outputs: bool
 ) -> list[str]:
-    from napari_semimoe.project.mask_png import save_png
+    from napari_semimoe.project.mask_png import PREDICTED, save_png
 
     with storing(f"The mask {target.name}"):
         target.parent.mkdir(parents=True, exist_ok=True)
-    save_png(target, prediction.instances, um_per_px)
+    save_png(target, prediction.instances, um_per_px, {"kind": PREDICTED})
     if not all_outputs:
         return [str(target)]
     beside = target.with_suffix(".npz")

@@ -160,9 +160,13 @@ def _open(path: str) -> zarr.Array:
     import zarr
 
     array = zarr.open_array(path, mode="r")
-    files = sum(1 for part in Path(path, "c").rglob("[!.]*") if part.is_file())  # not ._0 of macOS
+    chunks = Path(path, "c")
+    files = sum(  # not what other programs leave there, such as ._0 or desktop.ini
+        part.is_file() and all(map(str.isdigit, part.relative_to(chunks).parts))
+        for part in chunks.rglob("*")
+    )
     sides = array.shards or array.chunks
     expected = math.prod(-(-size // side) for size, side in zip(array.shape, sides, strict=True))
-    if files != expected:
+    if files < expected:
         raise OSError(f"{expected - files} of {expected} parts are gone")
     return array

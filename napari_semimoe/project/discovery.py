@@ -203,4 +203,5 @@ def _glas_table(folder: Path) -> dict[str, str]:
     if "name" not in head or "patient id" not in head:
         return {}
     name, patient = head.index("name"), head.index("patient id")
-    return {row[name]: row[patient] for row in rows[1:] if len(row) > max(name, patient)}
+    known = [row for row in rows[1:] if len(row) > max(name, patient) and row[patient]]
+    return {row[name]: row[patient] for row in known}

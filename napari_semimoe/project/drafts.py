@@ -1,7 +1,8 @@
 """Strokes that were made but not accepted yet, kept so that nothing a person did is lost.
 
-One compressed file for each tile in the project's ``drafts`` folder. A draft is not an
-annotation: it has no version, it never teaches, and it is gone once the tile is accepted.
+One compressed file for each tile in the project's ``drafts`` folder, named after the tile's pixels:
+a tile's number may be another's where an older index was put back. A draft is not an annotation:
+it has no version, it never teaches, and it is gone once the tile is accepted.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_semimoe.core.disk import DAMAGED, written_whole
 from napari_semimoe.core.errors import StorageError
+from napari_semimoe.project.records import TileRecord
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +51,12 @@ class Draft:
     baseline_classes: Mapping[int, int] = field(default_factory=dict)
 
 
-def draft_path(project: Path, tile_id: int) -> Path:
+def draft_path(project: Path, tile: TileRecord) -> Path:
     """Return where the draft of a tile lies, whether it exists or not."""
-    return project / "drafts" / f"{tile_id}.npz"
+    return project / "drafts" / f"{tile.content_hash}.npz"
 
 
-def write_draft(project: Path, tile_id: int, draft: Draft) -> None:
+def write_draft(project: Path, tile: TileRecord, draft: Draft) -> None:
     """Store a draft in place of the tile's previous one, all or nothing.
 
     Raises
@@ -62,7 +64,7 @@ def write_draft(project: Path, tile_id: int, draft: Draft) -> None:
     StorageError
         When the disk refuses; the previous draft is still there.
     """
-    path = draft_path(project, tile_id)
+    path = draft_path(project, tile)
     about = {"classes": dict(draft.classes), "seconds": draft.seconds, "model": draft.model}
     about |= {"baseline_classes": dict(draft.baseline_classes)}
     try:
@@ -73,14 +75,14 @@ def write_draft(project: Path, tile_id: int, draft: Draft) -> None:
             )
     except OSError as error:
         raise StorageError(
-            f"The unaccepted strokes of tile {tile_id} could not be stored in {path.parent}: "
+            f"The unaccepted strokes of {tile.name} could not be stored in {path.parent}: "
             f"{error}. Free some space, then paint once more or accept the tile."
         ) from error
 
 
-def read_draft(project: Path, tile_id: int, shape: tuple[int, ...]) -> Draft | None:
-    """Return the draft of a tile, or ``None`` when there is none that fits the tile's shape."""
-    path = draft_path(project, tile_id)
+def read_draft(project: Path, tile: TileRecord) -> Draft | None:
+    """Return the draft of a tile, or ``None`` when there is none that fits the tile's size."""
+    path = draft_path(project, tile)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             labels, baseline = stored["labels"], stored["baseline"]
@@ -91,7 +93,7 @@ def read_draft(project: Path, tile_id: int, shape: tuple[int, ...]) -> Draft | N
         # A damaged draft must not keep a person from their tile.
         logger.warning("The draft %s cannot be read and is left aside", path, exc_info=True)
         return None
-    if labels.shape != tuple(shape) or baseline.shape != tuple(shape):
+    if labels.shape != tile.box.shape or baseline.shape != tile.box.shape:
         return None
     classes, before = (
         {int(key): int(value) for key, value in note.get(name, {}).items()}
@@ -100,11 +102,11 @@ def read_draft(project: Path, tile_id: int, shape: tuple[int, ...]) -> Draft | N
     return Draft(labels, baseline, classes, float(note["seconds"]), note.get("model"), before)
 
 
-def drop_draft(project: Path, tile_id: int) -> None:
+def drop_draft(project: Path, tile: TileRecord) -> None:
     """Forget the draft of a tile, if there is one."""
-    draft_path(project, tile_id).unlink(missing_ok=True)
+    draft_path(project, tile).unlink(missing_ok=True)
 
 
-def drafted_tiles(project: Path) -> set[int]:
-    """Return the ids of all tiles with unaccepted strokes."""
-    return {int(path.stem) for path in (project / "drafts").glob("*.npz") if path.stem.isdigit()}
+def drafted_tiles(project: Path) -> set[str]:
+    """Return the content hashes of all tiles with unaccepted strokes."""
+    return {path.stem for path in (project / "drafts").glob("*.npz")}

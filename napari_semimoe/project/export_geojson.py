@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -26,11 +26,10 @@ from napari_semimoe.project.polygons import Ring, instance_polygons
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import TileRecord
 
-#: Keys of an object's metadata by which it is known as written here.
-_PROVENANCE = {"author", "created", "origin"}
-
 #: QuPath leaves regions of this class out of measurements.
 IGNORE_CLASS = "Ignore*"
+#: What of a mask's provenance an object carries.
+_METADATA = ("project", "image", "author", "created", "origin", "model", "round")
 
 
 def export_geojson(project: Project, out: Path | str, **how: Unpack[HowToExport]) -> ExportReport:
@@ -49,11 +48,13 @@ def export_geojson(project: Project, out: Path | str, **how: Unpack[HowToExport]
         text = json.dumps(collection(project, tiles))
         write_whole(path, lambda target: target.write_text(text, encoding="utf-8"))
 
+    def refuse(path: Path, tiles: Sequence[TileRecord]) -> None:
+        mark = {"project": project.name, "image": image_name(tiles[0])}
+        refuse_foreign(path, is_own=_all_have(path, mark))
+
     if how.get("tiles") is not None:
         how["tiles"] = _with_neighbours(project, how["tiles"])
-    return export_files(
-        project, out, ".geojson", write, name_of=image_name, refuse=_refuse_foreign, **how
-    )
+    return export_files(project, out, ".geojson", write, name_of=image_name, refuse=refuse, **how)
 
 
 def _with_neighbours(project: Project, asked: Iterable[int]) -> list[int]:
@@ -68,14 +69,13 @@ def _with_neighbours(project: Project, asked: Iterable[int]) -> list[int]:
     return sorted({*tiles, *others})
 
 
-def _refuse_foreign(path: Path) -> None:
-    """Raise where objects that were not all written from here would be replaced."""
+def _all_have(path: Path, mark: Mapping[str, str]) -> bool:
+    """Whether all objects of a file have some metadata."""
     try:
         features = json.loads(path.read_bytes())["features"]
-        own = all(set(each["properties"]["metadata"]) >= _PROVENANCE for each in features)
-    except (OSError, ValueError, KeyError, TypeError):
-        own = False
-    refuse_foreign(path, is_own=own)
+        return all(mark.items() <= each["properties"]["metadata"].items() for each in features)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def collection(project: Project, tiles: Iterable[TileRecord]) -> dict[str, Any]:
@@ -105,8 +105,7 @@ def _features(project: Project, curated: CuratedTile) -> Iterator[dict[str, Any]
                 "metadata": {
                     key: str(value)
                     for key, value in curated.provenance(project).items()
-                    if key in ("author", "created", "origin", "model", "round")
-                    and value is not None
+                    if key in _METADATA and value is not None
                 },
             },
         }

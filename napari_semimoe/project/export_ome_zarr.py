@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -17,6 +17,7 @@ from napari_semimoe.project.exporting import (
     ExportReport,
     HowToExport,
     export_files,
+    identity,
     read_curated,
     refuse_foreign,
     write_whole,
@@ -106,7 +107,11 @@ def export_ome_zarr(
         curated = read_curated(project, tiles[0])
         write_whole(path, lambda target: write_tile(project, curated, target, version))
 
-    return export_files(project, out, ".zarr", write, refuse=_refuse_foreign, **how)
+    def refuse(path: Path, tiles: Sequence[TileRecord]) -> None:
+        own = identity(project, tiles[0]).items() <= _provenance(path).items()
+        refuse_foreign(path, is_own=own)
+
+    return export_files(project, out, ".zarr", write, refuse=refuse, **how)
 
 
 def write_tile(project: Project, curated: CuratedTile, path: Path, version: Version) -> None:
@@ -194,7 +199,12 @@ def _factors(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(factors)
 
 
-def _refuse_foreign(path: Path) -> None:
-    marks = [mark for mark in (path / "zarr.json", path / ".zattrs") if mark.is_file()]
-    own = any(f'"{PROVENANCE}"' in mark.read_text("utf-8") for mark in marks)
-    refuse_foreign(path, is_own=own)
+def _provenance(path: Path) -> dict[str, Any]:
+    """Return what an export says of itself; nothing where there is none of ours."""
+    import zarr
+
+    try:
+        found = zarr.open_group(str(path), mode="r").attrs.get(PROVENANCE)
+    except (OSError, ValueError, KeyError):
+        return {}
+    return dict(found) if isinstance(found, Mapping) else {}

@@ -11,11 +11,12 @@ from napari_semimoe.project.exporting import (
     ExportReport,
     HowToExport,
     export_files,
+    identity,
     read_curated,
     refuse_foreign,
     write_whole,
 )
-from napari_semimoe.project.mask_png import is_own_png, save_png
+from napari_semimoe.project.mask_png import CURATED, mark_of, save_png
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import TileRecord
 
@@ -31,13 +32,16 @@ def export_png(project: Project, out: Path | str, **how: Unpack[HowToExport]) ->
     table = Path(out).absolute() / TABLE
     rows: list[dict[str, Any]] = []
 
-    def refuse(path: Path) -> None:
-        refuse_foreign(path, is_own=is_own_png(path))
+    def mark(tile: TileRecord) -> dict[str, str]:
+        return {"kind": CURATED, **identity(project, tile)}
+
+    def refuse(path: Path, tiles: Sequence[TileRecord]) -> None:
+        refuse_foreign(path, is_own=mark_of(path) == mark(tiles[0]))
         refuse_foreign(table, is_own=_is_own_table(table))
 
     def write(path: Path, tiles: Sequence[TileRecord]) -> None:
         curated = read_curated(project, tiles[0])
-        save_png(path, curated.labels, curated.tile.um_per_px)
+        save_png(path, curated.labels, curated.tile.um_per_px, mark(tiles[0]))
         rows.append({"file": path.name, **curated.provenance(project)})
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,16 @@ from numpy.typing import NDArray
 from napari_semimoe.core.disk import discard, storing, temporary_beside, written_whole
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.states import Pool
+from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.importing import Progress, ShouldStop
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AnnotationRecord, TileRecord, counted
+from napari_semimoe.project.schema import FOLDERS
 
 #: Writes some tiles into one file.
 Write = Callable[[Path, Sequence[TileRecord]], None]
+#: Raises where a path that some tiles would be written to must not be replaced.
+Refuse = Callable[[Path, Sequence[TileRecord]], None]
 
 
 class HowToExport(TypedDict, total=False):
@@ -40,6 +45,8 @@ class HowToExport(TypedDict, total=False):
     should_stop: ShouldStop | None
 
 
+#: Of a file's name without its ending.
+_MOST_BYTES = 200
 #: Names that Windows keeps for devices.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?$", re.IGNORECASE)
 
@@ -97,7 +104,7 @@ def export_files(
     write: Write,
     *,
     name_of: Callable[[TileRecord], str] = lambda tile: tile.name,
-    refuse: Callable[[Path], None] = lambda path: None,
+    refuse: Refuse = lambda path, tiles: None,
     tiles: Iterable[int] | None = None,
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
@@ -109,7 +116,7 @@ def export_files(
     ending
         Of the files' names.
     refuse
-        Raises if a path must not be replaced; asked about all files before the first is written.
+        Asked about all files before the first is written.
     tiles, progress, should_stop
         See `HowToExport`.
 
@@ -124,9 +131,11 @@ def export_files(
     for tile in curated_tiles(project, tiles):
         groups.setdefault(name_of(tile), []).append(tile)
     folder = export_folder(Path(out))
-    paths = [folder / f"{name}{ending}" for name in file_names(list(groups))]
-    for path in paths:
-        refuse(path)
+    every = list(dict.fromkeys(name_of(tile) for tile in project.tiles()))
+    files = dict(zip(every, file_names(every), strict=True))  # the same whichever are exported
+    paths = [folder / f"{files[name]}{ending}" for name in groups]
+    for path, group in zip(paths, groups.values(), strict=True):
+        refuse(path, group)
     written, done = [], 0
     for path, (name, group) in zip(paths, groups.items(), strict=True):
         if should_stop and should_stop():
@@ -168,6 +177,11 @@ def read_curated(project: Project, tile: TileRecord) -> CuratedTile:
     return CuratedTile(tile, record, project.read_annotation(record.id))
 
 
+def identity(project: Project, tile: TileRecord) -> dict[str, str]:
+    """Return by what a tile's own exports are known among those of other projects and images."""
+    return {"project": project.name, "image_sha256": tile.content_hash}
+
+
 def refuse_foreign(path: Path, *, is_own: bool) -> None:
     """Raise where something that was not written from here would be replaced.
 
@@ -178,17 +192,36 @@ def refuse_foreign(path: Path, *, is_own: bool) -> None:
     """
     if path.exists() and not is_own:
         raise ProjectError(
-            f"{path} is in the way: it is not an earlier result of this plugin. "
+            f"{path} is in the way: it is not an earlier result of the same image. "
             "Choose another folder, or move it."
         )
 
 
 def export_folder(out: Path) -> Path:
-    """Make the folder that an export goes to."""
+    """Make the folder that an export goes to.
+
+    Raises
+    ------
+    ProjectError
+        If it is one of those in which a project keeps its own files.
+    StorageError
+        If the disk refused.
+    """
     out = Path(out).absolute()
+    refuse_own_folder(out)
     with storing(f"The export to {out}"):
         out.mkdir(parents=True, exist_ok=True)
     return out
+
+
+def refuse_own_folder(out: Path) -> None:
+    """Raise where results would lie among a project's own files."""
+    for folder in (out, *out.parents):
+        if folder.name in FOLDERS and (folder.parent / DESCRIPTION).is_file():
+            raise ProjectError(
+                f"{folder} holds the project's own files, and what is written there may be "
+                "cleared away. Choose a folder beside it."
+            )
 
 
 def file_names(names: Sequence[str]) -> list[str]:
@@ -197,13 +230,21 @@ def file_names(names: Sequence[str]) -> list[str]:
     result = []
     for name in names:
         base = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name).rstrip(". ") or "tile"
-        base = f"_{base}" if _RESERVED.match(base) else base
+        base = _shortened(f"_{base}" if _RESERVED.match(base) else base)
         unique, number = base, 2
         while unique.lower() in taken:
             unique, number = f"{base}-{number}", number + 1
         taken.add(unique.lower())
         result.append(unique)
     return result
+
+
+def _shortened(name: str) -> str:
+    """Return a name that leaves room for an ending in the 255 bytes that systems allow."""
+    if len(name.encode()) <= _MOST_BYTES:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name.encode()[: _MOST_BYTES - 9].decode(errors='ignore')}-{digest}"
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:

@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import platform
+import re
 import sqlite3
 import uuid
 from contextlib import suppress
@@ -26,6 +27,8 @@ from napari_semimoe.core.errors import (
 from napari_semimoe.project.schema import ARRAY_FOLDERS, FORMAT
 
 DESCRIPTION = "project.json"
+#: A prediction that was written, below the project; anything else there is a person's.
+_PREDICTION = re.compile(r"predictions/[0-9a-f]{32}\.zarr")
 
 
 class Description(Settings):
@@ -168,7 +171,7 @@ def sweep(path: Path, connection: sqlite3.Connection) -> list[str]:
     parts = [path, path / "drafts", *(each for each in inside if each not in unknown)]
     unfinished = [entry for part in parts for entry in _entries(part) if TEMPORARY in entry.name]
     for entry in (*unknown, *unfinished):
-        if TEMPORARY in entry.name or entry.parent.name == "predictions":
+        if TEMPORARY in entry.name or _PREDICTION.fullmatch(f"{entry.parent.name}/{entry.name}"):
             discard(entry)
         else:
             _set_aside(entry, path / "unreferenced" / entry.parent.name)

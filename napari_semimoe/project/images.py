@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,10 +87,14 @@ def read_image(path: Path) -> ImageFile:
 
 
 def stem(path: Path) -> str:
-    """Return a file's name without its ending, of which an OME-TIFF has two."""
-    if path.suffix.lower() in TIFF_SUFFIXES and path.stem.lower().endswith(_DOUBLE):
-        return path.stem[: -len(_DOUBLE)] or path.stem
-    return path.stem
+    """Return a file's name without its ending, of which an OME-TIFF has two.
+
+    Letters with accents are one character each: macOS stores some of them as two.
+    """
+    name = unicodedata.normalize("NFC", path.stem)
+    if path.suffix.lower() in TIFF_SUFFIXES and name.lower().endswith(_DOUBLE):
+        return name[: -len(_DOUBLE)] or name
+    return name
 
 
 def refuse_empty(path: Path) -> None:

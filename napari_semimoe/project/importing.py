@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,15 +15,21 @@ from napari_semimoe.core.disk import storing
 from napari_semimoe.core.errors import ImageReadError, ScaleUnknownError, SettingsError, ShapeError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import Box
-from napari_semimoe.project import annotations, pools, tiles
+from napari_semimoe.project import annotations, pools, scale, tiles
 from napari_semimoe.project.arrays import content_hash, write_array
 from napari_semimoe.project.images import ImageFile, read_image, stem
 from napari_semimoe.project.masks import MaskKind, read_class_mask, read_mask
-from napari_semimoe.project.records import AddReport, now
+from napari_semimoe.project.records import AddReport, ImageRecord, TileRecord, now
 from napari_semimoe.project.store import Store
+
+#: Origin of a mask that came with its image.
+IMPORTED = "imported"
 
 #: Hears how many of how many files are done, and the name of the file at hand.
 Progress = Callable[[int, int, str], None]
+#: Ending of the name of an image's tile, in small letters.
+_TILE = re.compile(r"_r\d+c\d+$")
+
 #: Asked before each file.
 ShouldStop = Callable[[], bool]
 
@@ -39,11 +46,8 @@ class AddOptions:
     tile_px: int | None = 2048
 
     def __post_init__(self) -> None:
-        if self.um_per_px is not None and not 0 < self.um_per_px <= 1000:
-            raise SettingsError(
-                f"um_per_px must be above 0 and at most 1000, got {self.um_per_px}. "
-                "A 20x scan has about 0.5."
-            )
+        if self.um_per_px is not None:
+            scale.check(self.um_per_px)
         if self.tile_px is not None and self.tile_px < 64:
             raise SettingsError(f"tile_px must be 64 or more, got {self.tile_px}.")
         if self.mask_kind not in ("instances", "classes"):
@@ -59,6 +63,7 @@ class _Tally:
     notes: list[str] = field(default_factory=list)
     not_read: int = 0
     without_scale: int = 0
+    rescaled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,7 @@ def add_files(
         notes=tuple(tally.notes),
         not_read=tally.not_read,
         without_scale=tally.without_scale,
+        rescaled=tally.rescaled,
     )
 
 
@@ -139,15 +145,17 @@ def _add_file(
     tally: _Tally,
 ) -> None:
     image = read_image(path)
-    um_per_px = _um_per_px(path, image, options.um_per_px, fallback, tally)
-    mask = _read_mask(mask_path, image.pixels.shape[:2], options) if mask_path else None
-    if image.note:
-        tally.notes.append(image.note)
     sha256 = content_hash(image.pixels)
     known = index.row("SELECT id FROM image WHERE sha256 = ?", (sha256,))
+    mask = _read_mask(mask_path, image.pixels.shape[:2], options) if mask_path else None
     if known:
+        tally.duplicates.append(path.name)
+        _correct_scale(index, path, tiles.image(index, known["id"]), options, tally)
         _add_masks_to_known(index, path, known["id"], mask, options, tally)
         return
+    um_per_px = _um_per_px(path, image, options.um_per_px, fallback, tally)
+    if image.note:
+        tally.notes.append(image.note)
     parts = _new_parts(index, path, image.pixels, options.tile_px, tally)
     if parts:
         new = _NewImage(path, image.pixels, um_per_px, patient, sha256, tuple(parts), mask)
@@ -252,25 +260,44 @@ def _insert(index: Store, new: _NewImage, array: str, options: AddOptions) -> li
 def _commit_mask(
     index: Store, tile_id: int, mask: _Mask, options: AddOptions, stored: list[str]
 ) -> None:
-    """Store the part of a mask inside a tile as its first version; inside a transaction."""
+    """Store a mask and let the tile teach or validate; inside a transaction."""
     tile = tiles.find(index, tile_id)
+    _commit_version(index, tile, mask, options, stored)
+    if options.pool in pools.WITH_MASK:  # the other tiles of the patient follow
+        pools.decide(index, tile, options.pool, options.author)
+        return
+    target = options.pool or Pool.LABELLED
+    index.connection.execute("UPDATE tile SET pool = ? WHERE id = ?", (target, tile_id))
+
+
+def _commit_version(
+    index: Store, tile: TileRecord, mask: _Mask, options: AddOptions, stored: list[str]
+) -> None:
+    """Store the part of a mask inside a tile as its next version; inside a transaction."""
     labels = np.ascontiguousarray(mask.labels[tile.box.slices])
     classes = annotations.checked_classes(mask.classes, labels, options.classes)
     new = annotations.NewVersion(
         labels,
         np.zeros(labels.shape, bool),
         author=options.author,
-        origin="imported",
+        origin=IMPORTED,
         classes=classes,
     )
     path, sha256 = annotations.store(index, tile, new)
     stored.append(path)
     annotations.commit(index, tile, new, path, sha256)
-    if options.pool in pools.WITH_MASK:  # the other tiles of the patient follow
-        pools.decide(index, tile, options.pool, options.author)
-        return
-    target = options.pool or Pool.LABELLED
-    index.connection.execute("UPDATE tile SET pool = ? WHERE id = ?", (target, tile_id))
+
+
+def _correct_scale(
+    index: Store, path: Path, image: ImageRecord, options: AddOptions, tally: _Tally
+) -> None:
+    """Give a known image the scale that was asked for, if it has another."""
+    asked = options.um_per_px
+    if asked and scale.correct(index, [image], asked, options.author):
+        tally.rescaled += 1
+        tally.notes.append(
+            f"{path.name} had {image.um_per_px:.3g} um per pixel and has {asked:.3g} now."
+        )
 
 
 def _add_masks_to_known(
@@ -281,22 +308,38 @@ def _add_masks_to_known(
     options: AddOptions,
     tally: _Tally,
 ) -> None:
-    """Give masks to tiles of a known image that have none; else it is a plain duplicate."""
-    tally.duplicates.append(path.name)
+    """Give masks to tiles of a known image: to those that have none, or only one from a file.
+
+    A mask that a person corrected here stays, whatever the file says.
+    """
     if mask is None:
         return
-    rows = index.rows(
-        "SELECT id FROM tile WHERE image_id = ? AND pool = ? AND NOT EXISTS"
-        " (SELECT 1 FROM annotation WHERE tile_id = tile.id)",
-        (image_id, Pool.UNLABELLED),
-    )
+    of_image = [tile for tile in tiles.every(index) if tile.image_id == image_id]
+    bare = [t for t in of_image if t.annotation_id is None and t.pool is Pool.UNLABELLED]
+    other = [t for t in of_image if _differs(index, t, mask)]
+    imported = [t for t in other if annotations.find(index, t.annotation_id).origin == IMPORTED]
     stored: list[str] = []
     with index.unless_stored(stored), index.transaction():
-        for row in rows:
-            _commit_mask(index, row["id"], mask, options, stored)
-    if rows:
-        tally.labelled += [row["id"] for row in rows]
+        for tile in bare:
+            _commit_mask(index, tile.id, mask, options, stored)
+        for tile in imported:
+            _commit_version(index, tile, mask, options, stored)
+    tally.labelled += [tile.id for tile in bare]
+    if bare:
         tally.notes.append(f"{path.name} was there already; its mask was added to it.")
+    if imported:
+        tally.notes.append(f"{path.name} was there already; its mask is the new one now.")
+    if len(other) > len(imported):
+        tally.notes.append(
+            f"{path.name} was there already, with a mask corrected here, which was kept."
+        )
+
+
+def _differs(index: Store, tile: TileRecord, mask: _Mask) -> bool:
+    if tile.annotation_id is None:
+        return False
+    record = annotations.find(index, tile.annotation_id)
+    return record.sha256 != content_hash(mask.labels[tile.box.slices])
 
 
 def _free_name(index: Store, wanted: str) -> str:
@@ -306,6 +349,6 @@ def _free_name(index: Store, wanted: str) -> str:
         for row in index.rows("SELECT name FROM image UNION SELECT name FROM tile")
     }
     name, number = wanted, 2
-    while any(other == name.lower() or other.startswith(f"{name.lower()}_r") for other in taken):
+    while any(name.lower() in (other, _TILE.sub("", other)) for other in taken):
         name, number = f"{wanted} ({number})", number + 1
     return name

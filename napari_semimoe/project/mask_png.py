@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +13,21 @@ from numpy.typing import NDArray
 from napari_semimoe.core.disk import storing, written_whole
 from napari_semimoe.project.resolution import UM_PER_INCH
 
-#: Marks a PNG as written here; another is never replaced.
+#: Key of the text by which a PNG is known as written here; another is never replaced.
 SOFTWARE = "napari-semimoe"
+#: Kinds of a mask in its mark.
+CURATED, PREDICTED = "curated", "predicted"
 
 
-def save_png(path: Path, labels: NDArray[np.uint16], um_per_px: float) -> None:
-    """Write instance ids, the microns per pixel, and who wrote them.
+def save_png(
+    path: Path, labels: NDArray[np.uint16], um_per_px: float, mark: Mapping[str, Any]
+) -> None:
+    """Write instance ids, the microns per pixel, and what the mask is.
+
+    Parameters
+    ----------
+    mark
+        Plain JSON by which the file is known again, see `mark_of`; not empty.
 
     Raises
     ------
@@ -27,6 +39,7 @@ def save_png(path: Path, labels: NDArray[np.uint16], um_per_px: float) -> None:
 
     about = PngInfo()
     about.add_text("Software", SOFTWARE)
+    about.add_text(SOFTWARE, json.dumps(mark))
     image = Image.fromarray(np.ascontiguousarray(labels, dtype=np.uint16))
     dots = UM_PER_INCH / um_per_px
     with storing(f"The mask {path.name}"), written_whole(path) as target:
@@ -35,10 +48,19 @@ def save_png(path: Path, labels: NDArray[np.uint16], um_per_px: float) -> None:
 
 def is_own_png(path: Path) -> bool:
     """Whether a file is a mask that `save_png` wrote."""
+    return bool(mark_of(path))
+
+
+def mark_of(path: Path) -> dict[str, Any]:
+    """Return what `save_png` was told of a mask, or nothing where it is not written here."""
+    if path.suffix.lower() != ".png":
+        return {}
     from PIL import Image
 
+    bombs = Image.DecompressionBombError, Image.DecompressionBombWarning
     try:
-        with Image.open(path) as image:
-            return image.info.get("Software") == SOFTWARE
-    except (OSError, ValueError):  # missing, or no image
-        return False
+        with Image.open(path) as image:  # its head only
+            text = image.info.get(SOFTWARE)
+            return json.loads(text) if isinstance(text, str) else {}
+    except (OSError, ValueError, *bombs):  # no image, or none of ours
+        return {}

@@ -25,6 +25,10 @@ MaskKind = Literal["instances", "classes"]
 
 #: More colours than this are a photograph, not a mask.
 MAX_COLOURS = 4096
+#: Numbers of a mask that may be objects, however small they are.
+_FEW = 16
+#: Modes of Pillow whose numbers are those of the file.
+_NUMBERS = ("1", "L", "LA", "P", "I", "F", "RGB", "RGBA")
 
 
 def read_mask(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.uint16]:
@@ -55,9 +59,11 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.ui
     values = _read(path, shape)
     if values.ndim == 3:
         values = _colours_to_ids(values, path)
-    ids = np.unique(values)
+    ids, areas = np.unique(values, return_counts=True)
     if len(ids[ids != 0]) == 1 and not is_own_png(path):
         return _parts(values != 0, path)
+    if values.dtype == np.uint8 and len(ids) > _FEW and areas[[0, -1]].sum() > 0.9 * areas.sum():
+        _refuse_smoothed(ids, path)
     return _numbered(values, ids, path)
 
 
@@ -115,10 +121,7 @@ def _read(
     path = Path(path)
     refuse_empty(path)
     if path.suffix.lower() in (".jpg", ".jpeg"):
-        raise ImageReadError(
-            f"The mask {path.name} must be a lossless file (png, bmp or tif), got a JPEG, which "
-            "blurs ids into each other. Export it as PNG."
-        )
+        raise _blurred(path)
     values = _without_alpha(_stored(path, colours_of_palette))
     if shape is not None and values.shape[:2] != tuple(shape):
         raise ImageReadError(
@@ -142,13 +145,22 @@ def _stored(path: Path, colours_of_palette: bool) -> NDArray[Any]:
     with opened(path) as image:
         if png_is_16_bit_colour(image, path):
             raise _too_deep(path)
+        if image.format in ("JPEG", "MPO"):
+            raise _blurred(path)
         if image.mode == "P" and colours_of_palette and _hides_background(image):
             image = image.convert("RGB")
-        if image.mode in ("LA", "PA"):
-            image = image.getchannel(0)
-        elif image.mode not in ("1", "L", "P", "I", "F", "RGB", "RGBA") and image.mode[0] != "I":
+        elif image.mode in ("PA", "La", "RGBa"):
+            image = image.convert("RGBA")
+        elif image.mode not in _NUMBERS and image.mode[0] != "I":
             image = image.convert("RGB")
         return _whole_numbers(np.asarray(image), path)
+
+
+def _blurred(path: Path) -> ImageReadError:
+    return ImageReadError(
+        f"The mask {path.name} must be a lossless file (png, bmp or tif), got a JPEG, which "
+        "blurs ids into each other. Export it as PNG."
+    )
 
 
 def _too_deep(path: Path) -> ImageReadError:
@@ -159,16 +171,27 @@ def _too_deep(path: Path) -> ImageReadError:
 
 
 def _hides_background(image: Image.Image) -> bool:
-    """Whether a palette does not begin with black, and black is used further on."""
+    """Whether a palette does not begin with black, or without it white, and uses it further on."""
     table = np.frombuffer(image.convert("P").palette.tobytes(), np.uint8)
-    black = np.flatnonzero((table[: len(table) // 3 * 3].reshape(-1, 3) == 0).all(axis=1))
-    return 0 not in black and bool(np.isin(np.asarray(image), black).any())
+    colours = table[: len(table) // 3 * 3].reshape(-1, 3)
+    used = np.unique(np.asarray(image))
+    for level in (0, 255):
+        background = np.intersect1d(np.flatnonzero((colours == level).all(axis=1)), used)
+        if background.size:
+            return 0 not in background
+    return False
 
 
 def _without_alpha(values: NDArray[Any]) -> NDArray[Any]:
-    """Make what is transparent background, and grey of what has equal channels."""
+    """Make what is transparent background, and grey of what has equal channels.
+
+    Black shapes on nothing are a mask by what is seen of them.
+    """
     if values.ndim == 3 and values.shape[2] in (2, 4):
-        values = np.where(values[..., -1:] == 0, 0, values)[..., :-1]
+        seen = values[..., -1] != 0
+        values = np.where(seen[..., None], values, 0)[..., :-1]
+        if not values.any() and not seen.all():
+            return seen.astype(np.uint8)
     if values.ndim == 3 and (values == values[..., :1]).all():
         return np.ascontiguousarray(values[..., 0])
     return values
@@ -210,6 +233,15 @@ def _colours_to_ids(values: NDArray[Any], path: Path) -> NDArray[Any]:
     if at < len(colours) and colours[at] == background:
         ids[ids == at + 1] = 0
     return ids
+
+
+def _refuse_smoothed(ids: NDArray[Any], path: Path) -> None:
+    """Raise for a mask of 0 and 255 whose rims were blended, as resizing does."""
+    if (ids[0], ids[-1]) == (0, 255):
+        raise ImageReadError(
+            f"The mask {path.name} has black and white areas with {len(ids) - 2} greys at their "
+            "rims, as smoothing leaves them. Export it without smoothing: nearest neighbour."
+        )
 
 
 def _numbered(values: NDArray[Any], ids: NDArray[Any], path: Path) -> NDArray[np.uint16]:

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from napari_semimoe.core.errors import SettingsError
 from napari_semimoe.core.states import Pool, RoundState
 from napari_semimoe.core.values import Prediction
-from napari_semimoe.project import adding, annotations, manifest, pools, predictions, rounds, tiles
+from napari_semimoe.project import (
+    adding,
+    annotations,
+    manifest,
+    pools,
+    predictions,
+    rounds,
+    scale,
+    tiles,
+)
 from napari_semimoe.project.adding import HowToAdd
 from napari_semimoe.project.folder import Description, login_name
 from napari_semimoe.project.models import Models
@@ -161,6 +170,20 @@ class Project:
         no patient is on both sides. The move is written to the audit trail.
         """
         return pools.set_pool(self._store, self.tile(tile_id), Pool(pool), self.author)
+
+    def set_um_per_px(self, tile_ids: Iterable[int], um_per_px: float) -> int:
+        """Correct how large a pixel is of the images that tiles are of; return how many had other.
+
+        Their predictions are dropped: they were made at another scale.
+
+        Raises
+        ------
+        SettingsError
+            If it is not above 0 and at most 1000 microns per pixel.
+        """
+        images = {self.tile(tile_id).image_id for tile_id in tile_ids}
+        records = [self.image(image_id) for image_id in sorted(images)]
+        return scale.correct(self._store, records, um_per_px, self.author)
 
     # masks ----------------------------------------------------------------------------------
 

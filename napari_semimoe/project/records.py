@@ -152,6 +152,7 @@ class AddReport:
     notes: tuple[str, ...] = ()
     not_read: int = 0  # files that were left because the person cancelled
     without_scale: int = 0  # of the refused: files that do not say how large a pixel is
+    rescaled: int = 0  # images whose scale was corrected
 
     @classmethod
     def of_refused(cls, name: str, sentence: str) -> Self:

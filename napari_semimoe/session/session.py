@@ -155,7 +155,10 @@ class Session(SessionEvents):
 
     def _adding(self, add: Callable[[], AddReport]) -> AddReport:
         try:
-            return add()
+            report = add()
+            if report.rescaled:
+                self._rescaled()
+            return report
         finally:
             self.tiles_changed.emit()  # also of those before one that the disk refused
 
@@ -261,6 +264,22 @@ class Session(SessionEvents):
         """Move a tile to another pool, as the person decides."""
         self._open_project().set_pool(tile_id, pool)
         self.tiles_changed.emit()
+
+    def set_um_per_px(self, tile_ids: Sequence[int], um_per_px: float) -> int:
+        """Correct how large a pixel is; return the number of images that had another size.
+
+        What was predicted at the wrong scale is predicted again.
+        """
+        changed = self._open_project().set_um_per_px(tile_ids, um_per_px)
+        if changed:
+            self._rescaled()
+            self.tiles_changed.emit()
+        return changed
+
+    def _rescaled(self) -> None:
+        """Forget predictions under way: they are made at a wrong scale."""
+        self._predictions.use(self.project, self._model)
+        self._predict_again()
 
     # -- predictions ---------------------------------------------------------------------------
 

@@ -295,15 +295,15 @@ def test_what_is_painted_while_the_tile_is_opened_again_stays(opened, viewer, se
 def test_what_is_painted_while_a_mask_is_stored_is_kept_when_the_project_closes(
     opened, viewer, settled
 ):
-    desk, tile_id = opened.bench.desk, opened.bench.desk.tile_id
-    path, shape = opened.bench.session.project.path, desk.labels.shape
+    desk, tile = opened.bench.desk, opened.bench.desk.view.tile
+    path = opened.bench.session.project.path
     paint(opened, 9)
     desk.accept()
     paint(opened, 11, where=np.s_[2:5, 2:5])
     painted = viewer.layers["pseudo-label"].data.copy()
     opened.bench.close_project()
     settled(opened)
-    draft = read_draft(path, tile_id, shape)
+    draft = read_draft(path, tile)
     np.testing.assert_array_equal(draft.labels, painted)
     assert (draft.baseline != painted).any()
 
@@ -326,7 +326,7 @@ def test_unaccepted_strokes_wait_while_the_person_is_elsewhere(opened, viewer, s
     paint(opened, 9)
     painted = viewer.layers["pseudo-label"].data.copy()
     open_tile(opened, settled, "tile_5", engine)
-    assert drafted_tiles(opened.bench.session.project.path) == {first.id}
+    assert drafted_tiles(opened.bench.session.project.path) == {first.content_hash}
     open_tile(opened, settled, first.name)
     np.testing.assert_array_equal(viewer.layers["pseudo-label"].data, painted)
     assert opened.bench.desk.changed_px == 36

@@ -164,7 +164,7 @@ def test_scale_is_asked_once_for_images_that_do_not_carry_it(
         asked.append(args)
         return 0.25, True
 
-    monkeypatch.setattr("napari_semimoe.gui.project_actions.QInputDialog.getDouble", answer)
+    monkeypatch.setattr("napari_semimoe.gui.pixel_size.QInputDialog.getDouble", answer)
     panel.bench.new_project(tmp_path / "project", ("background", "gland"))
     settled(panel)
     panel.project_actions.add_paths([images])
@@ -177,7 +177,7 @@ def test_scale_is_asked_once_for_images_that_do_not_carry_it(
 
 def test_giving_no_scale_adds_nothing(panel, images, tmp_path, settled, monkeypatch):
     monkeypatch.setattr(
-        "napari_semimoe.gui.project_actions.QInputDialog.getDouble", lambda *_: (0.5, False)
+        "napari_semimoe.gui.pixel_size.QInputDialog.getDouble", lambda *_: (0.5, False)
     )
     panel.bench.new_project(tmp_path / "project", ("background", "gland"))
     settled(panel)
@@ -458,6 +458,28 @@ def test_person_moves_tiles_to_another_pool(opened, settled):
     settled(opened)
     assert opened.bench.session.project.tile(tile.id).pool is Pool.EXCLUDED
     assert "1 excluded" in opened.predict_page.summary.text()
+
+
+def test_person_corrects_the_pixel_size_and_the_tile_is_predicted_anew(
+    opened, settled, engine, monkeypatch
+):
+    asked = []
+
+    def answer(*args):
+        asked.append(args)
+        return 0.25, True
+
+    monkeypatch.setattr("napari_semimoe.gui.pixel_size.QInputDialog.getDouble", answer)
+    tile = opened.bench.desk.view.tile
+    opened.predict_page.table.scale_doubted.emit([tile.id])
+    settled(opened)
+    assert asked[0][3] == tile.um_per_px == 0.5
+    assert opened.messages.text == "The pixel size of 1 image was corrected."
+    assert opened.bench.desk.view.tile.um_per_px == 0.25
+    assert opened.bench.desk.view.prediction is None
+    engine.predict_everything()
+    settled(opened)
+    assert opened.bench.desk.view.prediction is not None
 
 
 def test_gates_are_shown_as_shares_of_each_answer(opened):

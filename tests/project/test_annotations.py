@@ -198,3 +198,12 @@ def test_threads_may_accept_at_the_same_time(project, tmp_path):
 def test_packed_pixels_come_back(shape):
     wanted = np.random.default_rng(0).random(shape) > 0.5
     np.testing.assert_array_equal(unpack(pack(wanted), shape), wanted)
+
+
+def test_what_other_programs_leave_beside_a_mask_s_parts_does_no_harm(project, tile_id):
+    record = project.accept(tile_id, mask(0))
+    parts = project.path / record.path / "c"
+    (parts / "desktop.ini").write_text("left by a sync tool")
+    (parts / "@eaDir").mkdir()
+    (parts / "@eaDir" / "0").write_text("left by a server")
+    np.testing.assert_array_equal(project.read_labels(tile_id), mask(0))

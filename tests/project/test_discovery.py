@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 
@@ -118,7 +121,7 @@ def test_a_folder_of_masks_that_is_the_folder_of_images_pairs_nothing_with_itsel
 
 def test_masks_that_were_written_here_are_no_tissue(tmp_path):
     image = save(tmp_path / "a.tif", pixels())
-    save_png(tmp_path / "a.png", mask(), 0.5)
+    save_png(tmp_path / "a.png", mask(), 0.5, {"kind": "curated"})
     found = find_files(tmp_path)
     assert (found.images, found.masks) == ((image,), {})
     assert "left out: 1 (first: a.png)" in found.notes[0]
@@ -176,3 +179,26 @@ def test_another_table_of_that_name_changes_nothing(tmp_path):
     (tmp_path / "Grade.csv").write_text("student,grade\nAda,1\n")
     found = find_files(tmp_path)
     assert (found.layout, found.um_per_px) == ("folder", None)
+
+
+def test_a_slide_larger_than_any_image_does_not_hide_the_others(tmp_path):
+    small = save(tmp_path / "a.png", pixels())
+    head = struct.pack(">IIBBBBB", 20000, 10000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", len(head)) + b"IHDR" + head
+    large = tmp_path / "b.png"
+    large.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", zlib.crc32(b"IHDR" + head)))
+    assert find_files(tmp_path).images == (small, large)
+
+
+def test_a_name_is_the_same_however_its_accents_are_stored(tmp_path):
+    image = save(tmp_path / "caf\u00e9.png", pixels())
+    beside = save(tmp_path / "cafe\u0301_mask.png", mask())
+    assert find_files(tmp_path).masks == {image: beside}
+
+
+def test_an_empty_cell_is_no_patient(tmp_path):
+    folder = glas_folder(tmp_path)
+    table = folder / "Grade.csv"
+    first, *rest = table.read_text().splitlines()
+    table.write_text("\n".join([first, rest[0].replace(",0,", ",,"), *rest[1:]]) + "\n")
+    assert len(find_files(folder).patients) == len(rest) - 1

@@ -346,3 +346,45 @@ def test_file_names_are_allowed_on_every_system_and_none_comes_twice():
     assert result[:3] == ["a_b_c", "a_b_c-2", "_CON"]
     assert not any(set(name) & set('<>:"/\\|?*') for name in result)
     assert all(name and not name.endswith((".", " ")) for name in result)
+
+
+@pytest.mark.parametrize("export", EXPORTS)
+def test_an_export_of_another_project_is_never_replaced(export, tmp_path):
+    for name in ("one", "two"):
+        with Project.create(tmp_path / name) as project:
+            file = save(tmp_path / f"in {name}" / "a.png", pixels(ord(name[0])))
+            (tile_id,) = project.add_files([file], um_per_px=UM).added
+            project.accept(tile_id, mask(1))
+            if name == "one":
+                export(project, tmp_path / "out")
+                export(project, tmp_path / "out")  # its own is
+            else:
+                with pytest.raises(ProjectError, match="not an earlier result of the same image"):
+                    export(project, tmp_path / "out")
+
+
+@pytest.mark.parametrize("export", EXPORTS)
+def test_an_image_s_file_has_the_same_name_whichever_are_exported(project, export, tmp_path):
+    for seed, name in enumerate(("b:1", "b?1")):
+        file = save(tmp_path / "in" / f"{seed}" / f"{name}.png", pixels(seed))
+        (tile_id,) = project.add_files([file], um_per_px=UM).added
+        project.accept(tile_id, mask(1))
+    every = [path.stem for path in export(project, tmp_path / "out").written]
+    (one,) = export(project, tmp_path / "out", tiles=[tile_id]).written
+    assert (every, one.stem) == (["b_1", "b_1-2"], "b_1-2")
+
+
+@pytest.mark.parametrize("export", EXPORTS)
+def test_a_name_of_as_many_bytes_as_a_file_may_have_is_shortened(project, export, tmp_path):
+    letter = "\u817a"  # three bytes
+    file = save(tmp_path / "in" / f"{79 * letter}.png", pixels(0))
+    (tile_id,) = project.add_files([file], um_per_px=UM).added
+    project.accept(tile_id, mask(1))
+    (path,) = export(project, tmp_path / "out").written
+    assert len(path.stem.encode()) <= 200
+    assert path.name.startswith(60 * letter)
+
+
+def test_nothing_is_exported_among_the_project_s_own_files(curated):
+    with pytest.raises(ProjectError, match=r"project's own files.*Choose a folder beside it"):
+        export_png(curated, curated.path / "predictions" / "out")

@@ -7,7 +7,7 @@ from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import Box
 from napari_semimoe.project.importing import tile_boxes
 from napari_semimoe.project.project import Project
-from tests.project.making import UM, image_folder, mask, pixels, save, snapshot
+from tests.project.making import UM, add_prediction, image_folder, mask, pixels, save, snapshot
 from tests.project.test_discovery import glas_folder
 
 
@@ -235,3 +235,63 @@ def test_class_masks_bring_their_classes(tmp_path):
         labels = project.read_labels(tile.id)
         (record,) = project.annotations(tile.id)
     assert record.classes == {int(labels[3, 3]): 1, int(labels[25, 25]): 2}
+
+
+def test_an_image_added_again_with_its_true_scale_gets_it_and_loses_its_prediction(
+    project, tmp_path
+):
+    file = save(tmp_path / "a.png", pixels(0))
+    (tile_id,) = project.add_files([file], um_per_px=0.25).added
+    add_prediction(project, tile_id)
+    report = project.add_files([file], um_per_px=0.5)
+    assert (report.added, report.rescaled) == ((), 1)
+    assert report.notes == ("a.png had 0.25 um per pixel and has 0.5 now.",)
+    assert project.tile(tile_id).um_per_px == 0.5
+    assert project.prediction(tile_id) is None
+    assert not list((project.path / "predictions").iterdir())
+    assert project._store.audit_trail()[-1]["detail"] == {"image": "a", "before": 0.25, "now": 0.5}
+    assert project.add_files([file], um_per_px=0.5).rescaled == 0
+
+
+def test_an_image_that_is_there_is_not_asked_for_its_scale_again(project, tmp_path):
+    file = save(tmp_path / "a.png", pixels(0))
+    project.add_files([file], um_per_px=0.25)
+    report = project.add_files([file])
+    assert (report.refused, report.skipped_duplicates) == ((), ("a.png",))
+    assert project.tiles()[0].um_per_px == 0.25
+
+
+def test_the_scale_of_chosen_tiles_can_be_corrected(project, tmp_path):
+    first, second = project.add_folder(image_folder(tmp_path / "in", 2), um_per_px=UM).added
+    assert project.set_um_per_px([first], 0.25) == 1
+    assert (project.tile(first).um_per_px, project.tile(second).um_per_px) == (0.25, UM)
+    with pytest.raises(SettingsError, match="um_per_px must be above 0"):
+        project.set_um_per_px([first], 0)
+
+
+def test_a_mask_file_that_changed_becomes_the_next_version_where_nobody_corrected_it(
+    project, tmp_path
+):
+    folder = image_folder(tmp_path / "in", 2, masks=True)
+    first, second = project.add_folder(folder, um_per_px=UM).added
+    pools = [project.tile(first).pool, project.tile(second).pool]
+    corrected = mask(5)
+    project.accept(second, corrected)
+    for seed in (0, 1):
+        save(folder / f"image_{seed}_mask.png", mask(7))
+    report = project.add_folder(folder, um_per_px=UM)
+    np.testing.assert_array_equal(project.read_labels(first), mask(7))
+    np.testing.assert_array_equal(project.read_labels(second), corrected)
+    assert [record.version for record in project.annotations(first)] == [1, 2]
+    assert project.tile(first).pool is pools[0]
+    assert report.notes == (
+        "image_0.png was there already; its mask is the new one now.",
+        "image_1.png was there already, with a mask corrected here, which was kept.",
+    )
+    assert project.add_folder(folder, um_per_px=UM).notes == report.notes[1:]
+
+
+def test_a_name_that_begins_as_another_is_kept(project, tmp_path):
+    files = [save(tmp_path / f"{name}.png", pixels(i)) for i, name in enumerate(("S1_right", "S1"))]
+    project.add_files(files, um_per_px=UM)
+    assert [tile.name for tile in project.tiles()] == ["S1_right", "S1"]

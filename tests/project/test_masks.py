@@ -47,7 +47,7 @@ def test_a_16_bit_binary_mask_becomes_its_connected_parts(tmp_path):
 
 def test_a_mask_that_was_exported_from_here_is_never_taken_for_a_binary_one(tmp_path):
     for value in (IGNORE, 7):
-        save_png(tmp_path / "m.png", two_squares(value, np.uint16), 0.5)
+        save_png(tmp_path / "m.png", two_squares(value, np.uint16), 0.5, {"kind": "curated"})
         np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), two_squares(value, np.uint16))
 
 
@@ -233,3 +233,37 @@ def test_a_class_mask_with_a_palette_is_read_by_its_indices(tmp_path):
 def test_a_class_that_the_project_lacks_is_refused_in_words(tmp_path):
     with pytest.raises(ImageReadError, match="class indices from 0 to 1, got 2"):
         read_class_mask(save(tmp_path / "m.png", mask(0)), SHAPE, 2)
+
+
+def _shapes(mode):
+    """Two squares, drawn as a program may save them in a mode of Pillow."""
+    shapes = two_squares() > 0
+    if mode == "black on nothing":
+        values = np.zeros((*SHAPE, 4), np.uint8)
+        values[shapes, 3] = 255
+        return Image.fromarray(values)
+    if mode == "white hidden under alpha":
+        return Image.fromarray(np.stack([np.full(SHAPE, 255), 255 * shapes], 2).astype(np.uint8))
+    colours = np.full((*SHAPE, 3), 255, np.uint8)
+    colours[shapes] = (200, 0, 0)
+    return Image.fromarray(colours).convert("P", palette=Image.Palette.WEB)
+
+
+@pytest.mark.parametrize("mode", ["black on nothing", "white hidden under alpha", "palette"])
+def test_what_is_seen_is_the_mask_in_whatever_mode_it_was_saved(tmp_path, mode):
+    _shapes(mode).save(tmp_path / "m.png")
+    read = read_mask(tmp_path / "m.png", SHAPE)
+    np.testing.assert_array_equal(read > 0, two_squares() > 0)
+
+
+def test_a_smoothed_mask_is_refused(tmp_path):
+    sharp = Image.fromarray(np.uint8(255) * (two_squares() > 0)).resize((400, 400))
+    save(tmp_path / "m.png", np.asarray(sharp.resize((800, 800), Image.Resampling.BICUBIC)))
+    with pytest.raises(ImageReadError, match=r"greys at their rims.*without smoothing"):
+        read_mask(tmp_path / "m.png")
+
+
+def test_a_jpeg_by_another_name_is_no_mask(tmp_path):
+    Image.fromarray(mask(1).astype(np.uint8)).save(tmp_path / "m.png", format="JPEG")
+    with pytest.raises(ImageReadError, match="lossless file"):
+        read_mask(tmp_path / "m.png", SHAPE)

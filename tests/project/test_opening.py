@@ -213,14 +213,16 @@ def test_left_over_files_are_swept_and_nothing_else(project, tile_id):
             (project.path / folder / name).mkdir()
             (project.path / folder / name / "c").write_bytes(b"1")
     (project.path / ".project.json.tmp-1234").write_text("half")
+    (project.path / "predictions" / f"{'0a' * 16}.zarr").mkdir()
     with Project.open(project.path) as again:
-        assert len(again.swept) == 9
+        assert len(again.swept) == 10
         assert (again.read_annotation(record.id) == mask()).all()
     aside = project.path / "unreferenced"
     found = {path for path in project.path.rglob("*") if "lock" not in path.name}
     assert {path for path in found if not path.is_relative_to(aside)} == kept
     assert {path.relative_to(aside).as_posix() for path in aside.rglob("c")} == {
-        f"{folder}/left-over.zarr/c" for folder in ("annotations", "images", "rounds")
+        f"{folder}/left-over.zarr/c"
+        for folder in ("annotations", "predictions", "images", "rounds")
     }
 
 
