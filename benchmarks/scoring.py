@@ -54,7 +54,7 @@ def load_plain(weights: Path, settings: PredictSettings) -> Predictor:
 
 
 def score_weights(weights: Path, settings: PredictSettings, tiles: Sequence[Patch]) -> Scores:
-    """Return ``honest`` and ``reference``, and the same with ``_flips`` and with ``_unadapted``.
+    """Return what `score` does, and the same with ``_flips`` and with ``_unadapted``.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def score_weights(weights: Path, settings: PredictSettings, tiles: Sequence[Patc
         How to predict: without flips, with flips, and without flips not fitted to each tile. All
         objects count.
     tiles
-        Held-out tiles with masks. Without any, each of the six is empty.
+        Held-out tiles with masks. Without any, each is empty.
     """
     plain = settings.changed(flips=False, min_confidence=0.0)
     ways = {
@@ -73,9 +73,9 @@ def score_weights(weights: Path, settings: PredictSettings, tiles: Sequence[Patc
         "_unadapted": plain.changed(adapt=False),
     }
     return {
-        protocol + way: values
+        kind + way: values
         for way, how in ways.items()
-        for protocol, values in score(load_plain(weights, how), tiles).items()
+        for kind, values in score(load_plain(weights, how), tiles).items()
     }
 
 
@@ -111,19 +111,24 @@ def compare(
 
 
 def score(predictor: Predictor, tiles: Sequence[Patch]) -> Scores:
-    """Return ``honest`` (pooled scores) and ``reference``; every tile is predicted once."""
+    """Return ``honest`` (pooled scores), its ``tile_dice`` by name, and ``reference``."""
     if not tiles:
-        return {"honest": {}, "reference": {}}
+        return {"honest": {}, "tile_dice": {}, "reference": {}}
     pairs, probabilities, truths = [], [], []
     for tile in tiles:
-        found = predictor.predict(tile.image, tile.um_per_px)
+        seen = predictor.predict(tile.image, tile.um_per_px)
         assert tile.labels is not None, "held-out tiles have masks"
-        pairs.append((tile.name, found.instances, tile.labels))
-        probabilities.append(found.gated["segmentation"])
+        pairs.append((tile.name, seen.instances, tile.labels))
+        probabilities.append(seen.gated["segmentation"])
         truths.append(tile.labels)
     best = reference_scores(probabilities, truths)
     reference = {"dice": best.dice, "jaccard": best.jaccard, "threshold": best.threshold}
-    return {"honest": _rounded(evaluate(pairs).pooled), "reference": _rounded(reference)}
+    found = evaluate(pairs)
+    return {
+        "honest": _rounded(found.pooled),
+        "tile_dice": _rounded({image.name: image.dice for image in found.images}),
+        "reference": _rounded(reference),
+    }
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:

@@ -130,7 +130,7 @@ class MaskCrops:
     objects
         ``(B, H, W)`` integer instance ids, 0 background.
     distance
-        ``(B, 1, H, W)`` float, signed pixels (`signed_distance`).
+        ``(B, 1, H, W)`` float, signed pixels (`signed_distance`); 0 where a pixel must not teach.
     classes
         ``(B, H, W)`` integer class index of each pixel.
     n_classes
@@ -176,7 +176,8 @@ def make_targets(labels: Tensor, distance: Tensor, classes: Tensor, n_classes: i
         )
     valid = (labels != IGNORE).unsqueeze(1)
     objects = torch.where(labels == IGNORE, 0, labels)
-    masks = MaskCrops(objects, distance, classes, n_classes)
+    known = torch.where(valid, distance, 0)  # what is not known must not scale what is
+    masks = MaskCrops(objects, known, classes, n_classes)
     return Targets({name: each.of_masks(masks) for name, each in TARGETS.items()}, valid.float())
 
 

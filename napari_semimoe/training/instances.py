@@ -88,8 +88,9 @@ def drop_unsure(
 ) -> NDArray[np.uint16]:
     """Remove objects of which the network is much less sure than of the tile's others.
 
-    An object's confidence is its mean probability, less the threshold. It is compared with the
-    tile's, for a network that has learned little is sure of nothing (`benchmarks/instances.py`).
+    An object's confidence is the mean probability of what is marked in it, less the threshold. It
+    is compared with the tile's, for a network that has learned little is sure of nothing
+    (`benchmarks/instances.py`).
 
     Parameters
     ----------
@@ -107,8 +108,10 @@ def drop_unsure(
     ndarray
         ``(H, W)`` uint16 ids 1..N without gaps.
     """
-    sizes = np.bincount(objects.ravel())
-    sums = np.bincount(objects.ravel(), foreground.ravel() - threshold)
+    marked = np.where(foreground >= threshold, objects, 0).ravel()  # not holes that were filled
+    count = int(objects.max()) + 1
+    sizes = np.bincount(marked, minlength=count)
+    sums = np.bincount(marked, foreground.ravel() - threshold, minlength=count)
     usual = sums[1:].sum() / max(1, sizes[1:].sum())
     return _renumbered(objects, sums >= min_confidence * usual * sizes).astype(np.uint16)
 

@@ -17,7 +17,7 @@ def run_of(name, split, seed, tiles):
         "honest": scores,
         "honest_unadapted": scores,
         "honest_flips": scores,
-        "report": {"validation": {"per_tile_dice": tiles}},
+        "tile_dice": tiles,
     }
 
 
@@ -73,3 +73,12 @@ def test_the_command_prints_each_pair_and_names_what_there_is(runs, tmp_path):
     refused = call("ours", "mine")
     assert refused.returncode == 2
     assert "the files have ours, plain" in refused.stderr
+
+
+def test_tiles_that_were_not_seen_alike_are_not_compared(runs):
+    for run, adapt in zip(runs, (True, True, False, False, False, True), strict=True):
+        tiles = run.pop("tile_dice")
+        run |= {"settings": {"adapt": adapt}, "report": {"validation": {"per_tile_dice": tiles}}}
+    with pytest.raises(SystemExit, match=r"ours and plain must be seen alike.*rescore"):
+        tile_differences(pairs_of(runs, "ours", "plain"))
+    assert tile_differences(pairs_of(runs, "ours", "ours")).tolist() == [0.0, 0.0]

@@ -65,7 +65,7 @@ def test_without_any_gland_and_never_silent_the_lowest_threshold_stays():
 
 
 def test_no_tile_held_out_has_no_scores():
-    assert score(Says(), []) == {"honest": {}, "reference": {}}
+    assert score(Says(), []) == {"honest": {}, "tile_dice": {}, "reference": {}}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,9 @@ def test_run_scores_by_both_protocols_and_rescore_finds_the_same(tmp_path, call,
     file = tmp_path / "labelled-only-heldout-17-0-0" / "result.json"
     first = json.loads(file.read_text())
     ways = ("", "_flips", "_unadapted")
-    assert {each + way for each in ("honest", "reference") for way in ways} <= first.keys()
+    assert {
+        each + way for each in ("honest", "tile_dice", "reference") for way in ways
+    } <= first.keys()
     assert (
         set(first["reference"])
         == set(first["reference_flips"])

@@ -139,6 +139,17 @@ def test_a_part_of_an_object_that_is_ignored_makes_no_edge():
     assert (found[known & (whole > 0)] == 0).sum() == 12 + 5 + 5  # three sides, not the fourth
 
 
+def test_ignored_pixels_do_not_scale_the_distances_of_others():
+    labels = np.zeros((20, 60), np.uint16)
+    labels[8:12, 8:12] = 1
+    alone = targets_from_mask(labels[:, :20])
+    labels[:, 20:] = IGNORE
+    beside = targets_from_mask(labels)
+    known = beside.valid[..., :20] > 0
+    assert known.all()
+    np.testing.assert_allclose(beside.maps["distance"][..., :20], alone.maps["distance"])
+
+
 def test_ignored_pixels_are_not_valid_and_make_no_boundary():
     labels = square(9, 3, 6, IGNORE)
     targets = targets_from_mask(labels)

@@ -144,6 +144,16 @@ def test_confidence_counts_from_the_threshold():
         assert found.tolist() == [kept]
 
 
+def test_a_filled_hole_does_not_make_its_object_unsure():
+    foreground = np.full((40, 80), 0.05)
+    foreground[5:35, 5:35] = foreground[5:35, 45:75] = 0.6
+    foreground[9:31, 49:71] = 0.05  # a lumen, smaller than the smallest object
+    objects = to_instances(foreground, None, None, min_object_px=500)
+    kept = drop_unsure(objects, foreground, threshold=0.5, min_confidence=0.5)
+    np.testing.assert_array_equal(kept, objects)
+    assert kept.max() == 2
+
+
 def test_no_object_and_one_that_fills_its_tile_stay_as_they_are():
     nothing, whole = np.zeros((3, 4), np.uint16), np.ones((1, 1), np.uint16)
     for objects in (nothing, whole):
