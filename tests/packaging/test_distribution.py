@@ -63,6 +63,7 @@ def test_wheel_declares_the_manifest_the_command_and_its_licence(wheel):
     assert "[napari.manifest]\nnapari-semimoe = napari_semimoe:napari.yaml" in declared
     assert "semimoe = napari_semimoe.cli.main:main" in declared
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert any(name.endswith("weights/LICENSE.txt") for name in names)
 
 
 def test_pip_install_of_the_folder_exposes_the_manifest(tmp_path):
@@ -107,9 +108,11 @@ def test_a_qt_binding_is_never_a_hard_dependency():
     assert not [line for line in hard if QT.search(line)]
 
 
-def test_licence_is_bsd():
-    assert distribution("napari-semimoe").metadata["License-Expression"] == "BSD-3-Clause"
+def test_licence_of_the_code_is_bsd_and_the_weights_are_for_research():
+    told = distribution("napari-semimoe").metadata["License-Expression"]
+    assert told == "BSD-3-Clause AND LicenseRef-GlaS-research-use"
     assert (ROOT / "LICENSE").read_text().startswith("BSD 3-Clause License")
+    assert "research only" in (MANIFEST.parent / "weights" / "LICENSE.txt").read_text()
 
 
 class TestDependencies:
