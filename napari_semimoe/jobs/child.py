@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from napari_semimoe.jobs.sentences import death_sentence
 from napari_semimoe.jobs.wire import Writer, read_messages
+
+logger = logging.getLogger(__name__)
 
 #: A worker's own output is set aside when it has grown beyond this many bytes.
 _LOG_LIMIT = 2_000_000
@@ -88,10 +91,12 @@ class Child:
         with self._process.stdout:  # type: ignore[union-attr]
             for message in read_messages(self._process.stdout):  # type: ignore[arg-type]
                 self.spoke = True
-                self._listener.on_child_message(self, message)
+                with _logged():
+                    self._listener.on_child_message(self, message)
         code = self._reap()
         self._writer.close()
-        self._listener.on_child_death(self, code)
+        with _logged():
+            self._listener.on_child_death(self, code)
 
     def _reap(self) -> int:
         try:
@@ -99,6 +104,15 @@ class Child:
         except subprocess.TimeoutExpired:  # it closed its pipe but does not end
             self.kill()
             return self._process.wait()
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    """Log a fault of the listener: with its thread the ends of all later jobs would go unheard."""
+    try:
+        yield
+    except Exception:
+        logger.exception("Hearing a worker failed")
 
 
 def _start(lane: str, tasks: str, output: Path) -> subprocess.Popen[bytes]:

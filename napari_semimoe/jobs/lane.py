@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +13,8 @@ from typing import Any, Protocol
 from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs.book import JobBook
 from napari_semimoe.jobs.sentences import was_killed
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -216,7 +219,7 @@ class Lane:
     def _finish(self, job: Job, child: LaneChild, data: Mapping[str, Any]) -> None:
         log = None
         if data.get("traceback"):
-            log = self._write_log(job, data["traceback"], child.output)
+            log = self._log(job, data["traceback"], child.output)
         self._book.finish(
             job.job_id,
             JobState(data["state"]),
@@ -230,12 +233,20 @@ class Lane:
             self._book.finish(job.job_id, JobState.CANCELLED)
             return
         sentence = child.last_words(code)
-        log = self._write_log(job, sentence, child.output)
+        log = self._log(job, sentence, child.output)
         interrupted = child.spoke or was_killed(code)
         state = JobState.INTERRUPTED if interrupted else JobState.FAILED
         self._book.finish(job.job_id, state, error=sentence, log=log)
 
     def _finish_unstarted(self, job: Job, error: OSError) -> None:
         sentence = f"The {self.name} process could not start: {error}. Check the installation."
-        log = self._write_log(job, sentence, None)
+        log = self._log(job, sentence, None)
         self._book.finish(job.job_id, JobState.FAILED, error=sentence, log=log)
+
+    def _log(self, job: Job, text: str, output: Path | None) -> str | None:
+        """Write a failed job's story; whatever happens there, the job must still end."""
+        try:
+            return self._write_log(job, text, output)
+        except Exception:
+            logger.exception("The log of job %s could not be written", job.job_id)
+            return None

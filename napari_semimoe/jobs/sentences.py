@@ -99,7 +99,8 @@ def write_failure_log(
         parts.append(f"--- last output of the process ({output}) ---\n{tail}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(parts) + "\n", encoding="utf-8")
+        # a file's name need not be text on Linux
+        path.write_text("\n".join(parts) + "\n", encoding="utf-8", errors="backslashreplace")
     except OSError:
         return None
     return str(path)

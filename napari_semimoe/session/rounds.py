@@ -31,6 +31,8 @@ _ENDED_BADLY = {
     JobState.FAILED: RoundState.FAILED,
     JobState.INTERRUPTED: RoundState.INTERRUPTED,
 }
+#: Seconds that a round has to end when its process was ended.
+_FORCED_SECONDS = 2.0
 #: File in which rounds of earlier versions described their network, not yet in the manifest.
 _OLD_NETWORK = "network.json"
 
@@ -108,7 +110,11 @@ class RoundDesk:
             return None
         end = time.monotonic() + seconds
         while not self._engine.status(running.job_id).state.is_final:
-            if time.monotonic() >= end:
+            late = time.monotonic() - end
+            if late >= _FORCED_SECONDS:
+                self._running = None  # its end is not told any more; opening writes one down
+                return None
+            if late >= 0:
                 self._engine.cancel(running.job_id, force=True)
             time.sleep(0.02)
         return None if asked_before else running.number
@@ -259,12 +265,12 @@ def _warning(report: Mapping[str, Any], is_only: bool) -> str:
 
 def _note(project: Project, data: Mapping[str, Any]) -> str:
     """Return the failure's sentence and where the whole story is."""
-    sentence = data["error"] or ""
-    if not data["log"]:
-        return sentence
-    log = Path(data["log"])
-    inside = log.is_relative_to(project.path)
-    return f"{sentence} Log: {log.relative_to(project.path).as_posix() if inside else log}"
+    note = data["error"] or ""
+    if data["log"]:
+        log = Path(data["log"])
+        inside = log.is_relative_to(project.path)
+        note += f" Log: {log.relative_to(project.path).as_posix() if inside else log}"
+    return note.encode(errors="backslashreplace").decode()  # a file's name need not be text
 
 
 def _read_network(folder: Path) -> dict[str, Any]:

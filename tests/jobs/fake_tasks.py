@@ -39,6 +39,10 @@ def blunder(payload, observer):
     return {"value": {}["missing"]}
 
 
+def misname(payload, observer):
+    raise FileNotFoundError(2, "No such file or directory", "scan\udcff.png")
+
+
 def exhaust(payload, observer):
     raise MemoryError
 
@@ -82,6 +86,7 @@ _ALL = {
         stubborn,
         refuse,
         blunder,
+        misname,
         exhaust,
         die,
         segfault,

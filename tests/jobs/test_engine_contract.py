@@ -104,6 +104,11 @@ class TestEngineContract:
         assert log.parent == tmp_path / "project" / "logs"
         assert "KeyError: 'missing'" in log.read_text()
 
+    def test_failure_about_a_name_that_is_no_text_ends_the_job_and_has_a_log(self, engine):
+        data = finish_of(engine, engine.submit("predict", {"do": "misname"}))
+        assert data["state"] is JobState.FAILED
+        assert "scan\\udcff.png" in Path(data["log"]).read_text(encoding="utf-8")
+
     def test_lack_of_memory_is_said_in_plain_words(self, engine):
         data = finish_of(engine, engine.submit("train", {"do": "exhaust"}))
         assert "more memory than there is free" in data["error"]

@@ -158,6 +158,34 @@ def test_unwritable_log_folder_does_not_stop_the_work(process_engine, tmp_path):
     assert data["error"]
 
 
+def test_job_ends_also_where_writing_its_log_fails_unforeseen(process_engine, monkeypatch, caplog):
+    def broken(*_):
+        raise ValueError("unforeseen")
+
+    monkeypatch.setattr(process_engine._lanes["train"], "_write_log", broken)
+    data = finish_of(process_engine, process_engine.submit("train", {"do": "blunder"}))
+    assert data["state"] is JobState.FAILED
+    assert data["log"] is None
+    assert "unforeseen" in caplog.text
+
+
+def test_fault_in_hearing_a_message_is_logged_and_the_next_is_heard(
+    process_engine, monkeypatch, caplog
+):
+    lane = process_engine._lanes["train"]
+    hear = lane.on_child_message
+
+    def stumble(child, message):
+        if message["name"] == "step":
+            raise ValueError("unforeseen")
+        hear(child, message)
+
+    monkeypatch.setattr(lane, "on_child_message", stumble)
+    data = finish_of(process_engine, process_engine.submit("train", {"do": "count", "to": 2}))
+    assert data["state"] is JobState.DONE
+    assert "unforeseen" in caplog.text
+
+
 PARENT = """
 import sys
 from pathlib import Path

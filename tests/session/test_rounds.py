@@ -274,6 +274,28 @@ def test_closing_interrupts_the_round_so_that_it_can_be_resumed(
     assert filled.running_round == 1
 
 
+def test_closing_ends_also_where_the_end_of_the_round_is_never_told(
+    no_starter, filled, engine, monkeypatch
+):
+    monkeypatch.setattr("napari_semimoe.session.session._CLOSING_SECONDS", 0.05)
+    monkeypatch.setattr("napari_semimoe.session.rounds._FORCED_SECONDS", 0.05)
+    path = filled.project.path
+    filled.start_round(RoundSettings())
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "cancel", lambda job_id, *, force=False: None)
+        filled.close()
+    filled.open(path)
+    assert filled.running_round is None
+    assert filled.project.round(1).state is RoundState.INTERRUPTED
+
+
+def test_failure_about_a_name_that_is_no_text_is_written_down(no_starter, filled, engine):
+    filled.start_round(RoundSettings())
+    engine.finish(train_job(engine), JobState.FAILED, error="scan\udcff.png is gone.")
+    filled.process()
+    assert filled.project.round(1).note == "scan\\udcff.png is gone."
+
+
 def test_round_whose_program_died_is_interrupted_when_opened(no_starter, filled, engine):
     filled.start_round(RoundSettings())
     path = filled.project.path
