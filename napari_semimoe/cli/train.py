@@ -110,7 +110,8 @@ def train(
     is at least as good on the validation tiles; otherwise it is kept beside (semimoe rounds
     promote).
 
-    Ctrl+C stops after the present step; what was learned so far is kept in the round.
+    Ctrl+C stops after the present step; what was learned so far is kept in the round. So it is
+    when the terminal is closed or the system asks to end (SIGHUP, SIGTERM).
     """
     if um_per_px is not None and images is None:
         raise typer.BadParameter("--um-per-px is the scale of --images; give both or neither.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,9 +30,25 @@ def engine() -> Iterator[Engine]:
     """Yield an engine, here or where the environment says, that ends with the command."""
     running = make_engine(cluster_settings(os.environ))
     try:
-        yield running
+        with _ends_as_ctrl_c():
+            yield running
     finally:
         running.close()
+
+
+@contextmanager
+def _ends_as_ctrl_c() -> Iterator[None]:
+    """Let a wish of the system to end, or a terminal that is closed, save what was done, too."""
+    usual = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # else: nohup
+            usual[number] = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

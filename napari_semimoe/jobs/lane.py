@@ -220,13 +220,10 @@ class Lane:
         log = None
         if data.get("traceback"):
             log = self._log(job, data["traceback"], child.output)
-        self._book.finish(
-            job.job_id,
-            JobState(data["state"]),
-            result=data.get("result"),
-            error=data.get("error"),
-            log=log,
-        )
+        state, error = JobState(data["state"]), data.get("error")
+        if state is JobState.INTERRUPTED and job.cancel_asked is not None:
+            state, error = JobState.CANCELLED, None  # its process was asked to end as well
+        self._book.finish(job.job_id, state, result=data.get("result"), error=error, log=log)
 
     def _finish_dead(self, job: Job, child: LaneChild, code: int) -> None:
         if job.cancel_asked is not None:

@@ -77,7 +77,7 @@ def far_death_sentence(lane: str, scheduler: str, *, lost: bool) -> str:
 
 def was_killed(code: int | None) -> bool:
     """Whether somebody else ended the process, which says nothing about the installation."""
-    return code == -getattr(signal, "SIGKILL", 9)
+    return code in (-getattr(signal, "SIGKILL", 9), -signal.SIGTERM)
 
 
 def _signal_name(number: int) -> str:

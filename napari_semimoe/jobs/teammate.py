@@ -1,13 +1,14 @@
 """Entry of a process that shares a round's steps: ``python -m napari_semimoe.jobs.teammate``.
 
 Its input is one line of JSON and then stays open as long as the process that leads the round
-lives.
+lives. Signals to the whole group are answered by that one: without us its step would be lost.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -58,6 +59,9 @@ def _end_with_leader() -> None:
 
 def main() -> None:
     """Help one round."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     from napari_semimoe.training.team import OUT_OF_MEMORY
 
     task = json.loads(sys.stdin.buffer.readline())

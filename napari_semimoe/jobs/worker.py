@@ -1,7 +1,8 @@
 """Entry of a child process: ``python -m napari_semimoe.jobs.worker``.
 
 It reads jobs as JSON lines from its input, does them one after another on the main thread, and
-ends when its input ends, because then the process that started it is gone.
+ends when its input ends, because then the process that started it is gone. Asked to end by the
+system (SIGTERM), it ends in the same way: the running job is stopped and has seconds to save.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from typing import IO, Any
 
 from napari_semimoe.core.reports import Observer
 from napari_semimoe.core.states import JobState
-from napari_semimoe.jobs.sentences import failed_answer
+from napari_semimoe.jobs.sentences import death_sentence, failed_answer
 from napari_semimoe.jobs.wire import Writer, read_messages
 
-#: Seconds that the running job has to save itself after the parent is gone.
+#: Seconds that the running job has to save itself when this process shall end.
 _LAST_SECONDS = 4.0
 #: Niceness of training: the window and predictions go first.
 _TRAIN_NICE = 10
@@ -45,19 +46,20 @@ class PipeObserver:
         self._worker.tell(self._job_id, name, data)
 
     def should_stop(self) -> bool:
-        """Whether the job was cancelled or the parent is gone."""
+        """Whether the job was cancelled or this process shall end."""
         return self._worker.is_cancelled(self._job_id)
 
 
 class Worker:
-    """Does jobs from ``stream`` and answers to ``writer``."""
+    """Does jobs of a lane from ``stream`` and answers to ``writer``."""
 
-    def __init__(self, stream: IO[bytes], writer: Writer) -> None:
+    def __init__(self, lane: str, stream: IO[bytes], writer: Writer) -> None:
+        self._lane = lane
         self._stream = stream
         self._writer = writer
         self._inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._cancelled: set[str] = set()
-        self._orphaned = threading.Event()
+        self._ending = False
 
     def tell(self, job_id: str, name: str, data: Mapping[str, Any]) -> None:
         """Send one report of a job."""
@@ -65,12 +67,13 @@ class Worker:
 
     def is_cancelled(self, job_id: str) -> bool:
         """Whether the job should stop."""
-        return job_id in self._cancelled or self._orphaned.is_set()
+        return job_id in self._cancelled or self._ending
 
     def run(self, module_name: str) -> None:
         """Serve until the parent is gone."""
         threading.Thread(target=self._listen, name="listener", daemon=True).start()
         tasks = importlib.import_module(module_name)
+        signal.signal(signal.SIGTERM, lambda *_: self._end())  # until here there is nothing to save
         self._writer.send({"name": "ready"})
         while (message := self._inbox.get()) is not None:
             if message["op"] == "warm_up":
@@ -84,7 +87,11 @@ class Worker:
                 self._cancelled.add(message["job"])
             else:
                 self._inbox.put(message)
-        self._orphaned.set()
+        self._end()
+
+    def _end(self) -> None:
+        """Stop the running job, and end when it has saved itself or has taken too long."""
+        self._ending = True
         self._inbox.put(None)
         timer = threading.Timer(_LAST_SECONDS, os._exit, (1,))
         timer.daemon = True
@@ -93,18 +100,24 @@ class Worker:
     def _do(self, job_id: str, kind: str, payload: Mapping[str, Any], tasks: ModuleType) -> None:
         observer = PipeObserver(self, job_id)
         if observer.should_stop():
-            self.tell(job_id, "finished", {"state": JobState.CANCELLED})
+            self.tell(job_id, "finished", self._stopped(job_id))
             return
         self.tell(job_id, "begun", {})
         try:
             task: Task = tasks.TASKS[kind]
             result = task(payload, observer)
-            state = JobState.CANCELLED if observer.should_stop() else JobState.DONE
-            answer = {"state": state, "result": result}
-            self.tell(job_id, "finished", answer)
+            end = self._stopped(job_id) if observer.should_stop() else {"state": JobState.DONE}
+            self.tell(job_id, "finished", {**end, "result": result})
         except BaseException as error:  # the worker's entry: everything becomes a sentence
             self.tell(job_id, "finished", failed_answer(kind, error))
         self._cancelled.discard(job_id)
+
+    def _stopped(self, job_id: str) -> dict[str, Any]:
+        """Return how a job ended that was stopped: as asked, or because this process shall end."""
+        if job_id in self._cancelled:
+            return {"state": JobState.CANCELLED}
+        sentence = death_sentence(self._lane, -signal.SIGTERM, spoke=True)
+        return {"state": JobState.INTERRUPTED, "error": sentence}
 
 
 def _warm_up(tasks: ModuleType, lane: str) -> None:
@@ -141,11 +154,14 @@ def main() -> None:
     arguments = parser.parse_args()
     pipe = _take_stdout()
     faulthandler.enable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the parent, which then tells us
+    # Ctrl+C, and the end of the terminal, are for the parent: it tells us, or our input ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):  # not on Windows
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if arguments.lane == "train" and hasattr(os, "nice"):
         with contextlib.suppress(OSError):
             os.nice(_TRAIN_NICE)
-    code = _serve(Worker(sys.stdin.buffer, Writer(pipe)), arguments.tasks)
+    code = _serve(Worker(arguments.lane, sys.stdin.buffer, Writer(pipe)), arguments.tasks)
     sys.stdout.flush()
     # Not sys.exit: neither a library's thread nor our listener, which still reads, may hold us.
     os._exit(code)

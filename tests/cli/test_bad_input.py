@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
 
 from napari_semimoe.project.mask_png import save_png
 from tests.cli.conftest import environment
@@ -268,10 +269,10 @@ def interruptible(home):
     """Return a function that starts a command; it hears Ctrl-C, also where the tests cannot."""
     started = []
 
-    def start(*arguments):
+    def start(*arguments, **options):
         command = [sys.executable, "-m", "napari_semimoe.cli", *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        started.append(subprocess.Popen(command, env=environment(home), **pipes))
+        started.append(subprocess.Popen(command, env=environment(home), **pipes, **options))
         return started[-1]
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -282,14 +283,37 @@ def interruptible(home):
         process.communicate()
 
 
+#: A round that ends only when it is stopped, and saves nothing by itself before.
+LONG = ["--minutes", "30", "--steps", "100000", "--device", "cpu", "--set", "labelled_only=0.9"]
+LONG += ["--network", "width=4", "--set", "crop_px=32", "--set", "threads=1"]
+
+
+def wait_for_steps(project, running):
+    log = project / "rounds" / "2" / "log.jsonl"
+    wait_until(lambda: log.exists() and '"step"' in log.read_text(), running)
+    return log
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C reaches the whole console there")
 class TestInterrupted:
+    @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+    def test_end_of_the_whole_group_loses_no_step_of_the_round(
+        self, semimoe, copy, interruptible, name
+    ):
+        running = interruptible("train", copy, *LONG, start_new_session=True)
+        log = wait_for_steps(copy, running)
+        os.killpg(running.pid, getattr(signal, name))
+        out, err = running.communicate(timeout=PATIENCE)
+        assert running.returncode == 130, err
+        assert "cancelled" in out
+        steps = semimoe("rounds", "show", copy, "2", "--json").json["report"]["steps"]
+        assert steps == len(log.read_text().splitlines())
+        with safe_open(copy / "rounds" / "2" / "state.safetensors", "np") as state:
+            assert json.loads(state.metadata()["progress"])["step"] == steps
+
     def test_ctrl_c_stops_the_round_keeps_it_and_ends_with_130(self, semimoe, copy, interruptible):
-        given = ["--minutes", "30", "--steps", "100000", "--device", "cpu"]
-        given += ["--network", "width=4", "--set", "crop_px=32", "--set", "threads=1"]
-        running = interruptible("train", copy, *given)
-        log = copy / "rounds" / "2" / "log.jsonl"
-        wait_until(lambda: log.exists() and '"step"' in log.read_text(), running)
+        running = interruptible("train", copy, *LONG)
+        wait_for_steps(copy, running)
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=PATIENCE)
         assert running.returncode == 130, err

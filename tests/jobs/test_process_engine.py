@@ -71,6 +71,38 @@ def test_child_killed_from_outside_is_noticed_at_once(process_engine):
     )
 
 
+def test_child_asked_to_end_from_outside_ends_its_job_in_good_order(process_engine):
+    job = process_engine.submit("train", {"do": "until_stopped"})
+    hear_name(process_engine, "progress")
+    pid = process_engine.pids["train"]
+    os.kill(pid, signal.SIGTERM)
+    data = finish_of(process_engine, job)
+    assert data["state"] is JobState.INTERRUPTED
+    assert data["result"] == {"stopped": True}
+    assert "was killed from outside" in data["error"]
+    assert _wait_until_gone([pid]) == []
+    done = finish_of(process_engine, process_engine.submit("train", {"do": "echo"}))
+    assert done["state"] is JobState.DONE
+
+
+def test_child_asked_to_end_after_its_job_was_cancelled_leaves_it_cancelled(process_engine):
+    job = process_engine.submit("train", {"do": "until_stopped"})
+    hear_name(process_engine, "progress")
+    process_engine.cancel(job)
+    os.kill(process_engine.pids["train"], signal.SIGTERM)
+    data = finish_of(process_engine, job)
+    assert data["state"] is JobState.CANCELLED
+    assert data["error"] is None
+
+
+def test_child_outlives_the_terminal_that_is_closed(process_engine):
+    job = process_engine.submit("train", {"do": "until_stopped"})
+    hear_name(process_engine, "progress")
+    os.kill(process_engine.pids["train"], signal.SIGHUP)
+    process_engine.cancel(job)
+    assert finish_of(process_engine, job)["state"] is JobState.CANCELLED
+
+
 def test_idle_child_killed_from_outside_is_replaced_silently(process_engine):
     finish_of(process_engine, process_engine.submit("predict", {"do": "echo"}))
     pid = process_engine.pids["predict"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 
 import pytest
 import torch
@@ -140,6 +141,17 @@ def test_killed_teammate_is_said_and_the_round_goes_on_alone(tmp_path, started):
     with pytest.raises(JobError, match=r"1 of the processes .* \(exit code -9\).*1 process"):
         train(folder, Hearing(kill), processes=2)
     assert train(folder, processes=1)["steps"] == 6
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal to a group")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_teammate_leaves_the_answer_to_a_signal_to_its_leader(tmp_path, started, name):
+    def signal_it(hearing):
+        if len(hearing.named("step")) == 3:
+            os.kill(started[0].pid, getattr(signal, name))
+        return False
+
+    assert train(tmp_path / "project", Hearing(signal_it), processes=2)["steps"] == 6
 
 
 def test_teammate_ends_with_the_process_that_leads(tmp_path):

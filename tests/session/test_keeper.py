@@ -145,6 +145,23 @@ def test_round_whose_keeper_was_killed_goes_on_in_the_window(session):
     assert session.wait_idle(PATIENCE)
 
 
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no signal to a group")
+def test_keeper_asked_to_end_with_its_child_pauses_the_round_and_the_window_goes_on(session):
+    path, _ = let_go(session, LONG)
+    keeper = wait_for(lambda: keeper_pid(path), "the keeper")
+    log = path / "rounds" / "1" / "log.jsonl"
+    before = log.stat().st_size
+    wait_for(lambda: log.stat().st_size > before, "a step of the keeper's")
+    os.killpg(keeper, signal.SIGTERM)
+    wait_for(lambda: look(path).state is RoundState.INTERRUPTED, "the end of the keeper")
+    assert look(path).note == ""
+    session.open(path, take_over=True)
+    assert session.running_round == 1
+    session.round_goes_on = False
+    session.cancel_round()
+    assert session.wait_idle(PATIENCE)
+
+
 @pytest.mark.parametrize(
     ("stop", "state"),
     [("pause_round", RoundState.INTERRUPTED), ("cancel_round", RoundState.CANCELLED)],
