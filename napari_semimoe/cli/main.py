@@ -57,6 +57,9 @@ app.command("keep", hidden=True)(keep.keep)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a letter that a file's encoding lacks becomes a "?"
+            stream.reconfigure(errors="replace")
     try:
         app(args=None if arguments is None else list(arguments), prog_name="semimoe")
     except SystemExit as end:

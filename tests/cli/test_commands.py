@@ -223,6 +223,12 @@ class TestTrain:
         assert "has no round 9" in semimoe("rounds", "compare", twice, 1, 9, code=1).err
         assert tile["name"] in semimoe("rounds", "show", twice, 1).out
 
+    def test_output_to_a_file_may_have_the_few_letters_of_windows(
+        self, semimoe, twice, monkeypatch
+    ):
+        monkeypatch.setenv("PYTHONIOENCODING", "cp1252")  # as with > on Windows
+        assert "against round 1: Dice" in semimoe("rounds", "show", twice, 2).out
+
     def test_show_tells_state_and_settings(self, semimoe, trained):
         assert "promoted" in semimoe("rounds", "show", trained, 1).out
         assert semimoe("rounds", "show", trained, 1, "--json").json["settings"]["seed"] == 8
