@@ -99,7 +99,7 @@ class Brush(QObject):
 
     def new_gland(self) -> None:
         """Paint with an id that no gland has yet, wherever the next stroke starts."""
-        self._take("paint", self._desk.free_label())
+        self._take("paint")
         self._chosen = True
 
     def remove(self) -> None:
@@ -108,12 +108,14 @@ class Brush(QObject):
 
     def ignore(self) -> None:
         """Paint 'do not learn here'; the same key again goes back to glands."""
-        self._take("paint", self._desk.free_label() if self.is_ignoring else IGNORE)
+        self._take("paint", None if self.is_ignoring else IGNORE)
 
-    def _take(self, mode: str, label: int) -> None:
+    def _take(self, mode: str, label: int | None = None) -> None:
+        """Take a tool and the label for it, a free one where none is said."""
         if self.layer is not None:
+            self._desk.layers.give_up_line()  # else its rest would be of the new label
             self._desk.layers.make_active()
-            self.layer.selected_label = label
+            self.layer.selected_label = self._desk.free_label() if label is None else label
             self.layer.mode = mode
             self._chosen = False
 
@@ -178,7 +180,7 @@ class Brush(QObject):
         around a gland, from one press to the end; what is pressed meanwhile moves the picture.
         """
         begins = event.button == 1 or (event.button == 2 and layer.mode == "paint")
-        if not begins or self.is_ignoring or _is_drawing_around(layer):
+        if not begins or self.is_ignoring or self._desk.layers.is_drawing_around:
             return
         if layer.mode == "pick":
             self._chosen = True
@@ -210,9 +212,3 @@ class Brush(QObject):
         ]
         touched = near[(near > 0) & (near != IGNORE)]
         return int(np.bincount(touched).argmax()) if touched.size else 0
-
-
-def _is_drawing_around(layer: Labels) -> bool:
-    """Whether a stroke of the right button is under way; napari has no public word for it."""
-    overlay = getattr(layer, "_overlays", {}).get("brush_stroke")
-    return bool(getattr(overlay, "active", False))

@@ -140,6 +140,7 @@ class Desk(QObject):
             elif tile_id != self.tile_id:
                 self.select(tile_id)
 
+        self.layers.give_up_line()
         self._background.run(find, arrive)
 
     def refresh_prediction(self, tile_id: int) -> None:
@@ -161,10 +162,13 @@ class Desk(QObject):
             return self._read(tile_id)
 
         def arrive(view: TileView) -> None:
+            if tile_id != self._requested:
+                return  # the person has moved on meanwhile
+            self.layers.give_up_line()
             now = self._mask
             if before is None or now is None or self.tile_id != tile_id or now.is_same(before):
                 self._show(view)
-            elif tile_id == self._requested:  # painted on while it was read again
+            else:  # painted on while it was read again
                 self._show(replace(view, labels=now.labels, classes=now.classes))
                 self._autosave.start()
 
@@ -247,6 +251,7 @@ class Desk(QObject):
         """Leave the tile: keep its strokes as a draft and stop its clock."""
         if self.view is not None:
             self.clock.touch()
+            self.layers.give_up_line()
             self.keep_draft()
             self.clock.stop()
         self._requested = None
@@ -262,6 +267,9 @@ class Desk(QObject):
     def keep_draft(self) -> None:
         """Store unaccepted strokes of the tile; forget the stored ones if they were undone."""
         self._autosave.stop()
+        if self.layers.is_drawing_around:
+            self._autosave.start()  # once it is closed or given up
+            return
         project, mask = self._session.project, self._mask
         if project is None or mask is None:
             return
@@ -290,6 +298,7 @@ class Desk(QObject):
             return
         if self._requested != view.tile.id:
             return  # another tile is being opened, and this one is kept as a draft
+        self.layers.give_up_line()
         if self.layers.labels_layer is None:
             shown = replace(view, labels=labels, classes=dict(self._classes))
             self.layers.show(shown, n_classes=len(self.class_names))
@@ -369,6 +378,7 @@ class Desk(QObject):
         if self.view is None or self.view.prediction is None:
             self.refused.emit("There is no prediction of this tile to start from yet.")
             return
+        self.layers.give_up_line()
         prediction, before = self.view.prediction, self._mask
         assert before is not None, "a tile on the desk has a mask"
         labels, classes = prediction.instances.astype(np.uint16), dict(prediction.classes)

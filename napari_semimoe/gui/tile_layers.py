@@ -102,6 +102,19 @@ class TileLayers:
         layer = self._layers.get(LABELS)
         return None if layer is None else layer.data
 
+    @property
+    def is_drawing_around(self) -> bool:
+        """Whether a line around a gland was begun and is not closed yet."""
+        layer = self.labels_layer  # napari has no public word for it
+        return bool(getattr(getattr(layer, "_overlays", {}).get("brush_stroke"), "active", False))
+
+    def give_up_line(self) -> None:
+        """Take back a line around a gland that is not closed yet, and keep the brush in hand."""
+        layer = self.labels_layer
+        if layer is not None and self.is_drawing_around:
+            layer.mode = "pan_zoom"
+            layer.mode = "paint"
+
     def show(self, view: TileView, *, n_classes: int = 2) -> None:
         """Put a tile into the layers, with no undo history from the tile before."""
         self.filling = True

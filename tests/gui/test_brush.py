@@ -7,6 +7,7 @@ from qtpy.QtCore import Qt
 
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.gui import keys
+from napari_semimoe.project.drafts import drafted_tiles, read_draft
 
 from .acting import draw_around, press, stroke
 
@@ -89,6 +90,76 @@ def test_moving_the_picture_while_drawing_around_keeps_the_gland(layer, viewer):
     corners = (40, 62), LEFT, (55, 40), (55, 62)
     draw_around(viewer, layer, *corners, moving_the_picture_at=LEFT)
     assert layer.data[45, 50] == 3
+
+
+def begin_line(viewer, layer):
+    """Begin a line around a gland and do not close it."""
+    before = layer.data.copy()
+    stroke(viewer, layer, (40, 62), (40, 76), (55, 76), button=Qt.MouseButton.RightButton)
+    assert (layer.data != before).any()
+
+
+def test_an_unfinished_line_is_not_accepted(layer, viewer, opened, settled):
+    tile, suggestion = opened.bench.desk.view.tile, layer.data.copy()
+    begin_line(viewer, layer)
+    press(viewer, Qt.Key.Key_A)
+    settled(opened)
+    record = opened.bench.session.project.annotations(tile.id)[-1]
+    assert record.origin == "accepted as is"
+    np.testing.assert_array_equal(opened.bench.session.project.read_labels(tile.id), suggestion)
+
+
+@pytest.mark.parametrize("key", [Qt.Key.Key_Period, Qt.Key.Key_Comma])
+def test_an_unfinished_line_is_given_up_on_the_way_to_another_tile(
+    layer, viewer, opened, settled, key
+):
+    begin_line(viewer, layer)
+    press(viewer, key)
+    settled(opened)
+    assert not opened.bench.desk.has_strokes
+    assert not drafted_tiles(opened.bench.session.project.path)
+    assert layer.mode == "paint"
+
+
+def test_an_unfinished_line_is_given_up_when_another_tile_is_chosen(layer, viewer, opened, settled):
+    begin_line(viewer, layer)
+    opened.bench.desk.select(opened.bench.session.tiles()[-1].id)
+    settled(opened)
+    assert not drafted_tiles(opened.bench.session.project.path)
+
+
+@pytest.mark.parametrize("key", [Qt.Key.Key_N, Qt.Key.Key_M, Qt.Key.Key_I])
+def test_an_unfinished_line_is_given_up_where_the_next_stroke_is_for_something_else(
+    layer, viewer, opened, key
+):
+    before = layer.data.copy()
+    begin_line(viewer, layer)
+    press(viewer, key)
+    np.testing.assert_array_equal(layer.data, before)
+    assert layer.selected_label == (IGNORE if key == Qt.Key.Key_I else 3)
+
+
+def test_start_over_gives_an_unfinished_line_up(layer, viewer, opened):
+    before = layer.data.copy()
+    begin_line(viewer, layer)
+    opened.refine_page.start_over.click()
+    np.testing.assert_array_equal(layer.data, before)
+
+
+def test_strokes_are_stored_without_a_line_that_is_not_closed(
+    layer, viewer, opened, settled, qtbot
+):
+    bench, tile = opened.bench, opened.bench.desk.view.tile
+    stroke(viewer, layer, RIGHT, (35, 45))
+    painted = layer.data.copy()
+    begin_line(viewer, layer)
+    bench.desk.keep_draft()
+    qtbot.waitUntil(lambda: not bench.background.pending)
+    assert not drafted_tiles(bench.session.project.path)
+    press(viewer, Qt.Key.Key_Escape)
+    bench.desk.keep_draft()
+    settled(opened)
+    np.testing.assert_array_equal(read_draft(bench.session.project.path, tile).labels, painted)
 
 
 def test_two_glands_are_merged_by_pick_and_fill(layer, viewer):
@@ -179,7 +250,7 @@ def test_panel_follows_tools_that_are_taken_on_the_canvas(layer, viewer, opened)
         press(viewer, key)
         assert [mode for mode, each in page.tools.items() if each.isChecked()] == [tool]
     layer.brush_size = 31
-    assert page.size.value() == 31
+    assert page.brush_size.value() == 31
 
 
 def test_tools_are_taken_with_the_buttons(layer, opened):
