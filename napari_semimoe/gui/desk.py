@@ -299,11 +299,15 @@ class Desk(QObject):
         if self._requested != view.tile.id:
             return  # another tile is being opened, and this one is kept as a draft
         self.layers.give_up_line()
-        if self.layers.labels_layer is None:
+        layer = self.layers.labels_layer
+        if layer is None:
             shown = replace(view, labels=labels, classes=dict(self._classes))
             self.layers.show(shown, n_classes=len(self.class_names))
             self.tile_shown.emit(view)  # the brush takes the new layer in hand
             self.refused.emit("The pseudo-label layer was gone and is back. Look, then accept.")
+        elif not layer.visible:
+            layer.visible = True
+            self.refused.emit("The mask was hidden. Look, then accept.")
         elif view.origin == "nothing" and not self.has_strokes:
             self.refused.emit(
                 "There is nothing to accept yet: this tile has no prediction and no strokes. "

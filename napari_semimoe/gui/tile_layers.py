@@ -146,6 +146,7 @@ class TileLayers:
         if fresh:
             self._arrange()
         if moved:
+            self._reveal()
             self._viewer.reset_view()
         self.make_active()
 
@@ -277,6 +278,11 @@ class TileLayers:
             layer.editable = True
             if mode:
                 layer.mode = mode
+
+    def _reveal(self) -> None:
+        layer = self._layers[LABELS]
+        if not layer.visible:  # setting it takes the tool out of hand
+            layer.visible = True
 
     def make_active(self) -> None:
         """Select the mask's layer, so that brush and keys act on it."""

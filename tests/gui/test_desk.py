@@ -488,6 +488,33 @@ def test_accept_without_the_mask_layer_first_shows_it_again(opened, viewer, sett
     np.testing.assert_array_equal(opened.bench.session.project.read_labels(tile.id), painted)
 
 
+def test_a_hidden_mask_is_shown_before_it_can_be_accepted(opened, viewer, settled):
+    tile, project = opened.bench.desk.view.tile, opened.bench.session.project
+    press(viewer, Qt.Key.Key_H)
+    press(viewer, Qt.Key.Key_A)
+    settled(opened)
+    assert opened.messages.text == "The mask was hidden. Look, then accept."
+    assert viewer.layers["pseudo-label"].visible
+    assert not project.annotations(tile.id)
+    press(viewer, Qt.Key.Key_A)
+    settled(opened)
+    assert project.annotations(tile.id)
+
+
+def test_the_next_tile_shows_its_mask_also_where_the_last_one_was_hidden(
+    opened, viewer, settled, engine
+):
+    press(viewer, Qt.Key.Key_H)
+    open_tile(opened, settled, "tile_5", engine)
+    assert viewer.layers["pseudo-label"].visible
+
+
+def test_a_mask_stays_hidden_when_its_own_tile_is_predicted_anew(opened, viewer, settled, engine):
+    press(viewer, Qt.Key.Key_H)
+    predict_again(opened, engine, settled, shift=3)
+    assert not viewer.layers["pseudo-label"].visible
+
+
 def test_full_disk_while_accepting_is_told_and_loses_nothing(opened, viewer, settled, monkeypatch):
     tile = opened.bench.desk.view.tile
     paint(opened, 9)
