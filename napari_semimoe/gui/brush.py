@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,7 @@ class Brush(QObject):
         self._watched: Labels | None = None
         self._chosen = False  # the person chose the label of the next stroke
         self._following = False  # the brush itself is choosing it
+        self._unprotected = False  # neighbours, for the stroke that is under way
         self._class_of_new = 1
         self._labels: NDArray[np.uint16] | None = None  # that the ids under the brush are of
         desk.tile_shown.connect(self._on_tile_shown)
@@ -144,7 +145,7 @@ class Brush(QObject):
         self._desk.layers.set_outlines(on)
 
     def set_protect(self, on: bool) -> None:
-        """Paint over background only, so that neighbours keep their pixels."""
+        """Let brush strokes paint over background only, so that neighbours keep their pixels."""
         if self.layer is not None:
             self.layer.preserve_labels = on
 
@@ -158,6 +159,8 @@ class Brush(QObject):
             for event in ("mode", "selected_label", "brush_size", "preserve_labels"):
                 getattr(layer.events, event).connect(self._on_layer_event)
             layer.mouse_drag_callbacks.insert(0, self._on_press)  # before napari's own brush
+            if self._desk.layers.line is not None:
+                self._desk.layers.line.events.active.connect(self._protect_again)
         labels = None if view is None else view.labels
         if layer is not None and labels is not self._labels and not self.is_removing:
             # Also when grey was painted: nobody expects it to go on in another tile.
@@ -167,11 +170,13 @@ class Brush(QObject):
         self.changed.emit()
 
     def _on_layer_event(self, event: object = None) -> None:
+        if getattr(event, "type", "") == "preserve_labels":
+            self._unprotected = False
         if getattr(event, "type", "") == "selected_label" and not self._following:
             self._chosen = True
         self.changed.emit()
 
-    def _on_press(self, layer: Labels, event: Any) -> None:
+    def _on_press(self, layer: Labels, event: Any) -> Iterator[None]:
         """Give the stroke that begins here to the gland under the brush, or to a new one.
 
         A gland that was picked, or the id of *New gland*, counts for one stroke whatever lies
@@ -180,8 +185,19 @@ class Brush(QObject):
         around a gland, from one press to the end; what is pressed meanwhile moves the picture.
         """
         begins = event.button == 1 or (event.button == 2 and layer.mode == "paint")
-        if not begins or self.is_ignoring or self._desk.layers.is_drawing_around:
+        if not begins or self._desk.layers.is_drawing_around:
             return
+        if not self.is_ignoring:
+            self._begin(layer, event)
+        self._protect_again()
+        if layer.preserve_labels and self._takes_from_glands(layer, event):
+            self._set_protected(layer, False)
+            yield
+            while event.type == "mouse_move":
+                yield
+            self._protect_again()
+
+    def _begin(self, layer: Labels, event: Any) -> None:
         if layer.mode == "pick":
             self._chosen = True
         elif layer.mode == "paint":
@@ -189,9 +205,26 @@ class Brush(QObject):
         if layer.mode in ("paint", "fill") and not self._is_painted():
             self._desk.set_class(self.label, self._class_of_new)
 
+    def _takes_from_glands(self, layer: Labels, event: Any) -> bool:
+        """Whether what begins here is meant for pixels of glands, protected or not."""
+        if layer.mode == "paint" and not self.is_ignoring:
+            return self._gland_at(layer, event.position) not in (0, self.label)
+        return layer.mode in ("paint", "erase", "fill")
+
+    def _set_protected(self, layer: Labels, on: bool) -> None:
+        """Protect neighbours or not for a while; the person's setting is shown as it was."""
+        self._unprotected = not on
+        with layer.events.preserve_labels.blocker():
+            layer.preserve_labels = on
+
+    def _protect_again(self, event: object = None) -> None:
+        layer = self.layer
+        if self._unprotected and layer is not None and not self._desk.layers.is_drawing_around:
+            self._set_protected(layer, True)
+
     def _begin_stroke(self, layer: Labels, event: Any) -> None:
         if not self._chosen or self.label == 0:
-            under = self._label_under(layer, layer.world_to_data(event.position))
+            under = self._label_under(layer, event.position)
             self._following = True
             try:
                 layer.selected_label = under or self._desk.free_label()
@@ -200,15 +233,27 @@ class Brush(QObject):
         self._chosen = False
 
     @staticmethod
-    def _label_under(layer: Labels, position: Sequence[float]) -> int:
-        """Return the gland at a position, else the one that the brush touches most, else 0."""
-        y, x = (round(float(each)) for each in position[-2:])
+    def _gland_at(layer: Labels, position: Sequence[float]) -> int:
+        """Return the gland at a position of the world, else 0."""
+        y, x = _pixel(layer, position)
         height, width = layer.data.shape
-        if 0 <= y < height and 0 <= x < width and 0 < layer.data[y, x] < IGNORE:
-            return int(layer.data[y, x])
+        inside = 0 <= y < height and 0 <= x < width
+        return int(layer.data[y, x]) if inside and layer.data[y, x] != IGNORE else 0
+
+    def _label_under(self, layer: Labels, position: Sequence[float]) -> int:
+        """Return the gland at a position, else the one that the brush touches most, else 0."""
+        under = self._gland_at(layer, position)
+        if under:
+            return under
+        y, x = _pixel(layer, position)
         radius = max(int(layer.brush_size) // 2, 0)
         near = layer.data[
             max(0, y - radius) : max(0, y + radius + 1), max(0, x - radius) : max(0, x + radius + 1)
         ]
         touched = near[(near > 0) & (near != IGNORE)]
         return int(np.bincount(touched).argmax()) if touched.size else 0
+
+
+def _pixel(layer: Labels, position: Sequence[float]) -> tuple[int, int]:
+    y, x = layer.world_to_data(position)[-2:]
+    return round(float(y)), round(float(x))

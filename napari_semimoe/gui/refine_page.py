@@ -67,7 +67,10 @@ class RefinePage(QWidget):
         self.outlines = QCheckBox("Outlines only")
         self.outlines.setToolTip("Draw glands as outlines, to judge the tissue under them")
         self.protect = QCheckBox("Protect neighbours")
-        self.protect.setToolTip("Paint over background only; other glands keep their pixels  (B)")
+        self.protect.setToolTip(
+            "The brush paints over background only; other glands keep their pixels. "
+            "Erase, Remove, Fill, grey and splitting work as ever  (B)"
+        )
         self.class_label = heading("Class")
         self.gland_class = QComboBox()
         self.gland_class.setToolTip("What the picked gland (L) is, and what new glands are")

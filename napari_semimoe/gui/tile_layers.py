@@ -103,10 +103,14 @@ class TileLayers:
         return None if layer is None else layer.data
 
     @property
+    def line(self) -> Any:
+        """What draws a line around a gland, if there is any; napari has no public word for it."""
+        return getattr(self.labels_layer, "_overlays", {}).get("brush_stroke")
+
+    @property
     def is_drawing_around(self) -> bool:
         """Whether a line around a gland was begun and is not closed yet."""
-        layer = self.labels_layer  # napari has no public word for it
-        return bool(getattr(getattr(layer, "_overlays", {}).get("brush_stroke"), "active", False))
+        return bool(getattr(self.line, "active", False))
 
     def give_up_line(self) -> None:
         """Take back a line around a gland that is not closed yet, and keep the brush in hand."""

@@ -36,7 +36,7 @@ def stroke(viewer, layer, *pixels, button=Qt.MouseButton.LeftButton):
     _send(native, QEvent.Type.MouseButtonRelease, points[-1], button, none)
 
 
-def draw_around(viewer, layer, *pixels, moving_the_picture_at=None):
+def draw_around(viewer, layer, *pixels, moving_the_picture_at=None, closed=True):
     """Click the right button on the first pixel, go over the others and back to the first."""
     native = canvas_of(viewer)
     none, left, right = (
@@ -48,7 +48,7 @@ def draw_around(viewer, layer, *pixels, moving_the_picture_at=None):
     _send(native, QEvent.Type.MouseMove, start, none, none)
     _send(native, QEvent.Type.MouseButtonPress, start, right, right)
     _send(native, QEvent.Type.MouseButtonRelease, start, right, none)
-    for pixel in (*pixels[1:], pixels[0]):
+    for pixel in (*pixels[1:], *pixels[:closed]):
         point = canvas_point(viewer, layer, *pixel)
         _send(native, QEvent.Type.MouseMove, point, none, none)
         if pixel == moving_the_picture_at:

@@ -95,8 +95,8 @@ def test_moving_the_picture_while_drawing_around_keeps_the_gland(layer, viewer):
 def begin_line(viewer, layer):
     """Begin a line around a gland and do not close it."""
     before = layer.data.copy()
-    stroke(viewer, layer, (40, 62), (40, 76), (55, 76), button=Qt.MouseButton.RightButton)
-    assert (layer.data != before).any()
+    draw_around(viewer, layer, (40, 62), (40, 76), (55, 76), closed=False)
+    assert layer.data[50, 76] != before[50, 76]
 
 
 def test_an_unfinished_line_is_not_accepted(layer, viewer, opened, settled):
@@ -234,6 +234,67 @@ def test_protected_neighbours_keep_their_pixels(layer, viewer, opened):
     stroke(viewer, layer, LEFT, (20, 50))
     assert layer.data[20, 45] == 2
     assert layer.data[20, 30] == 1
+
+
+@pytest.fixture
+def protected(layer, viewer, opened):
+    """The mask with its glands protected, which they still are after what the test does."""
+    press(viewer, Qt.Key.Key_B)
+    yield layer
+    assert opened.refine_page.protect.isChecked()
+    press(viewer, Qt.Key.Key_P)
+    before = layer.data.copy()
+    stroke(viewer, layer, (45, 8), LEFT, RIGHT)
+    np.testing.assert_array_equal(layer.data[before > 0], before[before > 0])
+    assert (layer.data != before).any()
+
+
+def test_protected_glands_can_be_removed(protected, viewer):
+    press(viewer, Qt.Key.Key_D)
+    stroke(viewer, protected, LEFT)
+    assert set(np.unique(protected.data)) == {0, 2}
+
+
+def test_protected_glands_can_be_split(protected, viewer):
+    press(viewer, Qt.Key.Key_N)
+    stroke(viewer, protected, (18, 3), (18, 18))
+    assert (protected.data[18, 10], protected.data[25, 10]) == (3, 1)
+
+
+def test_protected_glands_can_be_split_by_a_line_around_a_part(protected, viewer):
+    press(viewer, Qt.Key.Key_N)
+    draw_around(viewer, protected, (17, 42), (17, 57), (27, 57), (27, 42))
+    assert protected.data[22, 50] == 3
+
+
+def test_protected_glands_can_be_merged(protected, viewer):
+    press(viewer, Qt.Key.Key_L)
+    stroke(viewer, protected, LEFT)
+    press(viewer, Qt.Key.Key_F)
+    stroke(viewer, protected, RIGHT)
+    assert set(np.unique(protected.data)) == {0, 1}
+
+
+def test_protected_glands_can_be_painted_grey(protected, viewer):
+    press(viewer, Qt.Key.Key_I)
+    stroke(viewer, protected, LEFT)
+    assert protected.data[LEFT] == IGNORE
+    press(viewer, Qt.Key.Key_I)
+
+
+def test_protected_glands_can_be_erased(protected, viewer):
+    press(viewer, Qt.Key.Key_E)
+    stroke(viewer, protected, LEFT)
+    assert protected.data[LEFT] == 0
+
+
+def test_neighbours_are_protected_again_after_a_line_that_was_given_up(protected, viewer):
+    before = protected.data.copy()
+    press(viewer, Qt.Key.Key_N)
+    draw_around(viewer, protected, (20, 42), (20, 55), closed=False)
+    assert protected.data[20, 50] == 3
+    press(viewer, Qt.Key.Key_Escape)
+    np.testing.assert_array_equal(protected.data, before)
 
 
 def test_undo_takes_back_one_stroke(layer, viewer, opened):
