@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
     QHeaderView,
     QLabel,
     QPushButton,
+    QScrollBar,
     QSizePolicy,
     QTableWidget,
     QTableWidgetItem,
+    QWidget,
 )
 
 _ROW_PX = 24
@@ -64,6 +69,33 @@ def _cell(text: str, column: int, *, bold: bool, tip: str) -> QTableWidgetItem:
     font.setBold(bold)
     item.setFont(font)
     return item
+
+
+class WheelScrolls(QObject):
+    """Lets the wheel scroll the page, not change the field that happens to be under it.
+
+    A field that has the focus still follows the wheel.
+
+    Parameters
+    ----------
+    parent
+        All fields in it are meant.
+    """
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        for each in parent.findChildren(QWidget):
+            is_field = isinstance(each, QComboBox | QAbstractSpinBox | QAbstractSlider)
+            if is_field and not isinstance(each, QScrollBar):
+                each.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel
+                each.installEventFilter(self)
+
+    def eventFilter(self, field: QObject, event: QEvent) -> bool:
+        """Pass the wheel on to what is around a field."""
+        if event.type() == QEvent.Type.Wheel and not field.hasFocus():
+            event.ignore()
+            return True
+        return False
 
 
 def button(text: str, tooltip: str, role: str = "") -> QPushButton:

@@ -8,8 +8,18 @@ from pathlib import Path
 
 import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QAbstractButton, QLabel, QPushButton, QWidget
+from qtpy.QtGui import QDropEvent, QWheelEvent
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QLabel,
+    QPushButton,
+    QScrollBar,
+    QWidget,
+)
 
 from napari_semimoe.core.errors import StorageError
 from napari_semimoe.core.settings import RoundSettings
@@ -118,6 +128,63 @@ def test_header_says_project_model_and_device(opened):
 )
 def test_model_line_names_the_model(name, device, line):
     assert model_line(name, device) == line
+
+
+def fields_of(page):
+    kinds = (QAbstractSpinBox, QComboBox, QAbstractSlider)
+    fields = [each for each in page.findChildren(QWidget) if isinstance(each, kinds)]
+    return [each for each in fields if each.isVisible() and not isinstance(each, QScrollBar)]
+
+
+def value_of(field):
+    return field.currentIndex() if isinstance(field, QComboBox) else field.value()
+
+
+def turn_wheel(widget):
+    """Turn the wheel by one notch downwards; what ignores it leaves it to its parent."""
+    center = widget.rect().center()
+    event = QWheelEvent(
+        QPointF(center),
+        QPointF(widget.mapToGlobal(center)),
+        QPoint(),
+        QPoint(0, -120),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(widget, event)
+    if not event.isAccepted():  # Qt itself hands on only what came from the window system
+        turn_wheel(widget.parentWidget())
+
+
+def test_wheel_over_a_field_scrolls_the_page_and_changes_no_setting(opened, qtbot):
+    opened.retrain_page._folded.expand(animate=False)
+    seen = 0
+    for step in Step:
+        opened.show_step(step)
+        qtbot.wait(20)
+        area = opened._pages.currentWidget()
+        bar = area.verticalScrollBar()
+        for field in fields_of(area.widget()):
+            before, _ = value_of(field), bar.setValue(0)
+            turn_wheel(field)
+            assert value_of(field) == before, field
+            assert bar.value() == min(bar.maximum(), 3 * bar.singleStep()), field
+            assert field.focusPolicy() == Qt.FocusPolicy.StrongFocus
+            seen += 1
+    assert seen > 20
+
+
+def test_wheel_over_a_field_with_the_focus_changes_it(opened, qtbot):
+    opened.show_step(Step.RETRAIN)
+    minutes = opened.retrain_page.common.container["budget_minutes"].native
+    before = minutes.value()
+    opened.window().activateWindow()
+    minutes.setFocus()
+    qtbot.waitUntil(minutes.hasFocus)
+    turn_wheel(minutes)
+    assert minutes.value() == before - 0.5
 
 
 # -- messages -----------------------------------------------------------------------------------
