@@ -20,7 +20,7 @@ from napari_semimoe.gui.start_page import StartPage
 from napari_semimoe.gui.step_bar import StepBar
 from napari_semimoe.gui.steps import Step
 from napari_semimoe.gui.theme import palette_of, style_sheet
-from napari_semimoe.gui.widgets import WheelScrolls
+from napari_semimoe.gui.widgets import InputGuard
 from napari_semimoe.gui.workbench import Workbench
 
 #: The panel is laid out for this width and scrolls vertically below its height.
@@ -53,7 +53,7 @@ class Panel(QWidget):
         self._pages.addWidget(self.start_page)
         for page in (self.predict_page, self.refine_page, self.retrain_page, self.export_page):
             self._pages.addWidget(_scrolling(page))
-        WheelScrolls(self._pages)
+        InputGuard(self._pages)
         self.keys = Keys(bench, self.refine_page.brush, self.predict_page.show_next_map)
         self._lay_out()
         self._connect()

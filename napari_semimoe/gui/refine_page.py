@@ -72,7 +72,11 @@ class RefinePage(QWidget):
             "Erase, Remove, Fill, grey and splitting work as ever  (B)"
         )
         self.class_label = heading("Class")
-        self.gland_class = QComboBox()
+        self.gland_class = QComboBox()  # may be narrower than a name
+        self.gland_class.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.gland_class.setMinimumContentsLength(8)
         self.gland_class.setToolTip("What the picked gland (L) is, and what new glands are")
         self.progress = hint("")
         self.accept = button(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QAbstractSlider,
@@ -22,6 +23,7 @@ from qtpy.QtWidgets import (
 
 _ROW_PX = 24
 _ROWS_SHOWN = 4
+_FIELDS = (QComboBox, QAbstractSpinBox, QAbstractSlider)
 
 
 class RowTable(QTableWidget):
@@ -71,31 +73,44 @@ def _cell(text: str, column: int, *, bold: bool, tip: str) -> QTableWidgetItem:
     return item
 
 
-class WheelScrolls(QObject):
-    """Lets the wheel scroll the page, not change the field that happens to be under it.
+class InputGuard(QObject):
+    """Keeps fields from taking what is meant for the page or for the canvas.
 
-    A field that has the focus still follows the wheel.
+    The wheel scrolls the page, except over a field that has the focus. Letters typed over a
+    choice go on to the canvas, where they are shortcuts, instead of searching the choice.
 
     Parameters
     ----------
     parent
-        All fields in it are meant.
+        All fields in it are guarded.
     """
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         for each in parent.findChildren(QWidget):
-            is_field = isinstance(each, QComboBox | QAbstractSpinBox | QAbstractSlider)
-            if is_field and not isinstance(each, QScrollBar):
+            if not isinstance(each, _FIELDS) or isinstance(each, QScrollBar):
+                continue
+            if isinstance(each, QComboBox):
+                each.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves it where it is
+            else:
                 each.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel
-                each.installEventFilter(self)
+            each.installEventFilter(self)
 
     def eventFilter(self, field: QObject, event: QEvent) -> bool:
-        """Pass the wheel on to what is around a field."""
-        if event.type() == QEvent.Type.Wheel and not field.hasFocus():
+        """Pass on to what is around a field."""
+        kind = event.type()
+        passes = (kind == QEvent.Type.Wheel and not field.hasFocus()) or (
+            kind == QEvent.Type.KeyPress and isinstance(field, QComboBox) and _is_letter(event)
+        )
+        if passes:
             event.ignore()
-            return True
-        return False
+        return passes
+
+
+def _is_letter(key: QKeyEvent) -> bool:
+    """Whether a key prints something; Ctrl with a letter does not."""
+    text, control = key.text(), Qt.KeyboardModifier.ControlModifier
+    return text.isprintable() and bool(text.strip()) and key.modifiers() != control
 
 
 def button(text: str, tooltip: str, role: str = "") -> QPushButton:

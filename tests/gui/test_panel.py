@@ -171,7 +171,7 @@ def test_wheel_over_a_field_scrolls_the_page_and_changes_no_setting(opened, qtbo
             turn_wheel(field)
             assert value_of(field) == before, field
             assert bar.value() == min(bar.maximum(), 3 * bar.singleStep()), field
-            assert field.focusPolicy() == Qt.FocusPolicy.StrongFocus
+            assert field.focusPolicy() != Qt.FocusPolicy.WheelFocus
             seen += 1
     assert seen > 20
 
@@ -185,6 +185,54 @@ def test_wheel_over_a_field_with_the_focus_changes_it(opened, qtbot):
     qtbot.waitUntil(minutes.hasFocus)
     turn_wheel(minutes)
     assert minutes.value() == before - 0.5
+
+
+@pytest.fixture
+def two_kinds(panel, engine, starter, images, tmp_path, settled):
+    """The panel at its second step, with a project of two kinds of glands with long names."""
+    panel.bench.new_project(
+        tmp_path / "project", ("background", "adenoma with low-grade dysplasia " * 3, "benign")
+    )
+    settled(panel)
+    panel.bench.add_images([images], um_per_px=0.5)
+    settled(panel)
+    engine.predict_everything()
+    settled(panel)
+    panel.show_step(Step.REFINE)
+    return panel
+
+
+def test_after_a_kind_was_chosen_with_the_mouse_letters_and_wheel_do_not_change_it(
+    two_kinds, viewer, qtbot, settled
+):
+    kinds, tile = two_kinds.refine_page.gland_class, two_kinds.bench.desk.view.tile
+    viewer.window._qt_window.activateWindow()
+    qtbot.mouseClick(kinds, Qt.MouseButton.LeftButton)
+    choices = kinds.view()
+    qtbot.waitUntil(choices.isVisible)
+    second = choices.visualRect(choices.model().index(1, 0)).center()
+    qtbot.wait(QApplication.doubleClickInterval())  # a quicker click is taken as the same one
+    qtbot.mouseClick(choices.viewport(), Qt.MouseButton.LeftButton, pos=second)
+    qtbot.waitUntil(lambda: two_kinds.refine_page.brush.gland_class == 2)
+    qtbot.waitUntil(lambda: QApplication.focusWidget() not in (None, choices))
+    turn_wheel(kinds)
+    qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_A)
+    settled(two_kinds)
+    assert two_kinds.refine_page.brush.gland_class == 2
+    assert two_kinds.bench.session.project.annotations(tile.id)
+
+
+def test_letters_typed_over_the_kinds_reach_the_canvas(two_kinds, settled, qtbot):
+    tile, kinds = two_kinds.bench.desk.view.tile, two_kinds.refine_page.gland_class
+    kinds.setFocus()
+    qtbot.keyClick(kinds, Qt.Key.Key_A)
+    settled(two_kinds)
+    assert kinds.currentIndex() == 0
+    assert two_kinds.bench.session.project.annotations(tile.id)
+
+
+def test_long_names_of_kinds_do_not_widen_the_page(two_kinds):
+    assert two_kinds._pages.currentWidget().widget().minimumSizeHint().width() <= 360 - 16
 
 
 # -- messages -----------------------------------------------------------------------------------
