@@ -32,6 +32,8 @@ _CONFIG = {
     # processor, and one thread for all, which is ours to decide
     "distributed.nanny.pre-spawn-environ": {},
     "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
+    # a worker's web server has no certificate and cannot be left out: it has no pages
+    "distributed.worker.http.routes": [],
 }
 
 
@@ -99,5 +101,6 @@ def _nanny(cluster: ClusterSettings, folder: Path, lane: str) -> Nanny:
         local_directory=str(folder),
         env={FOLDER_VARIABLE: str(folder)},
         dashboard=False,
+        dashboard_address="127.0.0.1:0",  # of the web server that starts nevertheless
         silence_logs=logging.ERROR,
     )

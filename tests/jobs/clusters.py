@@ -27,6 +27,7 @@ class RunningCluster:
     folder: Path
     worker_folder: Path
     worker_pid: int
+    scheduler_pid: int
 
 
 def certificate(authority, folder, name):
@@ -47,12 +48,13 @@ def running_cluster(folder):
     server, worker, person = (
         certificate(authority, folder / name, name) for name in ("scheduler", "worker", "person")
     )
-    with scheduler(folder / "scheduler", server) as (_, address):
+    with scheduler(folder / "scheduler", server) as (served, address):
         command = worker_command(address, worker, folder / "worker" / "work")
         with process(command, folder / "worker") as running:
             wait_for_line(running, folder / "worker" / "output.txt", "Ready")
             settings = ClusterSettings(scheduler=address, **person)
-            yield RunningCluster(settings, folder, folder / "worker" / "work", running.pid)
+            work = folder / "worker" / "work"
+            yield RunningCluster(settings, folder, work, running.pid, served.pid)
 
 
 @contextmanager
@@ -60,11 +62,15 @@ def scheduler(folder, files, port=0, **environment):
     """Yield a running scheduler and its address; it never repeats a job that killed a worker."""
     told = folder / "address.json"
     told.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "dask", "scheduler", "--no-dashboard", "--protocol", "tls"]
+    command = [sys.executable, "-m", "dask", "scheduler", "--protocol", "tls"]
+    command += ["--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--scheduler-file", str(told)]
     command += ["--tls-ca-file", files["tls_ca"], "--tls-cert", files["tls_cert"]]
     command += ["--tls-key", files["tls_key"]]
-    usual = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+    usual = {
+        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
+        "DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES": "[]",
+    }
     with process(command, folder, **(usual | environment)) as running:
         wait_until(lambda: told.is_file() and told.read_text().strip().endswith("}"), running)
         yield running, json.loads(told.read_text())["address"]
