@@ -66,8 +66,9 @@ class _Heard:
         self.on_change()
 
     def failed(self, tile: int, sentence: str) -> None:
+        if sentence not in (said for _, said in self.refused):  # such as a lost connection's
+            remark(sentence)
         self.refused.append([tile, sentence])
-        remark(sentence)
         self.ready(tile)
 
 

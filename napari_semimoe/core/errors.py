@@ -51,6 +51,10 @@ class JobError(SemiMoEError, RuntimeError):
     """Background work failed; the message is the worker's own sentence."""
 
 
+class UnreachableError(JobError):
+    """Nobody is there who could do a job, so what waits behind it would end the same way."""
+
+
 #: Each of torch's backends says it in other words, and not all have an error class for it.
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 

@@ -6,7 +6,7 @@ import importlib.util
 import logging
 from typing import TYPE_CHECKING, Any
 
-from napari_semimoe.core.errors import JobError
+from napari_semimoe.core.errors import JobError, UnreachableError
 from napari_semimoe.core.settings import ClusterSettings
 
 if TYPE_CHECKING:
@@ -75,10 +75,10 @@ def connect(cluster: ClusterSettings) -> Client:
         raise unreachable(cluster, error) from error
 
 
-def unreachable(cluster: ClusterSettings, error: BaseException) -> JobError:
+def unreachable(cluster: ClusterSettings, error: BaseException) -> UnreachableError:
     """Return the sentence for a scheduler that does not let us in."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    return JobError(
+    return UnreachableError(
         f"The scheduler {cluster.scheduler} does not answer, or one side refuses the other's "
         f"certificate ({reason}). Check that it runs, the address, and that all certificates "
         "are signed by the same authority."

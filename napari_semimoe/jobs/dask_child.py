@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from napari_semimoe.core.errors import JobError
+from napari_semimoe.core.errors import JobError, UnreachableError
 from napari_semimoe.core.settings import ClusterSettings
 from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs.cluster import RESOURCES, connect, serves
@@ -67,6 +67,7 @@ class DaskChild:
         self._future: Future | None = None
         self._worker: str | None = None  # address, once it has begun
         self._lost = False
+        self._refusal: Mapping[str, Any] | None = None  # the answer to all jobs that wait
         self._deadline: float | None = None
         self._over = False
         self._thread = threading.Thread(target=self._serve, name=f"semimoe-{lane}", daemon=True)
@@ -101,6 +102,8 @@ class DaskChild:
             "close": self._on_close,
         }
         while not self._over:
+            if self._inbox.empty():
+                self._refusal = None  # what waited has its answer; whoever comes now, tries anew
             try:
                 with suppress(queue.Empty):
                     verb, value = self._inbox.get(timeout=_TICK_SECONDS)
@@ -116,7 +119,10 @@ class DaskChild:
 
     def _on_run(self, message: Mapping[str, Any]) -> None:
         self._job = message
-        self._submit()
+        if self._refusal is not None:
+            self._finish(self._refusal)
+        else:
+            self._submit()
 
     def _submit(self, wanted: Collection[str] = ()) -> None:
         """Send the job, with the weights that the other machine asked for."""
@@ -202,25 +208,29 @@ class DaskChild:
             self._over = True
         waits = self._future is not None and self._worker is None and not self._over
         if waits and now - self._since > _PATIENCE_SECONDS and not self._is_served():
-            self._forget()
-            self._finish({"state": JobState.FAILED, "error": self._nobody()})
+            raise self._nobody()
 
     def _is_served(self) -> bool:
         with suppress(OSError):
             return self._client is not None and serves(self._client, self._lane)
         return True  # a lost connection is told by the future
 
-    def _nobody(self) -> str:
-        return (
+    def _nobody(self) -> UnreachableError:
+        return UnreachableError(
             f"The scheduler {self._cluster.scheduler} has no worker that can take the job, for "
             f"{_PATIENCE_SECONDS:.0f} s. Start 'semimoe worker' on the other machine."
         )
 
     def _fail(self, error: Exception) -> None:
-        logger.error("Work on another machine failed", exc_info=error)
+        """End the job in words, and where nobody is there also those that wait behind it."""
         self._forget()
-        if self._job is not None:
-            self._finish(failed_answer(self._job["kind"], error))
+        if self._job is None:
+            logger.error("Work on another machine failed", exc_info=error)
+            return
+        answer = failed_answer(self._job["kind"], error)  # the lane keeps the whole story
+        if isinstance(error, UnreachableError):
+            self._refusal = {key: answer[key] for key in ("state", "error")}
+        self._finish(answer)
 
     def _finish(self, answer: Mapping[str, Any]) -> None:
         self._tell("finished", answer, ends=True)

@@ -311,6 +311,41 @@ def _never_repeats(engine):
     assert heard[-1].data["state"] is JobState.INTERRUPTED
 
 
+def test_jobs_behind_one_that_finds_no_scheduler_end_with_it_in_one_sentence(
+    cluster, tmp_path, monkeypatch, capfd
+):
+    tried = []
+
+    def connect(settings):
+        tried.append(settings.scheduler)
+        while len(engine.submitted) < 3:  # all wait behind the first
+            time.sleep(0.01)
+        raise clusters_of_jobs.unreachable(settings, OSError("refused"))
+
+    monkeypatch.setattr(dask_child, "connect", connect)
+    engine = DaskEngine(cluster.settings, tmp_path / "logs", tasks=FAKE_TASKS)
+    engine.submitted = []
+    try:
+        for _ in range(3):
+            engine.submitted.append(engine.submit("predict", {"do": "echo"}))
+        heard = hear_until(
+            engine, lambda heard: sum(report.name == "finished" for report in heard) == 3
+        )
+        ends = [report.data for report in heard if report.name == "finished"]
+        assert {end["state"] for end in ends} == {JobState.FAILED}
+        assert {end["error"].split(",")[0] for end in ends} == {
+            f"The scheduler {cluster.settings.scheduler} does not answer"
+        }
+        assert len(tried) == 1
+        (log,) = (end["log"] for end in ends if end["log"])
+        assert "Traceback" in Path(log).read_text()
+        while len(tried) == 1:  # whoever asks later is not answered with what was true before
+            finish_of(engine, engine.submit("predict", {"do": "echo"}))
+    finally:
+        engine.close()
+    assert capfd.readouterr().err == ""
+
+
 def test_job_that_nobody_can_do_ends_in_words(tmp_path, monkeypatch):
     monkeypatch.setattr(dask_child, "_PATIENCE_SECONDS", 1.0)
     files = certificate(trustme.CA(), tmp_path / "files", "all")
