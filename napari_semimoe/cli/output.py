@@ -46,7 +46,7 @@ def result(data: Mapping[str, Any], text: Part | Sequence[Part], as_json: bool) 
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """Return a plain table; numbers are given three decimals."""
+    """Return a plain table; numbers are given three decimals, small ones three digits."""
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for index, column in enumerate(columns):
         shown.add_column(column, justify="left" if index == 0 else "right")
@@ -78,4 +78,6 @@ def _cell(value: object) -> Text:
     """Return a value as it is; brackets in what a person wrote are no markup."""
     if value is None:
         return Text("-")
-    return Text(f"{value:.3f}" if isinstance(value, float) else str(value))
+    if isinstance(value, float):
+        return Text(f"{value:.3g}" if 0 < abs(value) < 0.01 else f"{value:.3f}")
+    return Text(str(value))

@@ -233,6 +233,11 @@ class TestTrain:
         assert "promoted" in semimoe("rounds", "show", trained, 1).out
         assert semimoe("rounds", "show", trained, 1, "--json").json["settings"]["seed"] == 8
 
+    def test_small_numbers_of_settings_are_shown_as_they_are(self, semimoe, trained):
+        shown = [line.split() for line in semimoe("rounds", "show", trained, 1).out.splitlines()]
+        assert ["weight", "decay", "0.0001"] in shown
+        assert ["learning", "rate", "0.300"] in shown
+
 
 class TestPredict:
     def test_images_become_native_16_bit_masks_of_the_same_name(
