@@ -74,9 +74,26 @@ def flush_tree(folder: Path) -> None:
 
 def publish(temporary: Path, path: Path) -> None:
     """Flush a finished temporary file or folder and give it its name in one step."""
-    flush_tree(temporary) if temporary.is_dir() else flush(temporary)
+    if temporary.is_dir():
+        flush_tree(temporary)
+    else:
+        _permit_as_usual(temporary)
+        flush(temporary)
     os.replace(temporary, path)
     flush(path.parent)
+
+
+def _permit_as_usual(file: Path) -> None:
+    """Give a file the permissions of any new one; some libraries make theirs for the owner only."""
+    if os.name == "nt":
+        return
+    new = temporary_beside(file)
+    new.touch()  # asking for the umask would change it for all threads
+    try:
+        with suppress(PermissionError):  # some network disks do not know permissions
+            file.chmod(new.stat().st_mode)
+    finally:
+        new.unlink()
 
 
 @contextmanager
