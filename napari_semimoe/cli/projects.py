@@ -70,7 +70,8 @@ def add(
 ) -> None:
     """Copy a folder of images into a project, with their masks where there are any.
 
-    Masks are found as NAME_anno, NAME_mask or NAME_label beside NAME, or by name in --masks.
+    Masks are found as NAME_anno, NAME_mask, NAME_label or NAME.geojson (annotations exported from
+    QuPath) beside NAME, or by name in --masks.
     The layout of the GlaS data set is known, its patients too. One labelled tile in five is
     kept for validation and never teaches. The same image is not added twice.
     """

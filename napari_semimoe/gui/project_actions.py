@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_semimoe.gui.new_project_dialog import NewProjectDialog
 from napari_semimoe.gui.pixel_size import ask_pixel_size
+from napari_semimoe.project import mask_geojson
 from napari_semimoe.project.images import SUFFIXES
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class ProjectActions(QObject):
             self.add_paths([Path(chosen)])
 
     def _on_add_images(self) -> None:
-        pattern = " ".join(f"*{suffix}" for suffix in SUFFIXES)
+        pattern = " ".join(f"*{suffix}" for suffix in (*SUFFIXES, mask_geojson.SUFFIX))
         chosen, _ = QFileDialog.getOpenFileNames(
             self._window, "Add images", "", f"Images ({pattern})"
         )

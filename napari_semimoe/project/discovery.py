@@ -11,6 +11,7 @@ from pathlib import Path
 
 from napari_semimoe.core.errors import ImageReadError, StorageError
 from napari_semimoe.core.natural import natural_key
+from napari_semimoe.project import mask_geojson
 from napari_semimoe.project.images import SUFFIXES, stem
 from napari_semimoe.project.mask_png import is_own_png
 
@@ -61,7 +62,8 @@ def find_files(folder: Path, masks: Path | None = None) -> FoundFiles:
         Holds images, or an ``images`` folder with them.
     masks
         Folder of masks named as the images; where it is not given, masks are looked for beside
-        the images (``NAME_anno``, ``NAME_mask``, ...) and in a folder such as ``masks``.
+        the images (``NAME_anno``, ``NAME_mask``, ..., or ``NAME.geojson``) and in a folder such
+        as ``masks``.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def find_files(folder: Path, masks: Path | None = None) -> FoundFiles:
         place, files = _images_folder(folder)
     if masks is None:
         masks = next((folder / name for name in MASK_FOLDERS if (folder / name).is_dir()), None)
-    found = pair_files(files, masks)
+    found = pair_files([*files, *list_outlines(place)], masks)
     if not found.images:
         raise _no_image(folder)
     table = _glas_table(place)
@@ -97,27 +99,40 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     Parameters
     ----------
     files
-        Images, perhaps with masks among them (``NAME_anno`` with ``NAME``).
+        Images, perhaps with masks among them (``NAME_anno`` or ``NAME.geojson`` with ``NAME``).
     masks
         Folder of masks named as the images; it wins over masks among ``files``.
     """
+    given = set(files)
+    outlines = [path for path in files if path.suffix.lower() == mask_geojson.SUFFIX]
+    files = [path for path in files if path.suffix.lower() != mask_geojson.SUFFIX]
     stems = {(path.parent, stem(path).lower()) for path in files}
     named = {path: (path.parent, (image_name(path) or "").lower()) for path in files}
     beside = {name: path for path, name in named.items() if name in stems}
     unmarked = [path for path in files if named[path] not in stems]
     written_here = dict.fromkeys(filter(is_own_png, unmarked))  # in order, and quick to ask
     images = tuple(path for path in unmarked if path not in written_here)
-    elsewhere = [] if masks is None else [each for each in list_images(masks) if each not in named]
-    by_name = {(image_name(path) or stem(path)).lower(): path for path in elsewhere}
-    by_name |= {stem(path).lower(): path for path in elsewhere}
+    elsewhere = [] if masks is None else [*list_outlines(masks), *list_images(masks)]
+    elsewhere = [path for path in elsewhere if path not in given]
+    beside, in_folder = _by_name(outlines) | beside, _by_name(elsewhere)
     pairs = {
         path: mask
         for path in images
-        if (mask := by_name.get(name := stem(path).lower()) or beside.get((path.parent, name)))
+        if (
+            mask := in_folder.get((masks, name := stem(path).lower()))
+            or beside.get((path.parent, name))
+        )
     }
     shared = [mask for mask, count in Counter(pairs.values()).items() if count > 1]
     pairs = {path: mask for path, mask in pairs.items() if mask not in shared}
-    return FoundFiles(images, pairs, notes=_notes(elsewhere, pairs, shared, list(written_here)))
+    notes = _notes([*elsewhere, *outlines], pairs, shared, list(written_here))
+    return FoundFiles(images, pairs, notes=notes)
+
+
+def _by_name(masks: Sequence[Path]) -> dict[tuple[Path | None, str], Path]:
+    """Return masks by their folder and their image's name; later ones win, and whole names."""
+    marked = {(path.parent, (image_name(path) or stem(path)).lower()): path for path in masks}
+    return {**marked, **{(path.parent, stem(path).lower()): path for path in masks}}
 
 
 def _notes(
@@ -126,8 +141,10 @@ def _notes(
     shared: Sequence[Path],
     written_here: Sequence[Path],
 ) -> tuple[str, ...]:
-    used = {*pairs.values(), *shared}
-    alone = [path.name for path in masks if path not in used]
+    used, names = {*pairs.values(), *shared}, {stem(path).lower() for path in pairs}
+    unused = [path for path in masks if path not in used]
+    second = [p for p in unused if {stem(p).lower(), (image_name(p) or "").lower()} & names]
+    alone = [path.name for path in unused if path not in second]
     notes = [
         f"{mask.name} matches several images by name and was left out. Rename one of them."
         for mask in shared
@@ -135,6 +152,11 @@ def _notes(
     if alone:
         notes.append(
             f"Masks that match no image by name were left out: {len(alone)} (first: {alone[0]})."
+        )
+    if second:
+        notes.append(
+            f"Masks of images that have another one were left out: {len(second)} "
+            f"(first: {second[0].name})."
         )
     if written_here:
         notes.append(
@@ -144,11 +166,16 @@ def _notes(
     return tuple(notes)
 
 
-def list_images(folder: Path) -> list[Path]:
+def list_outlines(folder: Path) -> list[Path]:
+    """Return the GeoJSON files directly in a folder, by name."""
+    return list_images(folder, (mask_geojson.SUFFIX,))
+
+
+def list_images(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
     """Return the image files directly in a folder, by name."""
     try:
         entries = sorted(folder.iterdir(), key=lambda path: (natural_key(path.name), path.name))
-        return [path for path in entries if path.suffix.lower() in SUFFIXES and _is_file(path)]
+        return [path for path in entries if path.suffix.lower() in suffixes and _is_file(path)]
     except FileNotFoundError as error:
         raise StorageError(f"The folder {folder} does not exist. Check its path.") from error
     except NotADirectoryError as error:

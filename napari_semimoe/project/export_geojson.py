@@ -22,12 +22,11 @@ from napari_semimoe.project.exporting import (
     refuse_foreign,
     write_whole,
 )
+from napari_semimoe.project.mask_geojson import IGNORE_CLASS
 from napari_semimoe.project.polygons import Ring, instance_polygons
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import TileRecord
 
-#: QuPath leaves regions of this class out of measurements.
-IGNORE_CLASS = "Ignore*"
 #: What of a mask's provenance an object carries.
 _METADATA = ("project", "image", "author", "created", "origin", "model", "round")
 

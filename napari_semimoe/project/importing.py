@@ -15,7 +15,7 @@ from napari_semimoe.core.disk import storing
 from napari_semimoe.core.errors import ImageReadError, ScaleUnknownError, SettingsError, ShapeError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import Box
-from napari_semimoe.project import annotations, pools, scale, tiles
+from napari_semimoe.project import annotations, mask_geojson, pools, scale, tiles
 from napari_semimoe.project.arrays import content_hash, write_array
 from napari_semimoe.project.images import ImageFile, read_image, stem
 from napari_semimoe.project.masks import MaskKind, read_class_mask, read_mask
@@ -147,7 +147,7 @@ def _add_file(
     image = read_image(path)
     sha256 = content_hash(image.pixels)
     known = index.row("SELECT id FROM image WHERE sha256 = ?", (sha256,))
-    mask = _read_mask(mask_path, image.pixels.shape[:2], options) if mask_path else None
+    mask = _read_mask(mask_path, image.pixels.shape[:2], options, tally) if mask_path else None
     if known:
         tally.duplicates.append(path.name)
         _correct_scale(index, path, tiles.image(index, known["id"]), options, tally)
@@ -178,7 +178,11 @@ def _um_per_px(
     return told
 
 
-def _read_mask(path: Path, shape: tuple[int, int], options: AddOptions) -> _Mask:
+def _read_mask(path: Path, shape: tuple[int, int], options: AddOptions, tally: _Tally) -> _Mask:
+    if path.suffix.lower() == mask_geojson.SUFFIX:
+        labels, classes, notes = mask_geojson.read_geojson(path, shape, options.classes)
+        tally.notes += notes
+        return _Mask(labels, classes)
     if options.mask_kind == "classes":
         return _Mask(*read_class_mask(path, shape, len(options.classes)))
     return _Mask(read_mask(path, shape), {})

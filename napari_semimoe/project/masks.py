@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -108,10 +109,33 @@ def read_class_mask(
             continue
         parts = _parts(values == value, path).astype(np.int64)
         first = max(classes, default=0)
-        _refuse_too_many(first + int(parts.max()), path)
+        refuse_too_many(first + int(parts.max()), path)
         labels[parts > 0] = (parts[parts > 0] + first).astype(np.uint16)
         classes |= {first + part: value for part in range(1, int(parts.max()) + 1)}
     return labels, classes
+
+
+def class_of(name: str, class_names: Sequence[str], path: Path) -> int:
+    """Return the index of an object's class by its name, in capitals or not.
+
+    An object without a name is of the first class besides the background. Where there is no
+    other class, every object is, unless it is named as the background.
+
+    Raises
+    ------
+    ImageReadError
+        If the project has no class of that name.
+    """
+    known = [each.casefold() for each in class_names]
+    if name.casefold() in known:
+        return known.index(name.casefold())
+    if name and len(class_names) > 2:
+        raise ImageReadError(
+            f"An object of {path.name} must have a class of the project "
+            f"({', '.join(class_names[1:])}), got {name}. Rename its class, or make a project "
+            "with that class."
+        )
+    return 1
 
 
 def _read(
@@ -248,7 +272,7 @@ def _numbered(values: NDArray[Any], ids: NDArray[Any], path: Path) -> NDArray[np
     if len(ids) == 0 or ids[-1] <= IGNORE:
         return np.ascontiguousarray(values, dtype=np.uint16)
     objects = ids[ids != 0]
-    _refuse_too_many(len(objects), path)
+    refuse_too_many(len(objects), path)
     order = np.searchsorted(objects, values) + 1
     return np.where(values == 0, 0, order).astype(np.uint16)
 
@@ -257,11 +281,12 @@ def _parts(mask: NDArray[np.bool_], path: Path) -> NDArray[np.uint16]:
     from scipy.ndimage import label
 
     parts, count = label(mask, structure=np.ones((3, 3), int))
-    _refuse_too_many(count, path)
+    refuse_too_many(count, path)
     return parts.astype(np.uint16)
 
 
-def _refuse_too_many(count: int, path: Path) -> None:
+def refuse_too_many(count: int, path: Path) -> None:
+    """Raise if a mask has more objects than there are ids."""
     if count > MAX_INSTANCE:
         raise ImageReadError(
             f"The mask {path.name} must hold at most {MAX_INSTANCE} objects, got {count}. "

@@ -130,8 +130,8 @@ class Project:
     def add_files(self, paths: Iterable[Path | str], **how: Unpack[HowToAdd]) -> AddReport:
         """Copy image files into the project; return what was added, known, and refused.
 
-        Where one is named ``NAME_anno`` (``_mask``, ``_label``) beside ``NAME``, it is that
-        image's mask. `HowToAdd` tells the options.
+        Where one is named ``NAME_anno`` (``_mask``, ``_label``, ``.geojson``) beside ``NAME``, it
+        is that image's mask. `HowToAdd` tells the options.
         """
         files = [Path(path) for path in paths]
         return adding.add_files(self._store, self._opened.description, files, **how)

@@ -1,0 +1,172 @@
+"""Annotations of QuPath, one GeoJSON file for an image, as instance ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semimoe.core.errors import ImageReadError
+from napari_semimoe.core.values import IGNORE
+from napari_semimoe.project.images import refuse_empty
+from napari_semimoe.project.masks import class_of, refuse_too_many
+from napari_semimoe.project.polygons import Ring
+
+SUFFIX = ".geojson"
+#: QuPath leaves objects of this class out of measurements.
+IGNORE_CLASS = "Ignore*"
+#: QuPath's class of an area in which objects were drawn.
+REGION_CLASS = "Region*"
+#: Coordinates are smaller than this, in pixels.
+_FAR = 1e9
+
+#: The name of a feature's class ("" where it has none), and its polygons.
+_Object = tuple[str, list[list[Ring]]]
+
+
+def read_geojson(
+    path: Path, shape: tuple[int, int], class_names: Sequence[str]
+) -> tuple[NDArray[np.uint16], dict[int, int], list[str]]:
+    """Read polygons: each feature is one instance, and later ones lie over earlier ones.
+
+    A pixel belongs to a polygon where its centre does, that of the first at (0.5, 0.5). What
+    lies outside the image is cut off. An object of the class ``Ignore*`` must not teach, one of
+    the background's class is background, and ``Region*`` marks no object.
+
+    Parameters
+    ----------
+    path
+        A FeatureCollection, a list of features, or one feature, in pixels of the whole image.
+    shape
+        Height and width of the image.
+    class_names
+        The project's classes, the background first.
+
+    Returns
+    -------
+    tuple
+        ``(H, W)`` uint16 instance ids, the class index of each, and sentences about what was
+        left out.
+
+    Raises
+    ------
+    ImageReadError
+        If it is no such file, marks nothing of the image, or has a class that the project lacks.
+    """
+    features = [_parsed(each, path, nr) for nr, each in enumerate(_features(path), start=1)]
+    drawn = [feature for feature in features if feature is not None]
+    objects = [each for each in drawn if each[0].casefold() != REGION_CLASS.casefold()]
+    if not objects:
+        raise ImageReadError(
+            f"The annotations {path.name} must hold at least one object with an area, got "
+            f"{len(features)} features without one. Draw the objects and export them again; where "
+            "there are none, give a black PNG as the mask."
+        )
+    refuse_too_many(len(objects), path)
+    labels, classes, unseen = _painted(objects, shape, class_names, path)
+    if unseen == len(objects):
+        raise ImageReadError(
+            f"The annotations {path.name} must lie on their image of {shape[1]} x {shape[0]} px, "
+            f"got {unseen} that cover no pixel of it. Export those of this image, in pixels."
+        )
+    left_out = {
+        "points and lines": len(features) - len(drawn),
+        f"regions ({REGION_CLASS})": len(drawn) - len(objects),
+        "objects that cover no pixel of the image": unseen,
+    }
+    notes = [f"{path.name}: {what} were left out: {n}." for what, n in left_out.items() if n]
+    return labels, classes, notes
+
+
+def _painted(
+    objects: Sequence[_Object], shape: tuple[int, int], class_names: Sequence[str], path: Path
+) -> tuple[NDArray[np.uint16], dict[int, int], int]:
+    """Return instance ids, the class of each, and how many objects cover no pixel."""
+    labels = np.zeros(shape, np.uint16)
+    classes: dict[int, int] = {}
+    unseen = 0
+    for name, polygons in objects:
+        value = IGNORE
+        if name.casefold() != IGNORE_CLASS.casefold():
+            index = class_of(name, class_names, path)
+            value = len(classes) + 1 if index else 0
+            classes |= {value: index} if index else {}
+        unseen += not sum(_fill(labels, rings, value) for rings in polygons)
+    return labels, classes, unseen
+
+
+def _features(path: Path) -> list[Any]:
+    refuse_empty(path)
+    try:
+        read = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ImageReadError(
+            f"{path.name} is cut off or damaged: it is no JSON ({error}). Export it again."
+        ) from error
+    if isinstance(read, dict):
+        read = [read] if read.get("type") == "Feature" else read.get("features")
+    if not isinstance(read, list):
+        raise ImageReadError(
+            f"The annotations {path.name} must be GeoJSON features, got other JSON. "
+            "Export the objects from QuPath as GeoJSON."
+        )
+    return read
+
+
+def _parsed(feature: Any, path: Path, number: int) -> _Object | None:
+    """Return a feature's class and polygons; None where it has no area."""
+    try:
+        geometry = feature["geometry"] or {}
+        if geometry.get("type") not in ("Polygon", "MultiPolygon"):
+            return None
+        parts = geometry["coordinates"]
+        parts = [parts] if geometry["type"] == "Polygon" else parts
+        said = (feature.get("properties") or {}).get("classification") or {}
+        name = ": ".join(said.get("names") or [said.get("name") or ""])
+        return name, [[_ring(ring) for ring in part] for part in parts if part]
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ImageReadError(
+            f"Feature {number} of {path.name} must be a GeoJSON feature with coordinates in pixels "
+            f"and a named class or none, got something else ({error}). Export it again."
+        ) from error
+
+
+def _ring(points: Sequence[Sequence[float]]) -> Ring:
+    ring = np.array([point[:2] for point in points], float)
+    if ring.shape != (len(points), 2) or not np.abs(ring).max() < _FAR:
+        raise ValueError("these are no x and y")
+    return ring
+
+
+def _fill(labels: NDArray[np.uint16], rings: Sequence[Ring], value: int) -> int:
+    """Give the pixels of a polygon with holes a value; return how many they are."""
+    points, size = np.concatenate(rings), labels.shape[::-1]
+    x0, y0 = np.clip(np.floor(points.min(axis=0)), 0, size).astype(int)
+    x1, y1 = np.clip(np.ceil(points.max(axis=0)), 0, size).astype(int)
+    part = labels[y0:y1, x0:x1]
+    inside = _inside([ring - (x0, y0) for ring in rings], part.shape)
+    part[inside] = value
+    return int(inside.sum())
+
+
+def _inside(rings: Sequence[Ring], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which pixels' centres lie in an odd number of rings.
+
+    Every edge turns the pixels to the right of it over, in each row whose centre it crosses. The
+    fillers of Pillow also take pixels whose centres lie outside, and scikit-image's asks every
+    pixel about every edge, which takes minutes for the outline of a tissue.
+    """
+    height, width = shape
+    ends = np.concatenate([np.stack([ring, np.roll(ring, -1, axis=0)], 1) for ring in rings])
+    first, past = np.clip(np.ceil(np.sort(ends[..., 1]) - 0.5), 0, height).astype(int).T
+    edge = np.repeat(np.arange(len(ends)), past - first)
+    row = np.arange(len(edge)) - np.repeat(np.cumsum(past - first) - past, past - first)
+    (xa, ya), (xb, yb) = ends[edge, 0].T, ends[edge, 1].T
+    x = xa + (row + 0.5 - ya) * (xb - xa) / (yb - ya)
+    turned = np.zeros((height, width + 1), np.uint8)
+    np.bitwise_xor.at(turned, (row, np.clip(np.ceil(x - 0.5), 0, width).astype(int)), 1)
+    return np.bitwise_xor.accumulate(turned, axis=1)[:, :width].astype(bool)
