@@ -15,8 +15,13 @@ from napari_semimoe.project import mask_geojson
 from napari_semimoe.project.images import SUFFIXES, stem
 from napari_semimoe.project.mask_png import is_own_png
 
-#: Endings of a mask's name that lies beside its image.
-MASK_ENDINGS = ("_anno", "_mask", "_masks", "_label", "_labels", "-mask", "-labels", ".labels")
+#: Endings of a mask's name that lies beside its image, in small letters; the first that fits.
+MASK_ENDINGS = (
+    "_cp_masks",  # Cellpose
+    *("_anno", "_mask", "_masks", "_label", "_labels", "-mask", "-labels", ".labels"),
+    *("_simple segmentation", "_object identities"),  # ilastik
+    "-labelled",  # QuPath
+)
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "anno", "gt")
 IMAGE_FOLDERS = ("images", "image", "img", "tiles")
 

@@ -184,8 +184,26 @@ def _read_mask(path: Path, shape: tuple[int, int], options: AddOptions, tally: _
         tally.notes += notes
         return _Mask(labels, classes)
     if options.mask_kind == "classes":
-        return _Mask(*read_class_mask(path, shape, len(options.classes)))
-    return _Mask(read_mask(path, shape), {})
+        mask = _Mask(*read_class_mask(path, shape, len(options.classes)))
+    else:
+        mask = _Mask(read_mask(path, shape), {})
+        _note_one_class(mask, options, tally)
+    if mask.labels.all():
+        tally.notes.append(
+            f"{path.name} covers the whole image: if 1 is its background, subtract 1 and add it "
+            "again."
+        )
+    return mask
+
+
+def _note_one_class(mask: _Mask, options: AddOptions, tally: _Tally) -> None:
+    """Say once of what class objects are that a mask only numbers, if there are several."""
+    note = (
+        "Masks that number their objects say no class: all their objects are of the first, "
+        f"{options.classes[1]}. Choose others in the window, or add masks of the kind 'classes'."
+    )
+    if len(options.classes) > 2 and mask.labels.any() and note not in tally.notes:
+        tally.notes.append(note)
 
 
 def tile_boxes(shape: tuple[int, int], tile_px: int | None) -> Iterator[tuple[str, Box]]:

@@ -38,7 +38,13 @@ def test_images_are_listed_as_people_count(tmp_path):
     assert names == [f"image_{number}" for number in range(11)]
 
 
-@pytest.mark.parametrize("ending", ["_mask", "_label", "_anno", "_labels", "-mask"])
+@pytest.mark.parametrize(
+    "ending",
+    [
+        *("_mask", "_label", "_anno", "_labels", "-mask"),
+        *("_cp_masks", "_Simple Segmentation", "_Object Identities", "-labelled"),
+    ],
+)
 def test_masks_beside_images_are_known_by_their_names(tmp_path, ending):
     save(tmp_path / "a.png", pixels(0))
     save(tmp_path / f"a{ending}.png", mask(0))

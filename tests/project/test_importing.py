@@ -295,3 +295,25 @@ def test_a_name_that_begins_as_another_is_kept(project, tmp_path):
     files = [save(tmp_path / f"{name}.png", pixels(i)) for i, name in enumerate(("S1_right", "S1"))]
     project.add_files(files, um_per_px=UM)
     assert [tile.name for tile in project.tiles()] == ["S1_right", "S1"]
+
+
+@pytest.mark.parametrize("kind", ["instances", "classes"])
+def test_a_mask_without_background_is_noted(tmp_path, kind):
+    save(tmp_path / "in" / "a.png", pixels(0))
+    numbers = np.where(np.arange(56) < 9, 2, 1).astype(np.uint8) * np.ones((40, 1), np.uint8)
+    save(tmp_path / "in" / "a_Simple Segmentation.png", numbers)
+    with Project.create(tmp_path / "p", classes=("background", "benign", "malignant")) as project:
+        report = project.add_folder(tmp_path / "in", um_per_px=UM, mask_kind=kind)
+        assert report.labelled == 1
+    assert (
+        "a_Simple Segmentation.png covers the whole image: if 1 is its background, subtract 1 "
+        "and add it again."
+    ) in report.notes
+
+
+def test_masks_that_say_no_class_are_noted_once_where_there_are_several(project, tmp_path):
+    image_folder(tmp_path / "in", 3, masks=True)
+    assert project.add_folder(tmp_path / "in", um_per_px=UM).notes == ()
+    with Project.create(tmp_path / "p", classes=("background", "benign", "malignant")) as two:
+        (note,) = two.add_folder(tmp_path / "in", um_per_px=UM).notes
+    assert "all their objects are of the first, benign." in note
