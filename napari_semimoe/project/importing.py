@@ -15,7 +15,7 @@ from napari_semimoe.core.disk import storing
 from napari_semimoe.core.errors import ImageReadError, ScaleUnknownError, SettingsError, ShapeError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import Box
-from napari_semimoe.project import annotations, mask_geojson, pools, scale, tiles
+from napari_semimoe.project import annotations, mask_geojson, mask_table, pools, scale, tiles
 from napari_semimoe.project.arrays import content_hash, write_array
 from napari_semimoe.project.images import ImageFile, read_image, stem
 from napari_semimoe.project.masks import MaskKind, read_class_mask, read_mask
@@ -64,6 +64,13 @@ class _Tally:
     not_read: int = 0
     without_scale: int = 0
     rescaled: int = 0
+    tables: dict[Path, dict[str, str]] = field(default_factory=dict)
+
+    def classes_in(self, folder: Path) -> dict[str, str]:
+        """Return what the table of a folder says of classes, read once."""
+        if folder not in self.tables:
+            self.tables[folder] = mask_table.read_classes(folder)
+        return self.tables[folder]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +193,9 @@ def _read_mask(path: Path, shape: tuple[int, int], options: AddOptions, tally: _
     if options.mask_kind == "classes":
         mask = _Mask(*read_class_mask(path, shape, len(options.classes)))
     else:
-        mask = _Mask(read_mask(path, shape), {})
+        said = tally.classes_in(path.parent).get(path.name, "")
+        classes = mask_table.parse_classes(said, path, options.classes)
+        mask = _Mask(read_mask(path, shape), classes)
         _note_one_class(mask, options, tally)
     if mask.labels.all():
         tally.notes.append(
@@ -202,7 +211,8 @@ def _note_one_class(mask: _Mask, options: AddOptions, tally: _Tally) -> None:
         "Masks that number their objects say no class: all their objects are of the first, "
         f"{options.classes[1]}. Choose others in the window, or add masks of the kind 'classes'."
     )
-    if len(options.classes) > 2 and mask.labels.any() and note not in tally.notes:
+    silent = not mask.classes and mask.labels.any()
+    if silent and len(options.classes) > 2 and note not in tally.notes:
         tally.notes.append(note)
 
 
@@ -360,8 +370,12 @@ def _add_masks_to_known(
 def _differs(index: Store, tile: TileRecord, mask: _Mask) -> bool:
     if tile.annotation_id is None:
         return False
+    labels = mask.labels[tile.box.slices]
     record = annotations.find(index, tile.annotation_id)
-    return record.sha256 != content_hash(mask.labels[tile.box.slices])
+    if record.sha256 != content_hash(labels):
+        return True
+    here = set(np.unique(labels).tolist())
+    return any(record.classes.get(n, 1) != each for n, each in mask.classes.items() if n in here)
 
 
 def _free_name(index: Store, wanted: str) -> str:
