@@ -86,7 +86,7 @@ def find_files(folder: Path, masks: Path | None = None) -> FoundFiles:
         masks = next((folder / name for name in MASK_FOLDERS if (folder / name).is_dir()), None)
     found = pair_files([*files, *list_outlines(place)], masks)
     if not found.images:
-        raise _no_image(folder)
+        raise _no_image(folder, any(is_own_png(path) for path in files))
     table = _glas_table(place)
     if not table:
         return found
@@ -203,11 +203,18 @@ def _images_folder(folder: Path) -> tuple[Path, list[Path]]:
     raise _no_image(folder)
 
 
-def _no_image(folder: Path) -> ImageReadError:
-    below = sum(1 for path in folder.iterdir() if path.is_dir())
+def _no_image(folder: Path, written_here: bool = False) -> ImageReadError:
+    if written_here:
+        return ImageReadError(
+            f"The folder {folder} holds only masks that this plugin wrote, no image. Choose the "
+            "folder of their images; the masks come along where they lie in a folder masks in it."
+        )
+    below = [path for path in folder.iterdir() if path.is_dir()]
     hint = "Choose another."
-    if below:
-        hint = f"Its {below} sub-folders are not searched; choose one of them."
+    if any(path.suffix.lower() == ".zarr" for path in (folder, *below)):
+        hint = "OME-Zarr cannot be added; choose the images that it was exported from."
+    elif below:
+        hint = f"Its {len(below)} sub-folders are not searched; choose one of them."
     return ImageReadError(f"The folder {folder} holds no image (png, jpg, bmp, tif or svs). {hint}")
 
 

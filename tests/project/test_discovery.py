@@ -153,6 +153,20 @@ def test_a_folder_of_folders_says_where_it_did_not_look(tmp_path):
         find_files(tmp_path)
 
 
+def test_a_folder_of_exported_masks_says_that_it_holds_no_other(tmp_path):
+    save_png(tmp_path / "a.png", mask(), 0.5, {"kind": "curated"})
+    (tmp_path / "masks.csv").write_text("file,project,image,tile,\n")
+    with pytest.raises(ImageReadError, match="holds only masks that this plugin wrote, no image"):
+        find_files(tmp_path)
+
+
+@pytest.mark.parametrize("chosen", ["", "a.zarr"])
+def test_a_folder_of_ome_zarr_exports_says_that_they_cannot_be_added(tmp_path, chosen):
+    (tmp_path / "a.zarr" / "labels").mkdir(parents=True)
+    with pytest.raises(ImageReadError, match=r"holds no image.*OME-Zarr cannot be added"):
+        find_files(tmp_path / chosen)
+
+
 def test_a_missing_folder_is_refused_in_words(tmp_path):
     with pytest.raises(StorageError, match="does not exist"):
         find_files(tmp_path / "gone")
