@@ -90,7 +90,7 @@ def test_exported_masks_come_back_pixel_for_pixel_with_their_classes(tmp_path, n
         assert before.get(old, 1) == after.get(new, 1)
 
 
-def test_a_split_image_s_export_comes_back_whole(project, tmp_path):
+def test_the_export_of_a_split_image_lies_where_it_was_on_the_whole_image(project, tmp_path):
     labels = mask(2, (100, 130))
     save(tmp_path / "in" / "a.png", pixels(0, labels.shape))
     save(tmp_path / "in" / "a_mask.png", labels)
