@@ -227,7 +227,7 @@ class TestTrain:
         self, semimoe, twice, monkeypatch
     ):
         monkeypatch.setenv("PYTHONIOENCODING", "cp1252")  # as with > on Windows
-        assert "against round 1: Dice" in semimoe("rounds", "show", twice, 2).out
+        assert "against round 1: Dice" in semimoe("rounds", "compare", twice, 1, 2).out
 
     def test_show_tells_state_and_settings(self, semimoe, trained):
         assert "promoted" in semimoe("rounds", "show", trained, 1).out
