@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +72,9 @@ class RoundDesk:
                 base.reference if base else None,
                 network.model_dump(mode="json"),
             )
-            note_start(project)
-            self._train(project, record, network.model_dump(mode="json"))
+            with _ended_unless_begun(project, record.number):
+                note_start(project)
+                self._train(project, record, network.model_dump(mode="json"))
         self._events.round_started.emit(record.number)
         return record.number
 
@@ -83,7 +84,9 @@ class RoundDesk:
             self._refuse_second()
             project.round(number)  # refuses an unknown one in words
             network = _read_network(project.round_folder(number))
-            self._train(project, project.resume_round(number), network)
+            record = project.resume_round(number)
+            with _ended_unless_begun(project, number):
+                self._train(project, record, network)
         self._events.round_started.emit(number)
 
     def cancel(self) -> None:
@@ -241,6 +244,18 @@ def verdict(
     return RoundState.KEPT_BESIDE if beaten else RoundState.PROMOTED
 
 
+@contextmanager
+def _ended_unless_begun(project: Project, number: int) -> Iterator[None]:
+    """Write down the end of a round that runs in the project and whose work cannot be handed on."""
+    try:
+        yield
+    except BaseException as error:
+        state = RoundState.FAILED if isinstance(error, Exception) else RoundState.INTERRUPTED
+        with suppress(SemiMoEError):  # else it is interrupted when the project is opened again
+            project.finish_round(number, state, note=_text(str(error)))
+        raise
+
+
 def _measure(running: _Running) -> Measure:
     """Return what the round's settings say; rounds of earlier versions say nothing."""
     return running.project.round(running.number).settings.get("measure", "dice")
@@ -270,7 +285,12 @@ def _note(project: Project, data: Mapping[str, Any]) -> str:
         log = Path(data["log"])
         inside = log.is_relative_to(project.path)
         note += f" Log: {log.relative_to(project.path).as_posix() if inside else log}"
-    return note.encode(errors="backslashreplace").decode()  # a file's name need not be text
+    return _text(note)
+
+
+def _text(words: str) -> str:
+    """Return what a database takes: a file's name in it need not be text."""
+    return words.encode(errors="backslashreplace").decode()
 
 
 def _read_network(folder: Path) -> dict[str, Any]:

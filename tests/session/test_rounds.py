@@ -296,6 +296,52 @@ def test_failure_about_a_name_that_is_no_text_is_written_down(no_starter, filled
     assert filled.project.round(1).note == "scan\\udcff.png is gone."
 
 
+def test_round_that_cannot_begin_is_written_down_as_failed_and_the_next_can(
+    no_starter, filled, engine, monkeypatch
+):
+    def full(_):
+        raise StorageError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_semimoe.session.rounds.note_start", full)
+        with pytest.raises(StorageError, match="full"):
+            filled.start_round(RoundSettings())
+    record = filled.project.round(1)
+    assert (record.state, record.note) == (RoundState.FAILED, "The disk is full.")
+    assert filled.start_round(RoundSettings()) == 2
+
+
+def test_round_that_cannot_go_on_is_written_down_as_failed_and_can_be_resumed_later(
+    no_starter, filled, engine, monkeypatch
+):
+    def gone(*_, **__):
+        raise StorageError("The queue is gone.")
+
+    filled.start_round(RoundSettings())
+    filled.cancel_round()
+    filled.process()
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "submit", gone)
+        with pytest.raises(StorageError, match="gone"):
+            filled.resume_round(1)
+    record = filled.project.round(1)
+    assert (record.state, record.note) == (RoundState.FAILED, "The queue is gone.")
+    filled.resume_round(1)
+    assert filled.running_round == 1
+
+
+def test_round_interrupted_before_its_work_was_handed_on_is_interrupted(
+    no_starter, filled, engine, monkeypatch
+):
+    def ctrl_c(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_semimoe.session.rounds.note_start", ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        filled.start_round(RoundSettings())
+    assert filled.project.round(1).state is RoundState.INTERRUPTED
+
+
 def test_round_whose_program_died_is_interrupted_when_opened(no_starter, filled, engine):
     filled.start_round(RoundSettings())
     path = filled.project.path
