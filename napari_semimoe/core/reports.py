@@ -82,6 +82,15 @@ class RoundReport:
         """Return plain JSON values."""
         return asdict(self)
 
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> RoundReport:
+        """Return what `to_json` made values of; TypeError or KeyError if it did not."""
+        scores = {
+            name: ValidationReport(**values[name]) if values[name] else None
+            for name in ("validation", "base_validation")
+        }
+        return cls(**{**values, **scores})
+
 
 class Observer(Protocol):
     """Who hears about running work and may ask it to stop."""

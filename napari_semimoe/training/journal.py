@@ -15,7 +15,7 @@ from torch import Tensor
 
 from napari_semimoe.core.checkpoint_info import CheckpointInfo, read_info
 from napari_semimoe.core.disk import write_text
-from napari_semimoe.core.reports import Observer, StepReport, ValidationReport
+from napari_semimoe.core.reports import Observer, RoundReport, StepReport, ValidationReport
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.model.checkpoint import save_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
@@ -35,6 +35,7 @@ from napari_semimoe.training.state import (
 WEIGHTS = "model.safetensors"
 _PLAN = "plan.json"
 _LOG = "log.jsonl"
+_REPORT = "report.json"
 
 
 class Journal:
@@ -44,7 +45,7 @@ class Journal:
     ----------
     folder
         Holds the plan and the state of a round that is not over, the log of its steps, the masks
-        that it found, and in the end its weights. It is made if need be.
+        that it found, and in the end its weights and its report. It is made if need be.
     observer
         Hears ``started``, ``stage``, ``step`` and ``validation``.
     """
@@ -103,9 +104,28 @@ class Journal:
         """Keep what a network marks on tiles; ``name`` is one of `project.found_masks`."""
         write_found(self.folder / name, masks)
 
-    def finish(self, model: SemiMoE, info: CheckpointInfo) -> None:
-        """Write the weights, and remove what only an unfinished round needs."""
+    def finish(self, model: SemiMoE, info: CheckpointInfo, report: RoundReport) -> None:
+        """Write weights and report, and remove what only an unfinished round needs."""
         save_checkpoint(self.weights, model, info)
+        write_text(self.folder / _REPORT, json.dumps(report.to_json()))
+        self._clear()
+
+    def finished(self) -> RoundReport | None:
+        """Return the report of a round that has ended here already, but may not have been heard."""
+        path = self.folder / _REPORT
+        if not (path.is_file() and self.weights.is_file()):
+            return None
+        try:
+            report = RoundReport.parse(json.loads(path.read_text(encoding="utf-8")))
+            info = read_info(self.weights)
+        except (ValueError, TypeError, KeyError):
+            return None
+        if (info.step, info.data_hash) != (report.steps, report.data_hash):
+            return None
+        self._clear()
+        return replace(report, weights=str(self.weights))  # the folder may have been moved
+
+    def _clear(self) -> None:
         clear_state(self.folder)
         (self.folder / _PLAN).unlink(missing_ok=True)
 

@@ -76,7 +76,8 @@ def run_round(
         ``None`` starts from random weights.
     out_dir
         The round's folder. If it holds the state of an interrupted round with the same
-        settings and data, the round goes on from there, to the same numbers.
+        settings and data, the round goes on from there, to the same numbers. If the round has
+        ended there, nothing is trained again: its report is returned.
     observer
         Hears ``started``, ``stage``, ``step`` and ``validation``, and is asked whether to stop
         before every step and every tile that is prepared, pseudo-labelled or scored, and a few
@@ -99,6 +100,9 @@ def run_round(
     """
     _check(source)
     journal = Journal(Path(out_dir), observer)
+    finished = journal.finished()
+    if finished is not None:
+        return finished
     work = Round(source, settings, model, base, journal, learner)
     work.start_teammate = start_teammate
     return work.run()
@@ -379,7 +383,7 @@ class Round:
             base=self.base.name if self.base else "",
             training=self.settings.model_dump(mode="json"),
         )
-        self.journal.finish(self.learner.teacher(), info)
+        self.journal.finish(self.learner.teacher(), info, report)
         return report
 
     def _summary(self, **values: Any) -> RoundReport:

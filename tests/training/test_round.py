@@ -64,6 +64,7 @@ def test_a_finished_round_leaves_no_state_behind(tmp_path):
         "model.json",
         "model.safetensors",
         "pseudo_labels.npz",
+        "report.json",
         "validation_after.npz",
     ]
 
@@ -382,6 +383,40 @@ def test_a_round_killed_between_two_files_goes_on_to_the_same_numbers(
     whole = run(tmp_path / "whole", chosen=RoundSettings.parse(plan))
     assert resumed.steps == whole.steps == plan["max_steps"]
     assert same_weights(*(tmp_path / n / "model.safetensors" for n in ("whole", "parts")))
+
+
+@pytest.mark.parametrize("last", [None, "clear_state"])
+def test_a_finished_round_that_nobody_heard_of_is_told_again_and_not_trained_again(
+    tmp_path, monkeypatch, last
+):
+    before = tmp_path / "before"
+    with monkeypatch.context() as patching:
+        if last:
+            killed_at(patching, last, 1)  # with the report there, and the state, too
+            with pytest.raises(Killed):
+                run(before)
+        else:
+            run(before)
+    moved = before.rename(tmp_path / "moved")
+    steps, weights = len(log_of(moved)), (moved / "model.safetensors").read_bytes()
+    hearing = Hearing()
+    again = run(moved, observer=hearing)
+    assert again.weights == str(moved / "model.safetensors")
+    assert (again.steps, again.cancelled, again.validation.tiles) == (4, False, 1)
+    assert hearing.named("step") == []
+    assert len(log_of(moved)) == steps
+    assert (moved / "model.safetensors").read_bytes() == weights
+    assert not (moved / "state.safetensors").exists()
+    assert not (moved / "plan.json").exists()
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"steps": 4}'])
+def test_a_finished_round_whose_report_is_damaged_is_trained_again(tmp_path, damage):
+    first = run(tmp_path)
+    (tmp_path / "report.json").write_text(damage)
+    again = run(tmp_path)
+    assert again.steps == first.steps
+    assert len(log_of(tmp_path)) == 2 * first.steps
 
 
 def test_a_finished_round_that_nobody_heard_of_keeps_its_plan(tmp_path):
