@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.project.project import Project
 
@@ -90,6 +91,7 @@ def go_on_with_kept(session: Session) -> None:
     """Go on in this session with the round that went on without a window, if it has not ended.
 
     It goes on again when this session closes the project: the wish holds until it is taken back.
+    A round that died meanwhile is told and waits: it would most likely die again.
     """
     project = session.project
     assert project is not None, "called when it was opened"
@@ -97,9 +99,14 @@ def go_on_with_kept(session: Session) -> None:
     if number is None:
         return
     note_kept(project, None)
-    if project.round(number).state is RoundState.INTERRUPTED:
-        session.round_goes_on = True
-        session.resume_round(number)
+    record = project.round(number)
+    if record.state is not RoundState.INTERRUPTED:
+        return
+    if record.note:
+        session.failed.emit(record.note)
+        return
+    session.round_goes_on = True
+    session.resume_round(number)
 
 
 def keep(session: Session, folder: Path, number: int) -> bool:
@@ -114,6 +121,8 @@ def keep(session: Session, folder: Path, number: int) -> bool:
     ------
     ProjectLockedError
         If a window was faster and has the project already.
+    JobError
+        If the round died; it can be resumed.
     """
     with FileLock(folder / _LOCK, timeout=_PATIENCE_SECONDS):
         (folder / _HAND_OVER).unlink(missing_ok=True)
@@ -135,10 +144,13 @@ def _keep(session: Session, folder: Path, number: int) -> bool:
             session.pause_round()
         session.engine.wait(_TICK_SECONDS)
         session.process()
-    ended = project.round(number).state is not RoundState.INTERRUPTED
-    if ended:
+    record = project.round(number)
+    if record.state is not RoundState.INTERRUPTED:
         note_kept(project, None)
-    return ended
+        return True
+    if not asked:
+        raise JobError(record.note or f"Round {number} was interrupted. It can be resumed.")
+    return False
 
 
 def _alone() -> dict[str, object]:

@@ -11,13 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
-from napari_semimoe.core.states import RoundState
+from napari_semimoe.core.states import JobState, RoundState
 from napari_semimoe.data.synthetic import write_tiles
 from napari_semimoe.jobs import ProcessEngine
 from napari_semimoe.project.project import Project
 from napari_semimoe.session import Session
+from napari_semimoe.session.keeper import keep, note_kept
 from tests.patience import PATIENCE
+
+from .fake_engine import FakeEngine
 
 TINY = ModelSettings(width=4, um_per_px=2.5)
 ROUND = RoundSettings(
@@ -143,6 +147,36 @@ def test_round_whose_keeper_was_killed_goes_on_in_the_window(session):
     session.round_goes_on = False
     session.cancel_round()
     assert session.wait_idle(PATIENCE)
+
+
+def test_round_that_died_without_its_window_is_told_when_it_opens_and_not_resumed(tissue, tmp_path):
+    engine = FakeEngine(tmp_path)
+    session = Session(engine)
+    path = session.new(tmp_path / "project").path
+    session.add_folder(tissue, um_per_px=0.62)
+    session.start_round(ROUND, model=TINY)
+    session.pause_round()
+    session.process()
+    note_kept(session.project, 1)
+    session.close()
+
+    def die(_):
+        (job,) = engine.of_kind("train")
+        engine.finish(job, JobState.INTERRUPTED, error="The process was killed.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "wait", die)
+        with pytest.raises(JobError, match="The process was killed"):
+            keep(session, path, 1)
+    failed = []
+    session.failed.connect(failed.append)
+    session.open(path, take_over=True)
+    assert session.running_round is None
+    assert failed == ["The process was killed."]
+    assert look(path).state is RoundState.INTERRUPTED
+    session.open(path, take_over=True)
+    assert len(failed) == 1
+    session.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no signal to a group")
