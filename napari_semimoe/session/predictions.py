@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from napari_semimoe.core.errors import SemiMoEError
+from napari_semimoe.core.errors import JobError, SemiMoEError
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs import Engine
@@ -169,7 +169,10 @@ class PredictionDesk:
         return self._requests[job_id].priority >= priority or not self._cancel_waiting(job_id)
 
     def _cancel_waiting(self, job_id: str) -> bool:
-        if self._engine.status(job_id).state is not JobState.QUEUED:
+        try:
+            if self._engine.status(job_id).state is not JobState.QUEUED:
+                return False
+        except JobError:  # it ended long ago, among many, and its answer is not heard yet
             return False
         self._engine.cancel(job_id)
         tile_id = self._requests[job_id].tile_id

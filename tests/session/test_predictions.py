@@ -214,6 +214,21 @@ def test_disagreement_order_predicts_the_rest_in_the_background(starter, filled,
     assert len(engine.tiles_asked) == 8
 
 
+def test_wishes_that_ended_so_long_ago_that_nobody_knows_them_do_not_stop_a_person(
+    starter, filled, engine, monkeypatch
+):
+    monkeypatch.setattr("napari_semimoe.jobs.book.KEPT_STATUSES", 2)
+    filled.queue_order = "disagreement"
+    select(filled, "tile_3")
+    filled.set_predict_settings(PredictSettings(device="cpu"))  # ends all wishes, not heard yet
+    select(filled, "tile_9")
+    assert engine.tiles_asked[0] == "tile_9"
+    engine.predict_everything()
+    filled.process()
+    assert filled.wait_idle(0.0)
+    assert sum(tile.prediction_id is not None for tile in filled.tiles()) == 8
+
+
 def test_ctrl_c_while_a_listener_hears_loses_no_answer(starter, filled, engine):
     select(filled, "tile_3")
     wanted = len(engine.tiles_asked)
