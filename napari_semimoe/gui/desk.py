@@ -21,12 +21,14 @@ from napari_semimoe.gui.tile_layers import TileLayers
 from napari_semimoe.gui.tile_view import Start, TileView, read_tile_view
 from napari_semimoe.gui.widgets import single_shot
 from napari_semimoe.project.drafts import drop_draft, write_draft
+from napari_semimoe.session.queue import is_open
 
 if TYPE_CHECKING:
     from napari_semimoe.session.session import Session
 
 #: Unaccepted strokes are stored this long after the last one.
 AUTOSAVE_MS = 1500
+ALL_REVIEWED = "Every tile of the queue is reviewed."
 
 
 class Desk(QObject):
@@ -48,15 +50,18 @@ class Desk(QObject):
     edited
         The mask under the brush changed.
     said
-        A sentence for the person that is not an error.
+        A sentence of the tile on the desk that is not an error.
     refused
-        A sentence on why something was not done.
+        A sentence on why something was not done with it.
+    decided
+        A sentence of a tile that the person is done with; it is true on the next one, too.
     """
 
     tile_shown = Signal(object)
     edited = Signal()
     said = Signal(str)
     refused = Signal(str)
+    decided = Signal(str)
 
     def __init__(
         self, session: Session, background: Background, layers: TileLayers, parent: QObject
@@ -127,21 +132,30 @@ class Desk(QObject):
 
     def take_next(self) -> None:
         """Put the next tile that waits for review on the desk."""
-        self._step(self._session.next_tile, "Every tile of the queue is reviewed.")
+        self._step(self._session.next_tile, self._why_no_next)
 
     def take_previous(self) -> None:
         """Put the previous tile of the queue on the desk."""
-        self._step(self._session.previous_tile, "This is the first tile of the queue.")
+        self._step(self._session.previous_tile, lambda: "This is the first tile of the queue.")
 
-    def _step(self, find: Callable[[], int | None], otherwise: str) -> None:
-        def arrive(tile_id: int | None) -> None:
-            if tile_id is None:
-                self.said.emit(otherwise)
-            elif tile_id != self.tile_id:
-                self.select(tile_id)
+    def _step(self, find: Callable[[], int | None], otherwise: Callable[[], str]) -> None:
+        def work() -> int | str:
+            return find() or otherwise()
+
+        def arrive(found: int | str) -> None:
+            if isinstance(found, str):
+                self.said.emit(found)
+            elif found != self.tile_id:
+                self.select(found)
 
         self.layers.give_up_line()
-        self._background.run(find, arrive)
+        self._background.run(work, arrive)
+
+    def _why_no_next(self) -> str:
+        project, current = self._session.project, self._session.current_tile
+        if project is not None and current is not None and is_open(project.tile(current)):
+            return "This is the last tile to review."
+        return ALL_REVIEWED
 
     def refresh_prediction(self, tile_id: int) -> None:
         """Show a prediction that has just arrived, if its tile is on the desk."""
@@ -345,8 +359,8 @@ class Desk(QObject):
         def stored(next_id: int | None) -> None:
             self._accepting = None
             self._draft_on_disk = False
-            done = " Every tile of the queue is reviewed." if next_id is None else ""
-            self.said.emit(f"{view.tile.name} accepted.{done}")
+            done = f" {ALL_REVIEWED}" if next_id is None else ""
+            self.decided.emit(f"{view.tile.name} accepted.{done}")
             if self.tile_id == tile_id:
                 as_stored = Start(mask.labels, mask.classes, mask.begun.model)
                 self.view = replace(view, begun=as_stored, stored=as_stored, origin="annotation")
@@ -371,7 +385,7 @@ class Desk(QObject):
             return self._session.next_tile()
 
         def gone(next_id: int | None) -> None:
-            self.said.emit("The tile is excluded; its pool can be changed in the Predict table.")
+            self.decided.emit("The tile is excluded; its pool can be changed in the Predict table.")
             if next_id is not None and self._requested == tile_id:
                 self.select(next_id)
 

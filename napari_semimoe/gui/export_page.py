@@ -102,14 +102,17 @@ class ExportPage(QWidget):
     @Slot()
     def _on_project_changed(self) -> None:
         project = self._bench.session.project
-        self.result.setText("")
-        self.show_folder.hide()
+        self._forget_result()
         if project is None:
             return
         default = str(Path(project.path).parent / f"{project.name} masks")
         self._bench.background.run(
             lambda: project.setting("export_folder", default), self.folder.setText
         )
+
+    def _forget_result(self) -> None:
+        self.result.setText("")
+        self.show_folder.hide()
 
     @Slot(object)
     def _on_tiles_listed(self, tiles: list[TileRecord]) -> None:
@@ -130,6 +133,7 @@ class ExportPage(QWidget):
 
     @Slot()
     def _on_export(self) -> None:
+        self._forget_result()
         text = self.folder.text().strip()
         if not text:
             self._bench.failed.emit("Choose a folder for the masks first.")

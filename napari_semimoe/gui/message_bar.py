@@ -109,6 +109,11 @@ class MessageBar(QWidget):
         """Take the sentence away."""
         self._frame.hide()
 
+    def retract(self, sentence: str) -> None:
+        """Take a sentence away that is no longer true, if it is still on show."""
+        if sentence == self.text:
+            self.dismiss()
+
     def show_busy(self, title: str, *, can_cancel: bool = False) -> None:
         """Show what is being done, and whether it can be cancelled; an empty title ends it."""
         if title == self._title:

@@ -15,7 +15,7 @@ from napari_semimoe.gui.message_bar import MessageBar
 from napari_semimoe.gui.predict_page import PredictPage
 from napari_semimoe.gui.project_actions import ProjectActions
 from napari_semimoe.gui.refine_page import RefinePage
-from napari_semimoe.gui.retrain_page import RetrainPage
+from napari_semimoe.gui.retrain_page import PAUSED_TEXT, RetrainPage
 from napari_semimoe.gui.start_page import StartPage
 from napari_semimoe.gui.step_bar import StepBar
 from napari_semimoe.gui.steps import Step
@@ -48,6 +48,7 @@ class Panel(QWidget):
         self.retrain_page = RetrainPage(bench)
         self.export_page = ExportPage(bench)
         self.messages = MessageBar()
+        self._of_tile = ""  # what was said last of the tile on the desk
         self.steps = StepBar()
         self._pages = QStackedWidget()
         self._pages.addWidget(self.start_page)
@@ -78,6 +79,10 @@ class Panel(QWidget):
         bench.project_changed.connect(self._on_project_changed)
         self.steps.chosen.connect(self._show_page)
         self._show_page()
+        for words in (bench.desk.said, bench.desk.refused):
+            words.connect(self._note_of_tile)
+        bench.desk.tile_shown.connect(self._on_tile_shown)
+        bench.relay.round_started.connect(self._on_round_started)
         bench.said.connect(self.messages.say)
         bench.failed.connect(self.messages.complain)
         for lane in (bench.background, bench.long_work):
@@ -110,11 +115,24 @@ class Panel(QWidget):
     @Slot()
     def _on_project_leaving(self) -> None:
         self._pages.setEnabled(False)
+        self.messages.dismiss()
 
     @Slot()
     def _on_project_changed(self) -> None:
         self._pages.setEnabled(True)
         self._show_page()
+
+    @Slot(str)
+    def _note_of_tile(self, sentence: str) -> None:
+        self._of_tile = sentence
+
+    @Slot(object)
+    def _on_tile_shown(self, _: object) -> None:
+        self.messages.retract(self._of_tile)
+
+    @Slot(int)
+    def _on_round_started(self, number: int) -> None:
+        self.messages.retract(PAUSED_TEXT.format(n=number))
 
     @Slot()
     @Slot(int)

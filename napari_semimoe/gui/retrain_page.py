@@ -46,6 +46,7 @@ _MORE = (
     "mixed_precision",
     "seed",
 )
+PAUSED_TEXT = "Round {n} is paused. It can go on another day, too."
 _ENDED_TEXT = {
     RoundState.PROMOTED: "Round {n} is done; its model predicts from now on.",
     RoundState.KEPT_BESIDE: (
@@ -243,9 +244,7 @@ class RetrainPage(QWidget):
         self._show_running(False)
         text = _ENDED_TEXT.get(record.state, "Round {n} ended.").format(n=record.number)
         if record.state is RoundState.INTERRUPTED and not record.note:  # nothing went wrong
-            self._bench.said.emit(
-                f"Round {record.number} is paused. It can go on another day, too."
-            )
+            self._bench.said.emit(PAUSED_TEXT.format(n=record.number))
         elif record.state in (RoundState.FAILED, RoundState.INTERRUPTED):
             note = f" {record.note}" if record.note else ""
             self._bench.failed.emit(text + note)

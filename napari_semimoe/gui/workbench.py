@@ -103,6 +103,7 @@ class Workbench(QObject):
         self.background.failed.connect(self.failed)
         self.long_work.failed.connect(self.failed)
         desk.said.connect(self.said)
+        desk.decided.connect(self.said)
         desk.refused.connect(self.failed)
         relay.failed.connect(self.failed)
         relay.engine_woke.connect(self._on_engine_woke, Qt.ConnectionType.QueuedConnection)

@@ -611,6 +611,63 @@ def test_next_and_previous_go_through_the_queue(opened, viewer, settled, engine)
     assert opened.bench.desk.tile_id == first
 
 
+def accept_all_but_one(panel, settled, engine):
+    for _ in range(3):
+        engine.predict_everything()
+        settled(panel)
+        panel.bench.desk.accept()
+        settled(panel)
+
+
+def test_the_last_tile_to_review_is_not_called_reviewed(opened, viewer, settled, engine):
+    accept_all_but_one(opened, settled, engine)
+    press(viewer, Qt.Key.Key_Period)
+    settled(opened)
+    assert opened.messages.text == "This is the last tile to review."
+    engine.predict_everything()
+    settled(opened)
+    opened.bench.desk.accept()
+    settled(opened)
+    press(viewer, Qt.Key.Key_Period)
+    settled(opened)
+    assert opened.messages.text == "Every tile of the queue is reviewed."
+
+
+def test_what_is_said_of_a_tile_goes_with_it(opened, settled):
+    first = opened.bench.desk.view.tile
+    paint(opened, 9)
+    open_tile(opened, settled, "tile_5")
+    open_tile(opened, settled, first.name)
+    assert "strokes" in opened.messages.text
+    open_tile(opened, settled, "tile_5")
+    assert opened.messages.text == ""
+
+
+def test_what_is_refused_of_a_tile_goes_with_it(unpredicted, settled):
+    unpredicted.bench.desk.accept()
+    assert unpredicted.messages.is_error
+    open_tile(unpredicted, settled, "tile_5")
+    assert unpredicted.messages.text == ""
+
+
+def test_what_is_refused_until_a_prediction_comes_goes_when_it_is_there(
+    unpredicted, settled, engine
+):
+    unpredicted.bench.desk.accept()
+    assert unpredicted.messages.is_error
+    engine.predict_everything()
+    settled(unpredicted)
+    assert unpredicted.messages.text == ""
+
+
+def test_the_next_tile_says_that_the_one_before_was_accepted(opened, settled):
+    name = opened.bench.desk.view.tile.name
+    opened.bench.desk.accept()
+    settled(opened)
+    assert opened.bench.desk.view.tile.name != name
+    assert opened.messages.text == f"{name} accepted."
+
+
 def test_last_tile_of_the_queue_says_that_all_is_reviewed(opened, settled, engine):
     for _ in range(4):
         engine.predict_everything()

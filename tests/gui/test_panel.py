@@ -258,6 +258,13 @@ def test_project_that_cannot_be_opened_is_told_in_the_panel(panel, tmp_path, set
     assert panel.start_page.new.isVisible()
 
 
+def test_errors_of_a_project_are_left_with_it(opened, settled):
+    opened.bench.failed.emit("The tile could not be read.")
+    opened.bench.close_project()
+    settled(opened)
+    assert opened.messages.text == ""
+
+
 def test_images_that_are_none_are_refused_by_name(opened, tmp_path, settled):
     bad = tmp_path / "letter.png"
     bad.write_text("Dear colleague")
@@ -740,6 +747,7 @@ def test_paused_round_goes_on_with_a_button(opened, settled, engine):
     page.go_on.click()
     settled(opened)
     assert session.running_round == 1
+    assert opened.messages.text == ""  # it is paused no longer
     assert not page.go_on.isVisible()
     assert page.progress.pause.isEnabled()
     page.progress.cancel.click()  # this time for good
@@ -858,6 +866,22 @@ def test_export_of_a_tile_without_mask_is_refused_in_words(opened, settled, tmp_
     settled(opened)
     assert opened.messages.is_error
     assert page.export.isEnabled()
+
+
+def test_an_export_that_failed_does_not_show_the_folder_of_the_one_before(
+    opened, settled, tmp_path
+):
+    page = opened.export_page
+    page.folder.setText(str(tmp_path / "masks"))
+    page.export.click()
+    settled(opened)
+    assert page.result.text()
+    page.folder.setText(str(tmp_path / "images" / "tile_1.png"))  # a file
+    page.export.click()
+    settled(opened)
+    assert opened.messages.is_error
+    assert page.result.text() == ""
+    assert page.show_folder.isHidden()
 
 
 def test_export_folder_is_remembered(opened, settled, tmp_path):
