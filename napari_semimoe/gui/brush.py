@@ -72,8 +72,9 @@ class Brush(QObject):
 
     @property
     def mode(self) -> str:
-        """The layer's mode, empty without a layer."""
-        return "" if self.layer is None else str(self.layer.mode)
+        """The layer's mode, empty while no layer or another one is in hand."""
+        layer = self.layer
+        return str(layer.mode) if layer is not None and self._desk.layers.is_active else ""
 
     @property
     def label(self) -> int:
@@ -97,6 +98,7 @@ class Brush(QObject):
             if mode == "fill" and self.layer.selected_label == 0:
                 self.layer.selected_label = self._desk.free_label()
             self.layer.mode = mode
+        self.changed.emit()  # also where nothing did: the button that was clicked follows it
 
     def new_gland(self) -> None:
         """Paint with an id that no gland has yet, wherever the next stroke starts."""
@@ -109,7 +111,7 @@ class Brush(QObject):
 
     def ignore(self) -> None:
         """Paint 'do not learn here'; the same key again goes back to glands."""
-        self._take("paint", None if self.is_ignoring else IGNORE)
+        self._take("paint", None if self.is_ignoring and self.mode == "paint" else IGNORE)
 
     def _take(self, mode: str, label: int | None = None) -> None:
         """Take a tool and the label for it, a free one where none is said."""
@@ -119,6 +121,7 @@ class Brush(QObject):
             self.layer.selected_label = self._desk.free_label() if label is None else label
             self.layer.mode = mode
             self._chosen = False
+        self.changed.emit()
 
     @property
     def gland_class(self) -> int:

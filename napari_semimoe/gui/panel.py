@@ -91,6 +91,7 @@ class Panel(QWidget):
         bench.background.progressed.connect(self._on_short_progress)
         self.messages.cancelled.connect(bench.long_work.cancel)
         bench.viewer.events.theme.connect(self._on_theme)
+        bench.viewer.layers.selection.events.active.connect(self._on_active_layer)
         self._on_theme()
 
     @property
@@ -110,6 +111,7 @@ class Panel(QWidget):
         """End the work behind the panel; the panel itself goes with its window."""
         self.keys.close()
         self.bench.viewer.events.theme.disconnect(self._on_theme)
+        self.bench.viewer.layers.selection.events.active.disconnect(self._on_active_layer)
         self.bench.close()
 
     @Slot()
@@ -151,6 +153,9 @@ class Panel(QWidget):
     def _on_short_progress(self, done: int, total: int, text: str) -> None:
         if not self.bench.long_work.busy:
             self.messages.show_progress(done, total, text)
+
+    def _on_active_layer(self, event: object = None) -> None:
+        self.refine_page.brush.changed.emit()
 
     def _on_theme(self, event: object = None) -> None:
         palette = palette_of(self.bench.viewer.theme)

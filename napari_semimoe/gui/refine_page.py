@@ -195,14 +195,14 @@ class RefinePage(QWidget):
 
     @Slot()
     def _on_brush_changed(self) -> None:
-        layer = self.brush.layer
-        if layer is None:
-            return
         for mode, each in self.tools.items():
             special = self.brush.is_removing or (mode == "paint" and self.brush.is_ignoring)
             each.setChecked(mode == self.brush.mode and not special)
         self.remove.setChecked(self.brush.is_removing)
         self.ignore.setChecked(self.brush.is_ignoring and self.brush.mode == "paint")
+        layer = self.brush.layer
+        if layer is None:
+            return
         with signals_blocked(self.brush_size), signals_blocked(self.protect):
             self.brush_size.setValue(int(layer.brush_size))
             self.protect.setChecked(bool(layer.preserve_labels))
@@ -235,6 +235,6 @@ def state_of(view: TileView | None, has_strokes: bool) -> str:
         return _ORIGIN_TEXT.get(view.origin, "")
     record = view.annotation
     text = f"Mask by {record.author}, version {record.version}, {record.origin}."
-    if view.tile.pool in (Pool.VALIDATION, Pool.EXCLUDED):
+    if view.tile.pool is Pool.VALIDATION:
         text += f" The tile is {POOL_TEXT[view.tile.pool]}: it never teaches."
     return text

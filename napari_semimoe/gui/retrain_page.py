@@ -19,6 +19,7 @@ from napari_semimoe.gui.settings_form import SettingsForm
 from napari_semimoe.gui.start_box import StartBox
 from napari_semimoe.gui.theme import Palette
 from napari_semimoe.gui.widgets import button, hint, single_shot
+from napari_semimoe.session.plan import NOTHING_TO_LEARN
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
@@ -185,6 +186,9 @@ class RetrainPage(QWidget):
         )
 
     def _show_plan(self, plan: RoundPlan) -> None:
+        if not plan.labelled:
+            self._refuse(NOTHING_TO_LEARN)
+            return
         self.plan.setText(plan.sentence)
         self.start.setEnabled(not self._asked)
         free = not self._asked and not self._is_running

@@ -103,6 +103,12 @@ class TileLayers:
         return None if layer is None else layer.data
 
     @property
+    def is_active(self) -> bool:
+        """Whether brush and keys act on the mask, and not on a layer chosen in napari's list."""
+        layer = self.labels_layer
+        return layer is not None and self._viewer.layers.selection.active is layer
+
+    @property
     def line(self) -> Any:
         """What draws a line around a gland, if there is any; napari has no public word for it."""
         return getattr(self.labels_layer, "_overlays", {}).get("brush_stroke")

@@ -320,6 +320,41 @@ def test_tools_are_taken_with_the_buttons(layer, opened):
         assert layer.mode == mode
 
 
+def pressed(page):
+    """Return the texts of the tools that look as if they were in hand."""
+    tools = *page.tools.values(), page.remove, page.ignore
+    return [each.text() for each in tools if each.isChecked()]
+
+
+def test_a_tool_that_is_clicked_again_stays_in_hand_and_looks_so(layer, opened):
+    page = opened.refine_page
+    for each in (*page.tools.values(), page.remove):
+        each.click()
+        each.click()
+        assert pressed(page) == [each.text()]
+    page.new_gland.click()
+    page.new_gland.click()
+    assert pressed(page) == [page.tools["paint"].text()]
+
+
+def test_no_tool_looks_in_hand_while_another_layer_is_chosen(layer, viewer, opened):
+    page = opened.refine_page
+    viewer.layers.selection.active = viewer.layers["image"]
+    assert pressed(page) == []
+    page.ignore.click()
+    assert viewer.layers.selection.active is layer
+    assert pressed(page) == [page.ignore.text()]
+    viewer.layers.selection.active = viewer.layers["image"]
+    page.ignore.click()
+    assert pressed(page) == [page.ignore.text()]
+
+
+def test_no_tool_looks_in_hand_when_the_project_is_closed(layer, opened, settled):
+    opened.bench.close_project()
+    settled(opened)
+    assert pressed(opened.refine_page) == []
+
+
 def test_outlines_let_the_tissue_be_seen(layer, opened):
     opened.refine_page.outlines.click()
     assert layer.contour > 0

@@ -33,6 +33,7 @@ from napari_semimoe.gui.theme import palette_of
 from napari_semimoe.project import importing
 from napari_semimoe.project.images import read_image
 from napari_semimoe.project.project import Project
+from napari_semimoe.session.plan import NOTHING_TO_LEARN
 from tests.patience import PATIENCE
 from tests.session.conftest import write_image, write_mask
 
@@ -816,6 +817,13 @@ def test_round_begins_by_itself_after_three_accepted_tiles(opened, settled, engi
     assert len(engine.of_kind("train")) == 1
 
 
+def test_a_project_without_images_offers_no_round(panel, starter, tmp_path, settled, engine):
+    panel.bench.new_project(tmp_path / "project", ("background", "gland"))
+    settled(panel)
+    assert panel.retrain_page.plan.text() == NOTHING_TO_LEARN
+    assert not panel.retrain_page.start.isEnabled()
+
+
 def test_round_without_any_mask_is_refused_in_words(
     panel, starter, images, tmp_path, settled, engine
 ):
@@ -825,9 +833,10 @@ def test_round_without_any_mask_is_refused_in_words(
     settled(panel)
     panel.bench.add_images([images], um_per_px=0.5)
     settled(panel)
+    assert "needs at least one tile with a mask" in panel.retrain_page.plan.text()
+    assert not panel.retrain_page.start.isEnabled()
     panel.retrain_page.start.click()
     settled(panel)
-    assert "needs at least one tile with a mask" in panel.messages.text
     assert engine.of_kind("train") == []
 
 
