@@ -386,8 +386,8 @@ class Desk(QObject):
 
         def gone(next_id: int | None) -> None:
             self.decided.emit("The tile is excluded; its pool can be changed in the Predict table.")
-            if next_id is not None and self._requested == tile_id:
-                self.select(next_id)
+            if self._requested == tile_id:  # else the person has moved on meanwhile
+                self.select(tile_id if next_id is None else next_id)
 
         self._background.run(work, gone)
 

@@ -229,6 +229,13 @@ def state_of(view: TileView | None, has_strokes: bool) -> str:
     """Say what the mask on the desk is."""
     if view is None:
         return "Choose a tile on the Predict page."
+    text = _text_of(view, has_strokes)
+    if view.tile.pool is Pool.EXCLUDED:
+        return f"This tile is excluded; accepting it takes it in again. {text}"
+    return text
+
+
+def _text_of(view: TileView, has_strokes: bool) -> str:
     if has_strokes:
         return _ORIGIN_TEXT["draft"]
     if view.origin != "annotation" or view.annotation is None:

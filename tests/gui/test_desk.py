@@ -29,6 +29,14 @@ def open_tile(panel, settled, name, engine=None):
         settled(panel)
 
 
+def accept_all_but_one(panel, settled, engine):
+    for _ in range(3):
+        engine.predict_everything()
+        settled(panel)
+        panel.bench.desk.accept()
+        settled(panel)
+
+
 def paint(panel, value=9, where=np.s_[2:8, 2:8]):
     """Change the mask as an undoable step, as a stroke does."""
     layer = panel.bench.desk.layers.labels_layer
@@ -592,6 +600,29 @@ def test_excluded_tile_is_out_and_the_next_one_opens(opened, settled):
     assert opened.bench.desk.view.tile.id != tile.id
 
 
+@pytest.mark.parametrize(("name", "words"), [("tile_1", "Mask by"), ("tile_5", "suggestion")])
+def test_an_excluded_tile_says_so_and_can_be_accepted(opened, settled, engine, name, words):
+    session, tile = opened.bench.session, tile_named(opened, name)
+    session.exclude(tile.id)
+    open_tile(opened, settled, name, engine)
+    assert words in opened.refine_page.state.text()
+    assert "excluded" in opened.refine_page.state.text()
+    paint(opened, 9)
+    opened.refine_page._show_progress()
+    assert "excluded" in opened.refine_page.state.text()
+    opened.bench.desk.accept()
+    settled(opened)
+    assert session.project.tile(tile.id).pool is not Pool.EXCLUDED
+
+
+def test_the_last_tile_says_that_it_is_excluded(opened, settled, engine):
+    accept_all_but_one(opened, settled, engine)
+    opened.refine_page.exclude.click()
+    settled(opened)
+    assert "excluded" in opened.refine_page.state.text()
+    assert "The tile is excluded" in opened.messages.text
+
+
 def test_a_person_who_clicks_on_while_a_tile_is_excluded_is_not_called_back(opened, settled):
     wanted = tile_named(opened, "tile_6")
     opened.refine_page.exclude.click()
@@ -609,14 +640,6 @@ def test_next_and_previous_go_through_the_queue(opened, viewer, settled, engine)
     press(viewer, Qt.Key.Key_Comma)
     settled(opened)
     assert opened.bench.desk.tile_id == first
-
-
-def accept_all_but_one(panel, settled, engine):
-    for _ in range(3):
-        engine.predict_everything()
-        settled(panel)
-        panel.bench.desk.accept()
-        settled(panel)
 
 
 def test_the_last_tile_to_review_is_not_called_reviewed(opened, viewer, settled, engine):
