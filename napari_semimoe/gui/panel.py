@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QSize, Qt, Slot
+from qtpy.QtCore import QEvent, QSize, Slot
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
@@ -53,7 +53,7 @@ class Panel(QWidget):
         self._pages = QStackedWidget()
         self._pages.addWidget(self.start_page)
         for page in (self.predict_page, self.refine_page, self.retrain_page, self.export_page):
-            self._pages.addWidget(_scrolling(page))
+            self._pages.addWidget(_ScrollingPage(page))
         InputGuard(self._pages)
         self.keys = Keys(bench, self.refine_page.brush, self.predict_page.show_next_map)
         self._lay_out()
@@ -71,7 +71,6 @@ class Panel(QWidget):
         foot.setContentsMargins(8, 0, 8, 0)
         foot.addWidget(self.messages)
         layout.addLayout(foot)
-        self.setMinimumWidth(320)
 
     def _connect(self) -> None:
         bench = self.bench
@@ -176,10 +175,25 @@ class Panel(QWidget):
             self.project_actions.add_paths(paths)
 
 
-def _scrolling(page: QWidget) -> QScrollArea:
-    area = QScrollArea()
-    area.setWidget(page)
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    return area
+class _ScrollingPage(QScrollArea):
+    """Scrolls vertically and is as wide as its page needs, in whatever font."""
+
+    def __init__(self, page: QWidget) -> None:
+        super().__init__()
+        self.setWidget(page)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+
+    def minimumSizeHint(self) -> QSize:
+        """Leave room for the page on show and for the scroll bar beside it."""
+        smallest = super().minimumSizeHint()
+        if not self.isVisible():  # its font may not be known yet
+            return smallest
+        beside = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
+        return QSize(self.widget().minimumSizeHint().width() + beside, smallest.height())
+
+    def event(self, event: QEvent) -> bool:
+        """Tell the panel when the page needs another width."""
+        if event.type() in (QEvent.Type.Show, QEvent.Type.LayoutRequest):
+            self.updateGeometry()
+        return super().event(event)

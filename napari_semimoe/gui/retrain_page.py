@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Slot
+from qtpy.QtCore import QEvent, Qt, Slot
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
@@ -142,11 +142,16 @@ class RetrainPage(QWidget):
         self.go_on.clicked.connect(self._on_go_on_clicked)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Lay out the forms once the window's font is known, and get ready for a round."""
+        """Get ready for a round."""
         super().showEvent(event)
         self._bench.expect_round()
-        for form in (self.common, self.more):
-            form.align()
+
+    def event(self, event: QEvent) -> bool:
+        """Lay out the forms in the font of the window, and again when that changes."""
+        if event.type() in (QEvent.Type.Show, QEvent.Type.LayoutRequest):
+            for form in (self.common, self.more):
+                form.align()
+        return super().event(event)
 
     # -- the plan -----------------------------------------------------------------------------
 

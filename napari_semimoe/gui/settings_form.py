@@ -66,7 +66,12 @@ class SettingsForm:
         magicgui measures them in the application's font, which napari's style replaces.
         """
         labels = [each for each in self.container.native.findChildren(QLabel) if each.text()]
-        width = max((each.sizeHint().width() for each in labels), default=0)
+        for each in labels:
+            each.ensurePolished()
+        # A label asks for no less than it was fixed to before, so its words are measured here,
+        # and something more for its frame.
+        widths = [each.fontMetrics().size(0, f"{each.text()} x").width() for each in labels]
+        width = max(widths, default=0)
         for each in labels:
             each.setFixedWidth(width)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from napari.settings import get_settings
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent, QWheelEvent
 from qtpy.QtWidgets import (
@@ -79,6 +80,37 @@ def test_panel_fits_into_360_px(opened, qtbot):
         assert opened.minimumSizeHint().width() <= 360
         page = opened._pages.currentWidget().widget()
         assert page.minimumSizeHint().width() <= 360 - 16, step
+
+
+@pytest.fixture
+def font_size():
+    """Return a function that sets napari's font size; it is set back at the end."""
+    appearance = get_settings().appearance
+    before = appearance.font_size
+    yield lambda size: setattr(appearance, "font_size", size)
+    appearance.font_size = before
+
+
+def is_cut(widget):
+    """Return whether a button or a label is narrower than its words."""
+    if not isinstance(widget, QPushButton | QLabel) or not widget.isVisible():
+        return False
+    if isinstance(widget, QLabel) and (widget.wordWrap() or not widget.text()):
+        return False
+    return widget.width() < widget.fontMetrics().size(0, widget.text()).width()
+
+
+def test_pages_are_seen_whole_in_small_and_in_large_fonts(opened, font_size, qtbot):
+    opened.retrain_page._folded.expand(animate=False)
+    opened.show_step(Step.RETRAIN)
+    for size in (8, 11, 14, 8):
+        font_size(size)
+        for step in (Step.RETRAIN, *Step, Step.RETRAIN):
+            opened.show_step(step)
+            area = opened._pages.currentWidget()
+            qtbot.waitUntil(lambda area=area: area.horizontalScrollBar().maximum() == 0)
+            qtbot.waitUntil(lambda: not any(map(is_cut, opened.findChildren(QWidget))))
+    assert opened.minimumSizeHint().width() <= 360  # narrow again with small letters
 
 
 def test_every_control_has_a_tooltip(opened):
