@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
+from html import escape
 
 from qtpy.QtCore import Qt, Signal, Slot
+from qtpy.QtGui import QAction, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
+    QApplication,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -21,6 +25,41 @@ from napari_semimoe.gui.durations import time_left
 
 #: Seconds in which too little was done to tell how long the rest takes.
 _TOO_SOON = 3.0
+_MAY_BREAK = "\u200b"  # a space without width
+_AFTER_WHICH_TO_BREAK = re.compile(r"[_.\-/\\](?=\S)")
+
+
+class _Sentence(QLabel):
+    """Wraps within long names, too; what is copied from it are the names themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sentence = ""
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        copy = QAction("Copy", self)
+        copy.triggered.connect(self._copy)
+        self.addAction(copy)
+
+    def show_sentence(self, sentence: str) -> None:
+        """Replace the sentence."""
+        self.sentence = sentence
+        self.setText(_AFTER_WHICH_TO_BREAK.sub(rf"\g<0>{_MAY_BREAK}", sentence))
+        self.setToolTip(f"<p>{escape(sentence)}</p>")  # plain text would be one long line
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Copy what is selected."""
+        if event.matches(QKeySequence.StandardKey.Copy):
+            self._copy()
+        else:
+            super().keyPressEvent(event)
+
+    @Slot()
+    def _copy(self) -> None:
+        selected = self.selectedText().replace(_MAY_BREAK, "")
+        QApplication.clipboard().setText(selected or self.sentence)
 
 
 class MessageBar(QWidget):
@@ -37,10 +76,7 @@ class MessageBar(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._frame = QFrame()
-        self._text = QLabel()
-        self._text.setWordWrap(True)
-        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._text = _Sentence()
         dismiss = QToolButton()
         dismiss.setText("✕")
         dismiss.setAutoRaise(True)
@@ -82,7 +118,7 @@ class MessageBar(QWidget):
     @property
     def text(self) -> str:
         """The sentence on show, empty when there is none."""
-        return "" if self._frame.isHidden() else self._text.text()
+        return "" if self._frame.isHidden() else self._text.sentence
 
     @property
     def is_error(self) -> bool:
@@ -150,7 +186,7 @@ class MessageBar(QWidget):
         self.cancelled.emit()
 
     def _show(self, sentence: str, role: str) -> None:
-        self._text.setText(sentence)
+        self._text.show_sentence(sentence)
         self._frame.setProperty("role", role)
         self._frame.style().unpolish(self._frame)
         self._frame.style().polish(self._frame)

@@ -282,6 +282,35 @@ def test_complaint_stays_until_something_succeeds(qtbot):
     assert bar.text == ""
 
 
+LONG_NAME = "H2023_1234567_A_1_HE_40x_region_003_tile_00012_normalised_macenko_v2.ome.tiff"
+
+
+def test_long_name_in_a_message_is_broken_into_lines(qtbot):
+    bar = MessageBar()
+    qtbot.addWidget(bar)
+    bar.resize(250, 200)
+    bar.show()
+    bar.complain(f"{LONG_NAME} cannot be read.")
+    words, shown = bar._text, bar._text.text()
+    parts = shown.replace(" ", "\u200b").split("\u200b")
+    qtbot.waitUntil(lambda: words.height() >= words.heightForWidth(words.width()))
+    assert max(words.fontMetrics().horizontalAdvance(part) for part in parts) < words.width()
+    assert bar.text == f"{LONG_NAME} cannot be read."
+    assert bar.text in words.toolTip()
+
+
+def test_name_copied_from_a_message_is_the_name_itself(qtbot):
+    bar = MessageBar()
+    qtbot.addWidget(bar)
+    bar.say(LONG_NAME)
+    bar._text.setSelection(0, len(bar._text.text()))
+    qtbot.keyClick(bar._text, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    assert QApplication.clipboard().text() == LONG_NAME
+    QApplication.clipboard().clear()
+    bar._text.actions()[0].trigger()  # of the menu of the right button
+    assert QApplication.clipboard().text() == LONG_NAME
+
+
 def test_project_that_cannot_be_opened_is_told_in_the_panel(panel, tmp_path, settled):
     (tmp_path / "holidays").mkdir()
     panel.bench.open_project(tmp_path / "holidays")
