@@ -52,7 +52,8 @@ class RoundReport(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         for each in (self.note, self.measures, self.sentence, self.experts, self.table):
             layout.addWidget(each)
-        self.table.cellClicked.connect(self._on_cell_clicked)
+        self.table.cellClicked.connect(self._on_cell_chosen)
+        self.table.cellActivated.connect(self._on_cell_chosen)  # by Enter
         self.measures.activated.connect(self.measure_chosen)
         self.show_comparison(None)
 
@@ -93,7 +94,7 @@ class RoundReport(QWidget):
         return tile.name, before, after, change
 
     @Slot(int, int)
-    def _on_cell_clicked(self, row: int, _: int) -> None:
+    def _on_cell_chosen(self, row: int, _: int) -> None:
         tile_id = self._tiles[row].tile_id
         if tile_id is not None:
             self.tile_chosen.emit(tile_id)

@@ -42,7 +42,8 @@ class TaughtPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         for each in (heading("What unlabelled tiles taught"), self.table, self.exclude):
             layout.addWidget(each)
-        self.table.cellClicked.connect(self._on_cell_clicked)
+        self.table.cellClicked.connect(self._on_cell_chosen)
+        self.table.cellActivated.connect(self._on_cell_chosen)  # by Enter
         self.table.itemSelectionChanged.connect(self._on_selection_changed)
         self.exclude.clicked.connect(self._on_exclude_clicked)
         self.show_tiles(())
@@ -69,7 +70,7 @@ class TaughtPanel(QWidget):
         self.exclude.setEnabled(self._selected is not None)
 
     @Slot(int, int)
-    def _on_cell_clicked(self, row: int, _: int) -> None:
+    def _on_cell_chosen(self, row: int, _: int) -> None:
         tile_id = self._tiles[row].tile_id
         if tile_id is not None:
             self.tile_chosen.emit(tile_id)

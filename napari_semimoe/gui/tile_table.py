@@ -13,7 +13,7 @@ from qtpy.QtCore import (
     Qt,
     Signal,
 )
-from qtpy.QtGui import QColor, QFont, QKeyEvent
+from qtpy.QtGui import QColor, QFont
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
 from napari_semimoe.core.natural import natural_key
@@ -174,7 +174,7 @@ class _Sorted(QSortFilterProxyModel):
 
 
 class TileTable(QTableView):
-    """The queue; letters typed over it go on to the canvas, so shortcuts work from here too.
+    """The queue.
 
     Attributes
     ----------
@@ -193,6 +193,7 @@ class TileTable(QTableView):
     def __init__(self) -> None:
         super().__init__()
         self.tiles = TileModel(self)
+        self._marked: int | None = None
         self._sorted = _Sorted(self)
         self._sorted.setSourceModel(self.tiles)
         self.setModel(self._sorted)
@@ -223,7 +224,7 @@ class TileTable(QTableView):
         if not self.tiles.set_tiles(tiles):
             self.tiles.set_active(active)
             return
-        self.mark(active)
+        self._mark(active)
         if chosen:  # the order changed, which must not take the person elsewhere
             self.clearSelection()
             for tile_id in chosen:
@@ -236,22 +237,21 @@ class TileTable(QTableView):
         self.selectionModel().select(index, flags.Select | flags.Rows)
 
     def mark(self, tile_id: int | None) -> None:
-        """Mark the tile on the desk and scroll to it."""
+        """Mark another tile on the desk and scroll to it; what else is selected is no more."""
+        if tile_id != self._marked:
+            self._mark(tile_id)
+
+    def _mark(self, tile_id: int | None) -> None:
         self.tiles.set_active(tile_id)
+        self._marked = None
         row = self.tiles.row_of(tile_id) if tile_id is not None else -1
         if row < 0:
             return
+        self._marked = tile_id
         index = self._sorted.mapFromSource(self.tiles.index(row, 0))
         flags = QItemSelectionModel.SelectionFlag
         self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
         self.scrollTo(index)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Let letters pass to the canvas instead of searching the table by them."""
-        if event.text().strip() and event.key() not in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            event.ignore()
-        else:
-            super().keyPressEvent(event)
 
     def show_order(self, order: str) -> None:
         """Sort as the queue is ordered."""

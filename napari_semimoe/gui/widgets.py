@@ -24,6 +24,8 @@ from qtpy.QtWidgets import (
 _ROW_PX = 24
 _ROWS_SHOWN = 4
 _FIELDS = (QComboBox, QAbstractSpinBox, QAbstractSlider)
+#: Qt searches these by letters that are typed over them.
+_SEARCHED = (QComboBox, QAbstractItemView)
 
 
 class RowTable(QTableWidget):
@@ -74,34 +76,36 @@ def _cell(text: str, column: int, *, bold: bool, tip: str) -> QTableWidgetItem:
 
 
 class InputGuard(QObject):
-    """Keeps fields from taking what is meant for the page or for the canvas.
+    """Keeps fields and tables from taking what is meant for the page or for the canvas.
 
     The wheel scrolls the page, except over a field that has the focus. Letters typed over a
-    choice go on to the canvas, where they are shortcuts, instead of searching the choice.
+    choice or a table go on to the canvas, where they are shortcuts, instead of searching it.
 
     Parameters
     ----------
     parent
-        All fields in it are guarded.
+        All fields and tables in it are guarded.
     """
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         for each in parent.findChildren(QWidget):
-            if not isinstance(each, _FIELDS) or isinstance(each, QScrollBar):
+            if isinstance(each, QScrollBar) or not isinstance(each, (*_FIELDS, QAbstractItemView)):
                 continue
             if isinstance(each, QComboBox):
                 each.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves it where it is
-            else:
+            elif isinstance(each, _FIELDS):
                 each.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel
             each.installEventFilter(self)
 
-    def eventFilter(self, field: QObject, event: QEvent) -> bool:
-        """Pass on to what is around a field."""
-        kind = event.type()
-        passes = (kind == QEvent.Type.Wheel and not field.hasFocus()) or (
-            kind == QEvent.Type.KeyPress and isinstance(field, QComboBox) and _is_letter(event)
-        )
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Pass on to what is around it."""
+        if event.type() == QEvent.Type.Wheel:
+            passes = isinstance(watched, _FIELDS) and not watched.hasFocus()
+        elif event.type() == QEvent.Type.KeyPress:
+            passes = isinstance(watched, _SEARCHED) and _is_letter(event)
+        else:
+            return False
         if passes:
             event.ignore()
         return passes

@@ -592,6 +592,24 @@ def test_chosen_rows_stay_chosen_while_predictions_arrive(opened):
     assert table.selected_ids() == [tiles[3].id]  # not also the one on the desk
 
 
+def test_chosen_rows_stay_chosen_when_the_open_tile_is_predicted(unpredicted, engine, settled):
+    table = unpredicted.predict_page.table
+    table.selectAll()
+    engine.predict_everything()
+    settled(unpredicted)
+    assert unpredicted.bench.desk.view.prediction is not None
+    assert len(table.selected_ids()) == 6
+    unpredicted.predict_page.next.click()
+    settled(unpredicted)
+    assert table.selected_ids() == [unpredicted.bench.desk.tile_id]
+
+
+def test_all_rows_are_selected_with_the_keyboard(opened, qtbot):
+    table = opened.predict_page.table
+    qtbot.keyClick(table, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    assert len(table.selected_ids()) == 6
+
+
 def test_only_rows_that_changed_are_drawn_again(opened, qtbot):
     table, tiles = opened.predict_page.table, opened.bench.session.tiles()
     drawn = []

@@ -353,6 +353,28 @@ def test_end_of_a_round_shows_which_tiles_got_worse_and_a_click_opens_one(
     assert opened.bench.desk.view.tile.name == "tile_6"
 
 
+def test_enter_opens_the_tile_of_a_row(opened, scored, settled, qtbot):
+    scored(tile_5=(0.5, 0.9), tile_6=(0.9, 0.8))
+    table = opened.retrain_page.history.report.table
+    for row, name in ((0, "tile_6"), (1, "tile_5")):
+        table.setCurrentCell(row, 0)
+        settled(opened)
+        assert opened.bench.desk.view.tile.name != name  # to look at a row opens nothing yet
+        qtbot.keyClick(table, Qt.Key.Key_Return)
+        settled(opened)
+        assert opened.bench.desk.view.tile.name == name
+
+
+def test_letters_typed_over_tables_of_rounds_reach_the_canvas(opened, scored, settled, qtbot):
+    scored(tile_5=(0.5, 0.9), tile_6=(0.9, 0.8))
+    history = opened.retrain_page.history
+    for typed_over in (history.tree, history.report.table):
+        tile = opened.bench.desk.view.tile
+        qtbot.keyClick(typed_over, Qt.Key.Key_A)
+        settled(opened)
+        assert opened.bench.session.project.annotations(tile.id)
+
+
 def test_click_on_a_tile_shows_what_got_better_and_worse_until_the_tile_goes(
     opened, viewer, scored, settled
 ):
@@ -504,13 +526,22 @@ def taught(opened, settled, engine):
     return opened.retrain_page.history.taught
 
 
-def test_what_unlabelled_tiles_taught_is_listed_and_a_click_opens_the_tile(opened, taught, settled):
+def test_what_unlabelled_tiles_taught_is_listed_and_a_click_or_enter_opens_the_tile(
+    opened, taught, settled, qtbot
+):
     assert taught.isVisible()
     rows = [[taught.table.item(row, column).text() for column in range(5)] for row in range(2)]
     assert rows[0] == ["tile_5", "25%", "50%", "40%", "–"]
     taught.table.cellClicked.emit(1, 0)
     settled(opened)
     assert opened.bench.desk.view.tile.name == "tile_6"
+    taught.table.setCurrentCell(0, 0)
+    qtbot.keyClick(taught.table, Qt.Key.Key_Return)
+    settled(opened)
+    assert opened.bench.desk.view.tile.name == "tile_5"
+    qtbot.keyClick(taught.table, Qt.Key.Key_A)
+    settled(opened)
+    assert opened.bench.session.project.tile(5).pool is Pool.CURATED
     opened.retrain_page.rounds.clearSelection()
     assert not taught.isVisible()
 
