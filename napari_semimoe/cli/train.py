@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from enum import StrEnum
@@ -18,11 +18,15 @@ from napari_semimoe.cli.projects import add_folder
 from napari_semimoe.cli.work import INTERRUPTED, engine, pump, session
 from napari_semimoe.core.cores import usable_cores
 from napari_semimoe.core.errors import JobError, StorageError
+from napari_semimoe.core.measures import WORDS, Measure
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.jobs.choice import cluster_settings
 from napari_semimoe.project.folder import DESCRIPTION
-from napari_semimoe.project.records import RoundRecord
+from napari_semimoe.project.project import Project
+from napari_semimoe.project.records import RoundRecord, counted
+from napari_semimoe.session.comparison import known_scores
+from napari_semimoe.session.models import Model, base_name, model_in_charge
 from napari_semimoe.session.session import Session
 from napari_semimoe.session.start_from import StartFrom, StartKind
 
@@ -40,7 +44,8 @@ def train(
         float | None, typer.Option("--minutes", help="Time for the round.  [4]")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Stop after this many steps.")
+        int | None,
+        typer.Option("--steps", min=1, help="Do this many steps, however long they take."),
     ] = None,
     protocol: Annotated[
         Protocol,
@@ -129,6 +134,8 @@ def train(
         )
     start = _start(begin, encoder, scratch or bool(network and not encoder))
     with _opened(project, images, um_per_px) as opened:
+        assert opened.project is not None, "just opened"
+        in_charge = model_in_charge(opened.project)
         if resume is not None:
             record, interrupted = follow_round(opened, lambda: opened.resume_round(resume))
         else:
@@ -137,7 +144,13 @@ def train(
             record, interrupted = follow_round(
                 opened, lambda: opened.start_round(settings, model=model, start=start)
             )
-    _report(record, interrupted, as_json)
+        rivals = _rivals(opened.project, record, in_charge)
+    _report(record, rivals, as_json)
+    if interrupted:
+        if record.state is RoundState.CANCELLED:
+            again = f"semimoe train {project} --resume {record.number}"
+            remark(f"Interrupted: what was learned is kept. Go on with it: {again}")
+        raise typer.Exit(INTERRUPTED)
 
 
 @contextmanager
@@ -234,15 +247,38 @@ def follow_round(opened: Session, start: Callable[[], object]) -> tuple[RoundRec
     return ended[0], interrupted
 
 
-def _report(record: RoundRecord, interrupted: bool, as_json: bool) -> None:
+def _rivals(
+    project: Project, record: RoundRecord, in_charge: Model | None
+) -> dict[str, Mapping[str, Any]]:
+    """Return the scores that decided whether the new model takes over, by the model's name."""
+    report = record.report or {}
+    found = {base_name(record.base): report.get("base_validation")}
+    if in_charge is not None and in_charge.short_name not in found:
+        tiles = (report.get("validation") or {}).get("per_tile_dice") or ()
+        found[in_charge.short_name] = known_scores(project, in_charge.short_name, tiles)
+    return {name: scores for name, scores in found.items() if scores}
+
+
+def _report(record: RoundRecord, rivals: Mapping[str, Mapping[str, Any]], as_json: bool) -> None:
     if record.state in (RoundState.FAILED, RoundState.INTERRUPTED):
         raise JobError(record.note or f"Round {record.number} ended as {record.state}.")
-    validation = (record.report or {}).get("validation") or {}
-    text = f"Round {record.number}: {record.state}"
-    if validation:
-        text += f", validation Dice {validation['dice']:.3f} on {validation['tiles']} tiles"
-    result(asdict(record), f"{text}.", as_json)
+    text = f"Round {record.number}: {record.state}{_compared(record, rivals)}."
+    result(asdict(record), text, as_json)
     if record.note:
         remark(record.note)
-    if interrupted:
-        raise typer.Exit(INTERRUPTED)
+
+
+def _compared(record: RoundRecord, rivals: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the new model's score, and those of the models that it was compared with."""
+    scores = (record.report or {}).get("validation") or {}
+    if not scores.get("tiles"):
+        stopped = record.state is RoundState.CANCELLED
+        return "" if stopped else "; no validation tile, so nothing was compared"
+    measure: Measure = record.settings.get("measure", "dice")
+    if any(each.get(measure) is None for each in (scores, *rivals.values())):
+        measure = "dice"  # as where it is decided
+    words = WORDS[measure]
+    text = f", validation {words.name} {words.text(scores[measure])}"
+    text += f" on {counted(scores['tiles'], 'tile')}"
+    before = [f"{words.text(each[measure])} of {name}" for name, each in rivals.items()]
+    return f"{text}, compared with {' and '.join(before)}" if before else text

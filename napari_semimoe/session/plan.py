@@ -12,6 +12,7 @@ from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.project.project import Project
+from napari_semimoe.project.records import counted
 from napari_semimoe.session.automatic import is_due
 from napari_semimoe.session.comparison import known_scores
 from napari_semimoe.session.ledger import agreement_words
@@ -40,8 +41,8 @@ class RoundPlan:
         Tiles that teach with their mask, and those of them that the base has not seen so.
     unlabelled, validation
         Tiles that teach through pseudo-labels, and tiles that only check.
-    minutes
-        The time budget.
+    minutes, steps
+        The time budget; it counts only where there is no number of steps (0).
     device_text
         Where it will run, as far as it is known; empty before the first prediction.
     agreement
@@ -57,6 +58,7 @@ class RoundPlan:
     unlabelled: int
     validation: int
     minutes: float
+    steps: int
     device_text: str
     agreement: str
     is_due: bool
@@ -66,12 +68,13 @@ class RoundPlan:
         """The plan in words."""
         start = f"from {self.base}" if self.base else "from nothing"
         fresh = f" ({self.new} new)" if 0 < self.new < self.labelled else ""
-        check = f", {_tiles(self.validation)} to check it" if self.validation else ""
+        check = f", {counted(self.validation, 'tile')} to check it" if self.validation else ""
         where = f" on {self.device_text}" if self.device_text else ""
         pixels = f" ({self.agreement})" if self.agreement and self.unlabelled else ""
+        length = counted(self.steps, "step") if self.steps else f"about {_minutes(self.minutes)}"
         return (
-            f"Round {self.number}: {start}, {_tiles(self.labelled, 'labelled ')}{fresh} + "
-            f"{self.unlabelled} unlabelled{pixels}{check}, about {_minutes(self.minutes)}{where}"
+            f"Round {self.number}: {start}, {counted(self.labelled, 'labelled tile')}{fresh} + "
+            f"{self.unlabelled} unlabelled{pixels}{check}, {length}{where}"
         )
 
 
@@ -96,6 +99,7 @@ def make_plan(
         unlabelled=roles["unlabelled"] if settings.unlabelled_batch else 0,
         validation=roles["validation"],
         minutes=settings.budget_minutes,
+        steps=settings.max_steps,
         device_text=DEVICE_TEXTS.get(settings.device, device_text),
         agreement=agreement_words(_scores(project, base, tiles), settings.agreement),
         is_due=is_due(project),
@@ -163,10 +167,6 @@ def _taught(project: Project, number: int | None) -> set[tuple[int, Any]]:
 
 def _mask_key(tile: dict[str, Any]) -> tuple[int, Any]:
     return tile["tile_id"], (tile["labels"] or {}).get("sha256")
-
-
-def _tiles(count: int, kind: str = "") -> str:
-    return f"{count} {kind}tile" + ("" if count == 1 else "s")
 
 
 def _minutes(minutes: float) -> str:

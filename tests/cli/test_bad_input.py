@@ -318,6 +318,7 @@ class TestInterrupted:
         out, err = running.communicate(timeout=PATIENCE)
         assert running.returncode == 130, err
         assert "cancelled" in out
+        assert f"Go on with it: semimoe train {copy} --resume 2\n" in err
         entry = semimoe("rounds", "list", copy, "--json").json["rounds"][1]
         assert entry["state"] == "cancelled"
         assert semimoe("info", copy, "--json").json["weights"] == "rounds/1/model.safetensors"

@@ -1,6 +1,7 @@
 """Every command on a small project, with its result for people and for programs."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -86,6 +87,27 @@ class TestTrain:
         assert record["base"] == "rounds/1/model.safetensors"
         assert read_info(copy / "rounds" / "2" / "model.safetensors").model.width == 4
         assert record["state"] in ("promoted", "kept beside")
+
+    def test_plan_and_end_of_a_round_say_its_steps_and_what_it_was_compared_with(
+        self, semimoe, copy
+    ):
+        ended = semimoe("train", copy, *SMALL)  # from nothing, so against the model in charge
+        assert re.search(r", 1 tile to check it, 4 steps on CPU\n", ended.err)
+        dice = r"Dice 0\.(\d{3}) on 1 tile, compared with 0\.(\d{3}) of round 1\.\n"
+        told = re.fullmatch(rf"Round 2: (promoted|kept beside), validation {dice}", ended.out)
+        assert told, ended.out
+        assert (told[2] >= told[3]) is (told[1] == "promoted")
+        small = [value for value in SMALL if value not in ("--network", "width=4")]
+        ended = semimoe("train", copy, *small, "--from", "1", "--set", "measure=object_f1")
+        assert re.search(r"object F1 \S+ on 1 tile, compared with \S+ of round 1", ended.out)
+
+    def test_round_without_validation_tiles_says_that_nothing_was_compared(
+        self, semimoe, tissue, tmp_path
+    ):
+        semimoe("new", tmp_path / "p")
+        semimoe("add", tmp_path / "p", tissue / "labelled", "--pool", "labelled")
+        ended = semimoe("train", tmp_path / "p", *SMALL)
+        assert "promoted; no validation tile, so nothing was compared.\n" in ended.out
 
     def test_same_seed_gives_the_same_numbers(self, semimoe, twice):
         rounds = semimoe("rounds", "list", twice, "--json").json["rounds"]
