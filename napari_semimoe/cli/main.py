@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from napari_semimoe import __version__
 from napari_semimoe.cli import (
@@ -31,7 +32,23 @@ from napari_semimoe.cli import (
 from napari_semimoe.core.errors import SemiMoEError
 from napari_semimoe.core.log_file import LogFile, default_log_dir
 
+
+class _Commands(TyperGroup):
+    """All commands; typer would end an interrupted one without a word."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _InterruptedError from error
+
+
+class _InterruptedError(Exception):
+    """Ctrl+C, where the command itself had nothing to say about it."""
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Teach a Semi-MoE network to segment tissue, from the command line.",
     epilog="A first project: semimoe new P; semimoe add P IMAGES; semimoe train P; "
     "semimoe predict P; semimoe export P OUT. Without data of your own: semimoe demo",
@@ -64,8 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app(args=None if arguments is None else list(arguments), prog_name="semimoe")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except KeyboardInterrupt:
-        return _fail("Interrupted.", 130)
+    except (_InterruptedError, KeyboardInterrupt):
+        return _fail(
+            "Interrupted. What was done is kept; the same command goes on from there.", 130
+        )
     except SemiMoEError as error:
         return _fail(str(error), 1)
     except BrokenPipeError:  # the reader of our output, such as head, has seen enough

@@ -324,6 +324,26 @@ class TestInterrupted:
         assert semimoe("info", copy, "--json").json["weights"] == "rounds/1/model.safetensors"
 
 
+def test_interrupted_command_says_that_what_was_done_is_kept(home):
+    code = (
+        "import napari_semimoe.cli.main as command\n"
+        "def add(): raise KeyboardInterrupt\n"
+        "command.app.command('interrupted')(add)\n"
+        "raise SystemExit(command.main(['interrupted']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 130
+    assert done.stderr == (
+        "semimoe: Interrupted. What was done is kept; the same command goes on from there.\n"
+    )
+
+
 def test_fault_of_our_own_is_one_sentence_with_the_whole_story_in_a_log(home, tmp_path):
     code = (
         "import napari_semimoe.cli.main as command, typer\n"
