@@ -16,7 +16,7 @@ from napari_semimoe.cli.output import progress, remark
 from napari_semimoe.cli.train import follow_round
 from napari_semimoe.cli.virtual_screen import has_screen, screen
 from napari_semimoe.cli.work import INTERRUPTED, engine
-from napari_semimoe.core.errors import JobError, ProjectError, SettingsError
+from napari_semimoe.core.errors import JobError, ProjectError
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.project.drafts import drafted_tiles
 from napari_semimoe.project.project import Project
@@ -72,7 +72,7 @@ def demo(
 
 def _require_qt() -> None:
     if not any(importlib.util.find_spec(name) for name in QT_BINDINGS):
-        raise SettingsError(
+        raise JobError(
             "The window needs a Qt binding, and none is installed. Install one, "
             "pip install 'napari-semimoe[all]', or run: semimoe demo --headless"
         )

@@ -29,7 +29,7 @@ from napari_semimoe.cli import (
     weights,
     worker,
 )
-from napari_semimoe.core.errors import SemiMoEError
+from napari_semimoe.core.errors import SemiMoEError, SettingsError
 from napari_semimoe.core.log_file import LogFile, default_log_dir
 
 
@@ -85,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(
             "Interrupted. What was done is kept; the same command goes on from there.", 130
         )
+    except SettingsError as error:
+        return _fail(str(error), 2)
     except SemiMoEError as error:
         return _fail(str(error), 1)
     except BrokenPipeError:  # the reader of our output, such as head, has seen enough

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from napari_semimoe.core.errors import SettingsError
+
 ProjectFolder = Annotated[Path, typer.Argument(help="The project's folder.", show_default=False)]
 UmPerPx = Annotated[
     float | None,
@@ -33,6 +36,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 def remark(text: str) -> None:
     """Say something beside the result."""
     typer.echo(text, err=True)
+
+
+@contextmanager
+def told_as(options: Mapping[str, str]) -> Iterator[None]:
+    """Let a wrong setting be told under the name of the option that gave it."""
+    try:
+        yield
+    except SettingsError as error:
+        raise error.renamed(options) from error
 
 
 def result(data: Mapping[str, Any], text: Part | Sequence[Part], as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_semimoe.cli.output import Json, UmPerPx, remark, result
+from napari_semimoe.cli.output import Json, UmPerPx, remark, result, told_as
 from napari_semimoe.cli.work import engine, run_job
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import CheckpointError, ImageReadError
@@ -18,6 +18,14 @@ from napari_semimoe.project.discovery import find_files
 from napari_semimoe.project.exporting import refuse_foreign, refuse_own_folder
 from napari_semimoe.project.images import stem
 from napari_semimoe.project.mask_png import PREDICTED, mark_of
+
+#: The options that give a setting.
+OPTIONS = {
+    "device": "--device",
+    "threshold": "--threshold",
+    "min_object_um2": "--min-object",
+    "min_confidence": "--min-confidence",
+}
 
 
 def predict(
@@ -74,7 +82,8 @@ def predict(
     """
     values = {"device": device, "threshold": threshold, "flips": flips}
     values |= {"min_object_um2": min_object, "min_confidence": min_confidence, "adapt": adapt}
-    settings = PredictSettings.parse(values)
+    with told_as(OPTIONS):
+        settings = PredictSettings.parse(values)
     if len(inputs) == 1 and (inputs[0] / "project.json").is_file():
         if weights or out or all_outputs or um_per_px:
             raise typer.BadParameter(

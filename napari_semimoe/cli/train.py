@@ -13,7 +13,15 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_semimoe.cli.output import Json, ProjectFolder, UmPerPx, progress, remark, result
+from napari_semimoe.cli.output import (
+    Json,
+    ProjectFolder,
+    UmPerPx,
+    progress,
+    remark,
+    result,
+    told_as,
+)
 from napari_semimoe.cli.projects import add_folder
 from napari_semimoe.cli.work import INTERRUPTED, engine, pump, session
 from napari_semimoe.core.cores import usable_cores
@@ -120,13 +128,16 @@ def train(
     """
     if um_per_px is not None and images is None:
         raise typer.BadParameter("--um-per-px is the scale of --images; give both or neither.")
+    options = {"budget_minutes": "--minutes", "seed": "--seed", "device": "--device"}
     given = {"budget_minutes": minutes, "max_steps": steps, "seed": seed, "device": device}
     elsewhere = cluster_settings(os.environ).scheduler  # that machine counts its own cores
     values = {} if elsewhere else {"threads": usable_cores()}  # no window needs one for itself
     values |= {name: value for name, value in given.items() if value is not None}
-    values |= _parsed("--set", other or [])
+    changed = _parsed("--set", other or [])
+    values |= changed
     make = RoundSettings.paper if protocol is Protocol.PAPER else RoundSettings.fine_tune
-    settings = make(**values)
+    with told_as(options | {name: f"--set {name}" for name in changed}):
+        settings = make(**values)
     if resume is not None:
         paper = protocol is Protocol.PAPER
         _refuse_beside_resume(
@@ -194,7 +205,8 @@ def _start(begin: str | None, encoder: Path | None, from_nothing: bool) -> Start
 def _network(opened: Session, pairs: list[str], encoder: Path | None) -> ModelSettings:
     """Return the network to build from nothing or the encoder, with the project's classes."""
     assert opened.project is not None, "the command has opened it"
-    values = {"classes": tuple(opened.project.classes)} | _parsed("--network", pairs)
+    wanted = _parsed("--network", pairs)
+    values = {"classes": tuple(opened.project.classes)} | wanted
     kind = values.setdefault("architecture", "pretrained" if encoder else "compact")
     if (kind == "pretrained") is (encoder is None):
         raise typer.BadParameter(
@@ -202,7 +214,8 @@ def _network(opened: Session, pairs: list[str], encoder: Path | None) -> ModelSe
             f"architecture={kind} {'with' if encoder else 'without'} --encoder."
         )
     special = {"paper": ModelSettings.paper, "pretrained": ModelSettings.pretrained}
-    return special[kind](**values) if kind in special else ModelSettings.parse(values)
+    with told_as({name: f"--network {name}" for name in wanted}):
+        return special[kind](**values) if kind in special else ModelSettings.parse(values)
 
 
 def _parsed(option: str, pairs: list[str]) -> dict[str, Any]:

@@ -8,15 +8,18 @@ from typing import Annotated, Any
 import typer
 from platformdirs import user_cache_path
 
-from napari_semimoe.cli.output import remark
+from napari_semimoe.cli.output import remark, told_as
 from napari_semimoe.core.settings import ClusterSettings
 from napari_semimoe.jobs.choice import CLUSTER_VARIABLES
 
 
 def _needed(key: str, words: str) -> Any:
     """Return a setting of the cluster as an option that its environment variable can give."""
-    flag = f"--{key.replace('_', '-')}"
-    return typer.Option(flag, envvar=CLUSTER_VARIABLES[key], help=words, show_default=False)
+    return typer.Option(_flag(key), envvar=CLUSTER_VARIABLES[key], help=words, show_default=False)
+
+
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
 
 
 def worker(
@@ -39,8 +42,9 @@ def worker(
     from napari_semimoe.jobs.cluster_worker import serve
 
     values = {"tls_ca": tls_ca, "tls_cert": tls_cert, "tls_key": tls_key}
-    cluster = ClusterSettings.parse(
-        {"scheduler": scheduler} | {key: str(path) for key, path in values.items()}
-    )
+    with told_as({key: f"{_flag(key)} ({name})" for key, name in CLUSTER_VARIABLES.items()}):
+        cluster = ClusterSettings.parse(
+            {"scheduler": scheduler} | {key: str(path) for key, path in values.items()}
+        )
     usual = user_cache_path("napari-semimoe", appauthor=False) / "worker"
     serve(cluster, (folder or usual).resolve(), remark)

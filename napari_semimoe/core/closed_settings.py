@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -27,16 +28,32 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            raise SettingsError(_in_words(cls.__name__, error)) from error
+            raise SettingsError.of(_wrong(cls, error)) from error
 
     def changed(self, **values: Any) -> Self:
         """Return a validated copy with some values replaced."""
         return type(self).parse(self.model_dump() | values)
 
 
-def _in_words(name: str, error: ValidationError) -> str:
-    parts = []
+def _wrong(kind: type[BaseModel], error: ValidationError) -> list[tuple[str, str]]:
+    """Return each wrong setting and what is wrong with it, in words that a person knows."""
+    found = []
     for item in error.errors():
-        where = ".".join(str(step) for step in item["loc"]) or name
-        parts.append(f"{where}: {item['msg']} (got {item.get('input')!r})")
-    return f"{name} is not valid: " + "; ".join(parts)
+        name = ".".join(str(step) for step in item["loc"])
+        if item["type"] == "extra_forbidden":
+            known = kind.model_fields if len(item["loc"]) == 1 else ()
+            found.append((name, _unknown(name, tuple(known))))
+        elif item["type"] == "missing":
+            found.append((name, "is missing"))
+        else:
+            rule = item["msg"].partition(", unable to")[0].removeprefix("Value error, ")
+            rule = rule.replace("Input should", "must", 1)
+            found.append((name, f"{rule}, got {item['input']!r}" if name else rule))
+    return found
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> str:
+    closest = get_close_matches(name, known, n=1)
+    if closest:
+        return f"is no setting; the closest is {closest[0]}"
+    return f"is no setting; there are {', '.join(known)}" if known else "is no setting"

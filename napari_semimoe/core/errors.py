@@ -6,13 +6,39 @@ the person as it stands, so it is a full sentence in plain words.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Self
+
 
 class SemiMoEError(Exception):
     """Base of every error that this package raises on purpose."""
 
 
 class SettingsError(SemiMoEError, ValueError):
-    """A setting is outside its range, unknown, or does not fit another setting."""
+    """A setting is outside its range, unknown, or does not fit another setting.
+
+    Attributes
+    ----------
+    wrong
+        Each wrong setting and what is wrong with it; empty where the sentence is about no single
+        one, or about several.
+    """
+
+    wrong: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, wrong: Iterable[tuple[str, str]]) -> Self:
+        """Return the error that says of each setting what is wrong with it."""
+        parts = tuple(wrong)
+        error = cls("; ".join(f"{name} {rule}".strip() for name, rule in parts) + ".")
+        error.wrong = parts
+        return error
+
+    def renamed(self, names: Mapping[str, str]) -> Self:
+        """Return the error in the words of somebody who calls the settings otherwise."""
+        if not self.wrong:
+            return self
+        return type(self).of((names.get(name, name), rule) for name, rule in self.wrong)
 
 
 class ShapeError(SemiMoEError, ValueError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from napari_semimoe.core.closed_settings import Settings
 from napari_semimoe.core.encoders import EncoderShape, normalisation
@@ -337,16 +337,19 @@ class ClusterSettings(Settings):
     tls_cert: str = Field("", description="File with this computer's certificate")
     tls_key: str = Field("", description="File with the private key of that certificate")
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if not self.scheduler:
-            return self
-        if not self.scheduler.startswith("tls://"):
+    @field_validator("scheduler")
+    @classmethod
+    def _check_address(cls, value: str) -> str:
+        if value and not value.startswith("tls://"):
             raise ValueError(
-                "the scheduler's address must start with tls://, because without certificates "
-                "anyone could run programs there"
+                "must start with tls://, because without certificates anyone could run programs "
+                "there"
             )
-        for name in ("tls_ca", "tls_cert", "tls_key"):
-            if not Path(getattr(self, name)).is_file():
-                raise ValueError(f"{name} must name a file that exists when a scheduler is set")
-        return self
+        return value
+
+    @field_validator("tls_ca", "tls_cert", "tls_key")
+    @classmethod
+    def _check_file(cls, value: str, others: ValidationInfo) -> str:
+        if others.data.get("scheduler") and not Path(value).is_file():
+            raise ValueError("must name a file that exists when a scheduler is set")
+        return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from napari_semimoe.core.errors import SettingsError
 from napari_semimoe.core.settings import ClusterSettings
 from napari_semimoe.jobs.engine import LaneEngine, ProcessEngine
 
@@ -19,7 +20,10 @@ CLUSTER_VARIABLES = {
 def cluster_settings(environment: Mapping[str, str]) -> ClusterSettings:
     """Return the other machine that the environment names, if it names one."""
     given = {key: environment.get(name, "") for key, name in CLUSTER_VARIABLES.items()}
-    return ClusterSettings.parse(given)
+    try:
+        return ClusterSettings.parse(given)
+    except SettingsError as error:
+        raise error.renamed(CLUSTER_VARIABLES) from error
 
 
 def cluster_environment(cluster: ClusterSettings) -> dict[str, str]:

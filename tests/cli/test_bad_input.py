@@ -63,7 +63,7 @@ class TestProjects:
     @pytest.mark.parametrize("classes", [["gland", "gland"], [" "], ["background"]])
     def test_classes_without_a_name_of_their_own(self, semimoe, tmp_path, classes):
         given = [part for name in classes for part in ("--class", name)]
-        assert "name of its own" in refusal(semimoe("new", tmp_path / "p", *given, code=1))
+        assert "name of its own" in refusal(semimoe("new", tmp_path / "p", *given, code=2))
         assert not (tmp_path / "p").exists()
 
     def test_newer_project_format(self, semimoe, tmp_path):
@@ -124,9 +124,35 @@ class TestTraining:
         assert "at least one tile with a mask" in refusal(semimoe("train", tmp_path / "p", code=1))
 
     def test_unknown_and_impossible_settings_are_named(self, semimoe, copy):
-        assert "speed" in refusal(semimoe("train", copy, "--set", "speed=9", code=1))
-        assert "crop_px" in refusal(semimoe("train", copy, "--set", "crop_px=33", code=1))
-        assert "width" in refusal(semimoe("train", copy, "--network", "width=1", code=1))
+        def told(*options):
+            return refusal(semimoe("train", copy, *options, code=2)).removeprefix("semimoe: ")
+
+        assert told("--set", "crop=9") == "--set crop is no setting; the closest is crop_px."
+        assert told("--set", "foo=3").startswith("--set foo is no setting; there are seed, device")
+        assert told("--set", "crop_px=33") == "--set crop_px must be a multiple of 16, got 33."
+        assert told("--set", "seed=x") == "--set seed must be a valid integer, got 'x'."
+        assert told("--minutes", "0") == "--minutes must be greater than 0, got 0.0."
+        both = told("--device", "gpu", "--seed", "-1")
+        assert both == (
+            "--seed must be greater than or equal to 0, got -1; "
+            "--device must be 'auto', 'cpu', 'cuda' or 'mps', got 'gpu'."
+        )
+        assert told("--set", "cutmix=1", "--set", "pseudo_labels=step") == (
+            "cutmix needs pseudo_labels 'stage': it swaps their maps, too."
+        )
+        narrow = told("--network", "width=1")
+        assert narrow == "--network width must be greater than or equal to 4, got 1."
+
+    def test_environment_is_named_in_full(self, semimoe, copy, monkeypatch, tmp_path):
+        monkeypatch.setenv("SEMIMOE_SCHEDULER", "tcp://gpu:8786")
+        sentence = refusal(semimoe("predict", copy, code=2))
+        assert "SEMIMOE_SCHEDULER must start with tls://" in sentence
+        monkeypatch.setenv("SEMIMOE_SCHEDULER", "tls://gpu:8786")
+        sentence = refusal(semimoe("predict", copy, code=2))
+        assert "SEMIMOE_TLS_CA must name a file that exists" in sentence
+        given = ("--tls-ca", tmp_path, "--tls-cert", tmp_path, "--tls-key", tmp_path)
+        sentence = refusal(semimoe("worker", *given, code=2))
+        assert "--tls-ca (SEMIMOE_TLS_CA) must name a file that exists" in sentence
 
     def test_round_that_does_not_exist(self, semimoe, copy):
         assert "99" in refusal(semimoe("rounds", "promote", copy, 99, code=1))

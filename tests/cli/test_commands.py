@@ -143,7 +143,7 @@ class TestTrain:
         ended = semimoe("train", copy, *small, "--from", "1", "--json")
         assert "Round 3: from round 1, 4 labelled tiles + 2 unlabelled" in ended.err
         assert ended.json["base"] == "rounds/1/model.safetensors"
-        refused = semimoe("train", copy, *small, "--from", "lats", code=1)
+        refused = semimoe("train", copy, *small, "--from", "lats", code=2)
         assert "got 'lats'" in refused.err
         both = semimoe("train", copy, *small, "--from", "1", "--scratch", code=2)
         assert "give one of them" in " ".join(both.err.split())
@@ -299,9 +299,8 @@ class TestPredict:
             with Image.open(tmp_path / "more_1.png") as mask:
                 marked.append(np.asarray(mask).max())
         assert marked[0] > marked[1] > 0
-        refused = semimoe(*given, "--min-confidence", 1, code=1)
-        assert "min_confidence" in refused.err
-        assert "less than 1" in refused.err
+        refused = semimoe(*given, "--min-confidence", 1, code=2)
+        assert refused.err == "semimoe: --min-confidence must be less than 1, got 1.0.\n"
 
     def test_all_outputs_hold_every_map_at_native_size(self, semimoe, tissue, weights, tmp_path):
         image = tissue / "unlabelled" / "more_1.png"

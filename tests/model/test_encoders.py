@@ -326,9 +326,9 @@ WRONG = {
     ),
     "six stages": (
         {k: v for k, v in efficientnet_lite().items() if not k.startswith("_blocks.8.")},
-        "widths.6: Field required",
+        "widths.6 is missing",
     ),
-    "patch of 8": (vit(patch=8), "patch: Input should be 14 or 16"),
+    "patch of 8": (vit(patch=8), "patch must be 14 or 16"),
     "odd token": (vit(dim=72), "must be a multiple of 64, got 72"),
     "no square": (vit() | {"pos_embed": torch.zeros(1, 8, 64)}, "square grid, got 8 entries"),
     "no positions": (without(vit(), "pos_embed"), "pos_embed is missing"),
