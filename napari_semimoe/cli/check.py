@@ -27,9 +27,10 @@ QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 
 
 def check(as_json: Json = False) -> None:
-    """Show hardware, versions, the device that will be used, and the weights that were found.
+    """Show what this computer has and what will be used.
 
-    Ends with exit code 1 if something is missing without which nothing can work.
+    Hardware, versions, the device, and the weights that were found. Ends with exit code 1 if
+    something is missing without which nothing can work.
     """
     facts = {
         "semimoe": __version__,

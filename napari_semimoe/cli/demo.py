@@ -44,7 +44,9 @@ def demo(
         float, typer.Option("--minutes", min=0.01, max=60, help="Time for a training round.")
     ] = 1.0,
 ) -> None:
-    """Try the whole loop: predict, correct, accept, retrain, predict better, export.
+    """Try the whole loop on tissue that is at hand.
+
+    Predict, correct, accept, retrain, predict better, export.
 
     With a screen, napari opens with a small project of real and drawn colon tissue; it is yours
     to use, and the next call opens it again. Without a screen the same loop runs by itself in a

@@ -50,11 +50,12 @@ def evaluate(
     each: Annotated[bool, typer.Option("--each", help="Also list every image.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Score predictions by the honest protocol: native size, threshold fixed at 0.5.
+    """Score predictions against true masks.
 
-    Pixel Dice and Jaccard, and object F1, object Dice and object Hausdorff distance as the GlaS
-    challenge defines them; pooled over all images, and as the mean of the images. Pixels with
-    the value 65535 in a true mask are left out.
+    This is the honest protocol: native size, threshold fixed at 0.5. Pixel Dice and Jaccard, and
+    object F1, object Dice and object Hausdorff distance as the GlaS challenge defines them; pooled
+    over all images, and as the mean of the images. Pixels with the value 65535 in a true mask are
+    left out.
 
     Either of a project, or of two folders: semimoe evaluate --pred OUT --truth MASKS
     """

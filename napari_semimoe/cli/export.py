@@ -33,7 +33,10 @@ def export(
     ] = Kind.OME_ZARR,
     as_json: Json = False,
 ) -> None:
-    """Write the masks that a person accepted, with author, time, model and round."""
+    """Write the masks that a person accepted.
+
+    With them go author, time, model and round.
+    """
     with session(project) as opened, progress() as bar:
         task = bar.add_task("Exporting", total=None)
         report = opened.export(

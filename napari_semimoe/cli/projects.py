@@ -68,7 +68,7 @@ def add(
     ] = 2048,
     as_json: Json = False,
 ) -> None:
-    """Copy a folder of images into a project, with their masks where there are any.
+    """Copy a folder of images and their masks into a project.
 
     Masks are found as NAME_anno, NAME_mask, NAME_label or NAME.geojson (annotations exported from
     QuPath) beside NAME, or by name in --masks.
@@ -113,7 +113,10 @@ def info(
     tiles: Annotated[bool, typer.Option("--tiles", help="Also list every tile.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what a project holds; works while the project is open in the window."""
+    """Show what a project holds.
+
+    Works while the project is open in the window.
+    """
     with Project.open(project, read_only=True) as opened:
         data = _facts(opened)
     pools = table("Tiles", ("pool", "tiles"), list(data["pools"].items()))

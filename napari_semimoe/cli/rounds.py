@@ -42,11 +42,11 @@ AnyModel = Annotated[
 
 @app.command("list")
 def list_rounds(project: ProjectFolder, as_json: Json = False) -> None:
-    """List every round: its state, its base, its validation Dice, and how long it took.
+    """List every round, and which model is in charge.
 
-    promoted: its model took over when it ended, or was put in charge later. kept beside: the
-    earlier model was better on the validation tiles. cancelled and interrupted: what was learned
-    so far is kept in the round.
+    With its state, its base, its validation Dice, and how long it took. promoted: its model took
+    over when it ended, or was put in charge later. kept beside: the earlier model was better on the
+    validation tiles. cancelled and interrupted: what was learned so far is kept in the round.
     """
     with Project.open(project, read_only=True) as opened:
         lineage = read_lineage(opened)
@@ -67,7 +67,10 @@ def list_rounds(project: ProjectFolder, as_json: Json = False) -> None:
 
 @app.command("tree")
 def tree(project: ProjectFolder, as_json: Json = False) -> None:
-    """Draw which round began from which model, with your names and notes."""
+    """Draw which round began from which model.
+
+    With your names and notes.
+    """
     with Project.open(project, read_only=True) as opened:
         lineage = read_lineage(opened)
     result(_nested(lineage), [_drawn(lineage, root) for root in lineage.roots], as_json)
@@ -98,7 +101,10 @@ def note(
     ],
     as_json: Json = False,
 ) -> None:
-    """Write a note to a round, as long as you like; it takes the place of the note before."""
+    """Write a note to a round.
+
+    It may be as long as you like, and takes the place of the note before.
+    """
     with session(project) as opened:
         opened.note_round(number, text)
     kept = bool(text.strip())
@@ -113,9 +119,10 @@ def show(
     measure: MeasureChoice = MeasureName.dice,
     as_json: Json = False,
 ) -> None:
-    """Show one round: its validation tiles, what unlabelled tiles taught, and its settings.
+    """Show one round and its settings.
 
-    Every validation tile is compared with the model that the round began from.
+    Also its validation tiles, and what unlabelled tiles taught. Every validation tile is compared
+    with the model that the round began from.
     """
     with Project.open(project, read_only=True) as opened:
         record = opened.round(number)
@@ -146,9 +153,10 @@ def compare(
     measure: MeasureChoice = MeasureName.dice,
     as_json: Json = False,
 ) -> None:
-    """Compare the models of two rounds on each validation tile, the largest loss first.
+    """Compare the models of two rounds on each validation tile.
 
-    A round's scores are those of its end; masks that were corrected since change nothing.
+    The largest loss comes first. A round's scores are those of its end; masks that were corrected
+    since change nothing.
     """
     with Project.open(project, read_only=True) as opened:
         compared = compare_rounds(opened, before, after, measure.value)
@@ -157,7 +165,7 @@ def compare(
 
 @app.command("promote")
 def promote(project: ProjectFolder, model: AnyModel, as_json: Json = False) -> None:
-    """Put the model of any round, or the starter model, in charge of predictions."""
+    """Put the model of any round, or the starter model, in charge."""
     number = _number(model)
     with session(project) as opened:
         if number is None:

@@ -117,11 +117,11 @@ def train(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train one round on the labelled and unlabelled tiles of a project.
+    """Train one round on the tiles of a project.
 
-    It starts from the model in charge, or from what --from names. The new model takes over if it
-    is at least as good on the validation tiles; otherwise it is kept beside (semimoe rounds
-    promote).
+    Labelled and unlabelled ones teach. It starts from the model in charge, or from what --from
+    names. The new model takes over if it is at least as good on the validation tiles; otherwise it
+    is kept beside (semimoe rounds promote).
 
     Ctrl+C stops after the present step; what was learned so far is kept in the round. So it is
     when the terminal is closed or the system asks to end (SIGHUP, SIGTERM).

@@ -27,10 +27,10 @@ def import_weights(
     force: Annotated[bool, typer.Option("--force", help="Replace both if they exist.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Convert a checkpoint of the method's authors to a safetensors file.
+    """Convert a checkpoint of the method's authors.
 
-    Only tensors are read from it, no code in it can run. Use the result with
-    semimoe predict IMAGES --weights OUT --out MASKS
+    It becomes a safetensors file. Only tensors are read from it, no code in it can run. Use the
+    result with semimoe predict IMAGES --weights OUT --out MASKS
     """
     if out.suffix != ".safetensors":
         raise typer.BadParameter(f"--out must end in .safetensors, got {out.name}.")

@@ -34,10 +34,10 @@ def worker(
         typer.Option("--folder", help="Working folder, of this machine only.  [a cache folder]"),
     ] = None,
 ) -> None:
-    """Do the predictions and rounds of others on this machine, such as one with a GPU.
+    """Do the predictions and rounds of others on this machine.
 
-    Everything that a job needs travels with it. Two processes are kept, one for predictions and
-    one for rounds; one that dies is started anew. Ctrl+C ends the worker.
+    It may be one with a GPU. Everything that a job needs travels with it. Two processes are kept,
+    one for predictions and one for rounds; one that dies is started anew. Ctrl+C ends the worker.
     """
     from napari_semimoe.jobs.cluster_worker import serve
 

@@ -405,6 +405,18 @@ class TestOthers:
             assert main([name, "--help"]) == 0
             assert "Usage: semimoe " + name in capsys.readouterr().out
 
+    def test_list_of_commands_says_whole_sentences(self, semimoe):
+        assert "..." not in semimoe("--help").out.partition("Commands:")[2]
+        assert "..." not in semimoe("rounds", "--help").out.partition("Commands:")[2]
+
+    def test_help_shows_the_defaults_in_brackets(self, semimoe):
+        told = " ".join(semimoe("train", "--help").out.split())
+        assert "auto, cpu, cuda or mps. [auto]" in told
+        assert "Time for the round. [4]" in told
+        assert "this machine only. [a cache folder]" in " ".join(
+            semimoe("worker", "--help").out.split()
+        )
+
     def test_command_line_starts_without_what_is_slow_to_import(self, home):
         import subprocess
         import sys
