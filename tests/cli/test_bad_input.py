@@ -242,9 +242,20 @@ class TestWeights:
         self, semimoe, weights, tmp_path
     ):
         mask = tmp_path / "a.png"
-        save_png(mask, np.eye(64, dtype=np.uint16), 0.5, {"kind": "curated"})
+        save_png(mask, np.eye(64, dtype=np.uint16), 0.5, {"kind": "predicted"})
         before = mask.read_bytes()
         assert "would replace" in self.predict(semimoe, mask, weights, tmp_path)
+        assert mask.read_bytes() == before
+
+    def test_a_curated_mask_is_never_replaced_by_a_prediction(
+        self, semimoe, image, weights, tmp_path
+    ):
+        mask = tmp_path / "out" / f"{image.stem}.png"
+        mask.parent.mkdir()
+        save_png(mask, np.eye(64, dtype=np.uint16), 0.5, {"kind": "curated"})
+        before = mask.read_bytes()
+        given = ("predict", image, "--weights", weights, "--out", mask.parent)
+        assert "is in the way" in refusal(semimoe(*given, code=1))
         assert mask.read_bytes() == before
 
     def test_a_file_of_maps_is_known_by_what_is_in_it(self, semimoe, image, weights, tmp_path):
@@ -388,13 +399,3 @@ def test_fault_of_our_own_is_one_sentence_with_the_whole_story_in_a_log(home, tm
     assert done.stderr.count("\n") == 1
     log = done.stderr.rsplit(" in ", 1)[1].strip().rstrip(".")
     assert "RuntimeError: unforeseen" in Path(log).read_text()
-
-
-def test_a_curated_mask_is_never_replaced_by_a_prediction(semimoe, image, weights, tmp_path):
-    mask = tmp_path / "out" / f"{image.stem}.png"
-    mask.parent.mkdir()
-    save_png(mask, np.eye(64, dtype=np.uint16), 0.5, {"kind": "curated"})
-    before = mask.read_bytes()
-    given = ("predict", image, "--weights", weights, "--out", mask.parent)
-    assert "is in the way" in refusal(semimoe(*given, code=1))
-    assert mask.read_bytes() == before
