@@ -11,7 +11,7 @@ from napari_semimoe.core.states import Pool
 from napari_semimoe.project import discovery, importing
 from napari_semimoe.project.folder import Description
 from napari_semimoe.project.images import stem
-from napari_semimoe.project.importing import Progress, ShouldStop
+from napari_semimoe.project.import_options import AddOptions, Progress, ShouldStop
 from napari_semimoe.project.masks import MaskKind
 from napari_semimoe.project.records import AddReport
 from napari_semimoe.project.store import Store
@@ -81,7 +81,7 @@ def _add(
     return importing.add_files(
         index,
         {image: found.masks.get(image) for image in found.images},
-        importing.AddOptions(author=about.author, classes=about.classes, **options),
+        AddOptions(author=about.author, classes=about.classes, **options),
         patients={**found.patients, **_patients(found.images, patient_of)},
         fallback_um_per_px=found.um_per_px,
         notes=found.notes,

@@ -16,7 +16,7 @@ from napari_semimoe.core.disk import discard, storing, temporary_beside, written
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.folder import DESCRIPTION
-from napari_semimoe.project.importing import Progress, ShouldStop
+from napari_semimoe.project.import_options import Progress, ShouldStop
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AnnotationRecord, TileRecord, counted
 from napari_semimoe.project.schema import FOLDERS

@@ -4,79 +4,32 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_semimoe.core.disk import storing
-from napari_semimoe.core.errors import ImageReadError, ScaleUnknownError, SettingsError, ShapeError
+from napari_semimoe.core.errors import ImageReadError, ScaleUnknownError, ShapeError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import Box
-from napari_semimoe.project import annotations, mask_geojson, mask_table, pools, scale, tiles
+from napari_semimoe.project import pools, scale, tiles
 from napari_semimoe.project.arrays import content_hash, write_array
 from napari_semimoe.project.images import ImageFile, read_image, stem
-from napari_semimoe.project.masks import MaskKind, read_class_mask, read_mask
-from napari_semimoe.project.records import AddReport, ImageRecord, TileRecord, now
+from napari_semimoe.project.import_masks import (
+    FoundMask,
+    add_to_known,
+    commit_mask,
+    read_found_mask,
+)
+from napari_semimoe.project.import_options import AddOptions, Progress, ShouldStop, Tally
+from napari_semimoe.project.records import AddReport, ImageRecord, now
 from napari_semimoe.project.store import Store
 
-#: Origin of a mask that came with its image.
-IMPORTED = "imported"
-
-#: Hears how many of how many files are done, and the name of the file at hand.
-Progress = Callable[[int, int, str], None]
 #: Ending of the name of an image's tile, in small letters.
 _TILE = re.compile(r"_r\d+c\d+$")
-
-#: Asked before each file.
-ShouldStop = Callable[[], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class AddOptions:
-    """How files are added; the same for all files of one call."""
-
-    author: str
-    classes: tuple[str, ...]
-    um_per_px: float | None = None
-    mask_kind: MaskKind = "instances"
-    pool: Pool | None = None
-    tile_px: int | None = 2048
-
-    def __post_init__(self) -> None:
-        if self.um_per_px is not None:
-            scale.check(self.um_per_px)
-        if self.tile_px is not None and self.tile_px < 64:
-            raise SettingsError(f"tile_px must be 64 or more, got {self.tile_px}.")
-        if self.mask_kind not in ("instances", "classes"):
-            raise SettingsError(f"mask_kind is 'instances' or 'classes', got {self.mask_kind!r}.")
-
-
-@dataclass(slots=True)
-class _Tally:
-    added: list[int] = field(default_factory=list)
-    duplicates: list[str] = field(default_factory=list)
-    refused: list[tuple[str, str]] = field(default_factory=list)
-    labelled: list[int] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    not_read: int = 0
-    without_scale: int = 0
-    rescaled: int = 0
-    tables: dict[Path, dict[str, str]] = field(default_factory=dict)
-
-    def classes_in(self, folder: Path) -> dict[str, str]:
-        """Return what the table of a folder says of classes, read once."""
-        if folder not in self.tables:
-            self.tables[folder] = mask_table.read_classes(folder)
-        return self.tables[folder]
-
-
-@dataclass(frozen=True, slots=True)
-class _Mask:
-    labels: NDArray[np.uint16]
-    classes: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +40,7 @@ class _NewImage:
     patient: str | None
     sha256: str
     parts: tuple[tuple[str, Box, str], ...]  # ending of the tile's name, box, content hash
-    mask: _Mask | None
+    mask: FoundMask | None
 
 
 def add_files(
@@ -108,7 +61,7 @@ def add_files(
     ``should_stop`` says so stays, too.
     """
     index.refuse_if_read_only()
-    tally = _Tally(notes=list(notes))
+    tally = Tally(notes=list(notes))
     for done, (path, mask) in enumerate(files.items()):
         if should_stop and should_stop():
             tally.not_read = len(files) - done
@@ -137,7 +90,7 @@ def add_files(
     )
 
 
-def _count_validation(index: Store, tally: _Tally) -> int:
+def _count_validation(index: Store, tally: Tally) -> int:
     validating = {tile.id for tile in tiles.every(index, Pool.VALIDATION)}
     return len(validating.intersection(tally.labelled))
 
@@ -149,16 +102,16 @@ def _add_file(
     options: AddOptions,
     patient: str | None,
     fallback: float | None,
-    tally: _Tally,
+    tally: Tally,
 ) -> None:
     image = read_image(path)
     sha256 = content_hash(image.pixels)
     known = index.row("SELECT id FROM image WHERE sha256 = ?", (sha256,))
-    mask = _read_mask(mask_path, image.pixels.shape[:2], options, tally) if mask_path else None
+    mask = read_found_mask(mask_path, image.pixels.shape[:2], options, tally) if mask_path else None
     if known:
         tally.duplicates.append(path.name)
         _correct_scale(index, path, tiles.image(index, known["id"]), options, tally)
-        _add_masks_to_known(index, path, known["id"], mask, options, tally)
+        add_to_known(index, path, known["id"], mask, options, tally)
         return
     um_per_px = _um_per_px(path, image, options.um_per_px, fallback, tally)
     if image.note:
@@ -169,8 +122,20 @@ def _add_file(
         _store(index, new, options, tally)
 
 
+def _correct_scale(
+    index: Store, path: Path, image: ImageRecord, options: AddOptions, tally: Tally
+) -> None:
+    """Give a known image the scale that was asked for, if it has another."""
+    asked = options.um_per_px
+    if asked and scale.correct(index, [image], asked, options.author):
+        tally.rescaled += 1
+        tally.notes.append(
+            f"{path.name} had {image.um_per_px:.3g} um per pixel and has {asked:.3g} now."
+        )
+
+
 def _um_per_px(
-    path: Path, image: ImageFile, asked: float | None, fallback: float | None, tally: _Tally
+    path: Path, image: ImageFile, asked: float | None, fallback: float | None, tally: Tally
 ) -> float:
     told = asked or image.um_per_px or fallback
     if told is None:
@@ -183,37 +148,6 @@ def _um_per_px(
             f"{path.name} says {image.um_per_px:.3g} um per pixel; the given {asked:.3g} was used."
         )
     return told
-
-
-def _read_mask(path: Path, shape: tuple[int, int], options: AddOptions, tally: _Tally) -> _Mask:
-    if path.suffix.lower() == mask_geojson.SUFFIX:
-        labels, classes, notes = mask_geojson.read_geojson(path, shape, options.classes)
-        tally.notes += notes
-        return _Mask(labels, classes)
-    if options.mask_kind == "classes":
-        mask = _Mask(*read_class_mask(path, shape, len(options.classes)))
-    else:
-        said = tally.classes_in(path.parent).get(path.name, "")
-        classes = mask_table.parse_classes(said, path, options.classes)
-        mask = _Mask(read_mask(path, shape), classes)
-        _note_one_class(mask, options, tally)
-    if mask.labels.all():
-        tally.notes.append(
-            f"{path.name} covers the whole image: if 1 is its background, subtract 1 and add it "
-            "again."
-        )
-    return mask
-
-
-def _note_one_class(mask: _Mask, options: AddOptions, tally: _Tally) -> None:
-    """Say once of what class objects are that a mask only numbers, if there are several."""
-    note = (
-        "Masks that number their objects say no class: all their objects are of the first, "
-        f"{options.classes[1]}. Choose others in the window, or add masks of the kind 'classes'."
-    )
-    silent = not mask.classes and mask.labels.any()
-    if silent and len(options.classes) > 2 and note not in tally.notes:
-        tally.notes.append(note)
 
 
 def tile_boxes(shape: tuple[int, int], tile_px: int | None) -> Iterator[tuple[str, Box]]:
@@ -238,7 +172,7 @@ def _cuts(size: int, tile_px: int | None) -> list[int]:
 
 
 def _new_parts(
-    index: Store, path: Path, pixels: NDArray[np.uint8], tile_px: int | None, tally: _Tally
+    index: Store, path: Path, pixels: NDArray[np.uint8], tile_px: int | None, tally: Tally
 ) -> list[tuple[str, Box, str]]:
     """Return ending, box and hash of the tiles whose content is not in the project yet."""
     parts, seen = [], set()
@@ -253,7 +187,7 @@ def _new_parts(
     return parts
 
 
-def _store(index: Store, new: _NewImage, options: AddOptions, tally: _Tally) -> None:
+def _store(index: Store, new: _NewImage, options: AddOptions, tally: Tally) -> None:
     array = f"images/{uuid.uuid4().hex}.zarr"
     stored = [array]
     with index.unless_stored(stored):
@@ -262,7 +196,7 @@ def _store(index: Store, new: _NewImage, options: AddOptions, tally: _Tally) -> 
         with index.transaction():
             tile_ids = _insert(index, new, array, options)
             for tile_id in tile_ids if new.mask is not None else ():
-                _commit_mask(index, tile_id, new.mask, options, stored)
+                commit_mask(index, tile_id, new.mask, options, stored)
     tally.added += tile_ids
     tally.labelled += tile_ids if new.mask is not None else []
 
@@ -287,95 +221,6 @@ def _insert(index: Store, new: _NewImage, array: str, options: AddOptions) -> li
         )
         tile_ids.append(int(cursor.lastrowid or 0))
     return tile_ids
-
-
-def _commit_mask(
-    index: Store, tile_id: int, mask: _Mask, options: AddOptions, stored: list[str]
-) -> None:
-    """Store a mask and let the tile teach or validate; inside a transaction."""
-    tile = tiles.find(index, tile_id)
-    _commit_version(index, tile, mask, options, stored)
-    if options.pool in pools.WITH_MASK:  # the other tiles of the patient follow
-        pools.decide(index, tile, options.pool, options.author)
-        return
-    target = options.pool or Pool.LABELLED
-    index.connection.execute("UPDATE tile SET pool = ? WHERE id = ?", (target, tile_id))
-
-
-def _commit_version(
-    index: Store, tile: TileRecord, mask: _Mask, options: AddOptions, stored: list[str]
-) -> None:
-    """Store the part of a mask inside a tile as its next version; inside a transaction."""
-    labels = np.ascontiguousarray(mask.labels[tile.box.slices])
-    classes = annotations.checked_classes(mask.classes, labels, options.classes)
-    new = annotations.NewVersion(
-        labels,
-        np.zeros(labels.shape, bool),
-        author=options.author,
-        origin=IMPORTED,
-        classes=classes,
-    )
-    path, sha256 = annotations.store(index, tile, new)
-    stored.append(path)
-    annotations.commit(index, tile, new, path, sha256)
-
-
-def _correct_scale(
-    index: Store, path: Path, image: ImageRecord, options: AddOptions, tally: _Tally
-) -> None:
-    """Give a known image the scale that was asked for, if it has another."""
-    asked = options.um_per_px
-    if asked and scale.correct(index, [image], asked, options.author):
-        tally.rescaled += 1
-        tally.notes.append(
-            f"{path.name} had {image.um_per_px:.3g} um per pixel and has {asked:.3g} now."
-        )
-
-
-def _add_masks_to_known(
-    index: Store,
-    path: Path,
-    image_id: int,
-    mask: _Mask | None,
-    options: AddOptions,
-    tally: _Tally,
-) -> None:
-    """Give masks to tiles of a known image: to those that have none, or only one from a file.
-
-    A mask that a person corrected here stays, whatever the file says.
-    """
-    if mask is None:
-        return
-    of_image = [tile for tile in tiles.every(index) if tile.image_id == image_id]
-    bare = [t for t in of_image if t.annotation_id is None and t.pool is Pool.UNLABELLED]
-    other = [t for t in of_image if _differs(index, t, mask)]
-    imported = [t for t in other if annotations.find(index, t.annotation_id).origin == IMPORTED]
-    stored: list[str] = []
-    with index.unless_stored(stored), index.transaction():
-        for tile in bare:
-            _commit_mask(index, tile.id, mask, options, stored)
-        for tile in imported:
-            _commit_version(index, tile, mask, options, stored)
-    tally.labelled += [tile.id for tile in bare]
-    if bare:
-        tally.notes.append(f"{path.name} was there already; its mask was added to it.")
-    if imported:
-        tally.notes.append(f"{path.name} was there already; its mask is the new one now.")
-    if len(other) > len(imported):
-        tally.notes.append(
-            f"{path.name} was there already, with a mask corrected here, which was kept."
-        )
-
-
-def _differs(index: Store, tile: TileRecord, mask: _Mask) -> bool:
-    if tile.annotation_id is None:
-        return False
-    labels = mask.labels[tile.box.slices]
-    record = annotations.find(index, tile.annotation_id)
-    if record.sha256 != content_hash(labels):
-        return True
-    here = set(np.unique(labels).tolist())
-    return any(record.classes.get(n, 1) != each for n, each in mask.classes.items() if n in here)
 
 
 def _free_name(index: Store, wanted: str) -> str:

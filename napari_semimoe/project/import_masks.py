@@ -1,0 +1,147 @@
+"""Masks that come with images: read whatever wrote them, and stored as versions of their tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semimoe.core.states import Pool
+from napari_semimoe.project import annotations, mask_geojson, mask_table, pools, tiles
+from napari_semimoe.project.arrays import content_hash
+from napari_semimoe.project.import_options import AddOptions, Tally
+from napari_semimoe.project.masks import read_class_mask, read_mask
+from napari_semimoe.project.records import TileRecord
+from napari_semimoe.project.store import Store
+
+#: Origin of a mask that came with its image.
+IMPORTED = "imported"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMask:
+    """Instance ids of a whole image ``(H, W)``, and the class of each that is said."""
+
+    labels: NDArray[np.uint16]
+    classes: Mapping[int, int]
+
+
+def read_found_mask(
+    path: Path, shape: tuple[int, int], options: AddOptions, tally: Tally
+) -> FoundMask:
+    """Read an image's mask: pixels, or annotations of QuPath; what is odd about it is noted.
+
+    Raises
+    ------
+    ImageReadError
+        If it cannot be read or does not fit its image and the project's classes.
+    """
+    if path.suffix.lower() == mask_geojson.SUFFIX:
+        labels, classes, notes = mask_geojson.read_geojson(path, shape, options.classes)
+        tally.notes += notes
+        return FoundMask(labels, classes)
+    if options.mask_kind == "classes":
+        mask = FoundMask(*read_class_mask(path, shape, len(options.classes)))
+    else:
+        said = tally.classes_in(path.parent).get(path.name, "")
+        classes = mask_table.parse_classes(said, path, options.classes)
+        mask = FoundMask(read_mask(path, shape), classes)
+        _note_one_class(mask, options, tally)
+    if mask.labels.all():
+        tally.notes.append(
+            f"{path.name} covers the whole image: if 1 is its background, subtract 1 and add it "
+            "again."
+        )
+    return mask
+
+
+def _note_one_class(mask: FoundMask, options: AddOptions, tally: Tally) -> None:
+    """Say once of what class objects are that a mask only numbers, if there are several."""
+    note = (
+        "Masks that number their objects say no class: all their objects are of the first, "
+        f"{options.classes[1]}. Choose others in the window, or add masks of the kind 'classes'."
+    )
+    silent = not mask.classes and mask.labels.any()
+    if silent and len(options.classes) > 2 and note not in tally.notes:
+        tally.notes.append(note)
+
+
+def commit_mask(
+    index: Store, tile_id: int, mask: FoundMask, options: AddOptions, stored: list[str]
+) -> None:
+    """Store a mask and let the tile teach or validate; inside a transaction."""
+    tile = tiles.find(index, tile_id)
+    _commit_version(index, tile, mask, options, stored)
+    if options.pool in pools.WITH_MASK:  # the other tiles of the patient follow
+        pools.decide(index, tile, options.pool, options.author)
+        return
+    target = options.pool or Pool.LABELLED
+    index.connection.execute("UPDATE tile SET pool = ? WHERE id = ?", (target, tile_id))
+
+
+def _commit_version(
+    index: Store, tile: TileRecord, mask: FoundMask, options: AddOptions, stored: list[str]
+) -> None:
+    """Store the part of a mask inside a tile as its next version; inside a transaction."""
+    labels = np.ascontiguousarray(mask.labels[tile.box.slices])
+    classes = annotations.checked_classes(mask.classes, labels, options.classes)
+    new = annotations.NewVersion(
+        labels,
+        np.zeros(labels.shape, bool),
+        author=options.author,
+        origin=IMPORTED,
+        classes=classes,
+    )
+    path, sha256 = annotations.store(index, tile, new)
+    stored.append(path)
+    annotations.commit(index, tile, new, path, sha256)
+
+
+def add_to_known(
+    index: Store,
+    path: Path,
+    image_id: int,
+    mask: FoundMask | None,
+    options: AddOptions,
+    tally: Tally,
+) -> None:
+    """Give masks to tiles of a known image: to those that have none, or only one from a file.
+
+    A mask that a person corrected here stays, whatever the file says.
+    """
+    if mask is None:
+        return
+    ids = index.rows("SELECT id FROM tile WHERE image_id = ? ORDER BY id", (image_id,))
+    of_image = [tiles.find(index, row["id"]) for row in ids]
+    bare = [t for t in of_image if t.annotation_id is None and t.pool is Pool.UNLABELLED]
+    other = [t for t in of_image if _differs(index, t, mask)]
+    imported = [t for t in other if annotations.find(index, t.annotation_id).origin == IMPORTED]
+    stored: list[str] = []
+    with index.unless_stored(stored), index.transaction():
+        for tile in bare:
+            commit_mask(index, tile.id, mask, options, stored)
+        for tile in imported:
+            _commit_version(index, tile, mask, options, stored)
+    tally.labelled += [tile.id for tile in bare]
+    if bare:
+        tally.notes.append(f"{path.name} was there already; its mask was added to it.")
+    if imported:
+        tally.notes.append(f"{path.name} was there already; its mask is the new one now.")
+    if len(other) > len(imported):
+        tally.notes.append(
+            f"{path.name} was there already, with a mask corrected here, which was kept."
+        )
+
+
+def _differs(index: Store, tile: TileRecord, mask: FoundMask) -> bool:
+    if tile.annotation_id is None:
+        return False
+    labels = mask.labels[tile.box.slices]
+    record = annotations.find(index, tile.annotation_id)
+    if record.sha256 != content_hash(labels):
+        return True
+    here = set(np.unique(labels).tolist())
+    return any(record.classes.get(n, 1) != each for n, each in mask.classes.items() if n in here)

@@ -1,0 +1,58 @@
+"""What a call to add files was asked for, and what it has done so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_semimoe.core.errors import SettingsError
+from napari_semimoe.core.states import Pool
+from napari_semimoe.project import mask_table, scale
+from napari_semimoe.project.masks import MaskKind
+
+#: Hears how many of how many files are done, and the name of the file at hand.
+Progress = Callable[[int, int, str], None]
+#: Asked before each file.
+ShouldStop = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class AddOptions:
+    """How files are added; the same for all files of one call."""
+
+    author: str
+    classes: tuple[str, ...]
+    um_per_px: float | None = None
+    mask_kind: MaskKind = "instances"
+    pool: Pool | None = None
+    tile_px: int | None = 2048
+
+    def __post_init__(self) -> None:
+        if self.um_per_px is not None:
+            scale.check(self.um_per_px)
+        if self.tile_px is not None and self.tile_px < 64:
+            raise SettingsError(f"tile_px must be 64 or more, got {self.tile_px}.")
+        if self.mask_kind not in ("instances", "classes"):
+            raise SettingsError(f"mask_kind is 'instances' or 'classes', got {self.mask_kind!r}.")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one call has done so far."""
+
+    added: list[int] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    labelled: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    not_read: int = 0
+    without_scale: int = 0
+    rescaled: int = 0
+    tables: dict[Path, dict[str, str]] = field(default_factory=dict)
+
+    def classes_in(self, folder: Path) -> dict[str, str]:
+        """Return what the table of a folder says of classes, read once."""
+        if folder not in self.tables:
+            self.tables[folder] = mask_table.read_classes(folder)
+        return self.tables[folder]
