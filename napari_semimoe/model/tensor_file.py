@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from napari_semimoe.core.errors import CheckpointError
 
@@ -16,6 +17,7 @@ from napari_semimoe.core.errors import CheckpointError
 _DAMAGE = (
     *(pickle.UnpicklingError, RuntimeError, EOFError, OSError, struct.error),
     *(LookupError, ValueError, TypeError, AttributeError),
+    SafetensorError,  # newer versions of torch read these files, too
 )
 
 

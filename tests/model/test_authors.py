@@ -197,6 +197,13 @@ def test_files_that_are_no_tensors_are_refused_and_never_run(tmp_path, kind):
     assert not Harmful.ran
 
 
+def test_a_safetensors_file_that_is_none_is_refused_in_the_same_words(tmp_path):
+    path = tmp_path / "junk.safetensors"
+    path.write_text("junk")
+    with pytest.raises(CheckpointError, match=r"not a checkpoint of the released.*damaged"):
+        import_authors(path, tmp_path / "w.safetensors")
+
+
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(CheckpointError, match="does not exist"):
         import_authors(tmp_path / "none.pth", tmp_path / "w.safetensors")
