@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
-from napari_semimoe.gui.theme import Palette
+from napari_semimoe.gui.theme import Palette, blended
 
 
 class GateTable(QTableWidget):
@@ -72,17 +72,14 @@ class GateTable(QTableWidget):
     def _tint(self) -> None:
         if self._palette is None:
             return
+        palette = self._palette
         for row, shares in enumerate(self._gates):
             for column, share in enumerate(shares):
                 item = self.item(row, column)
                 if item is not None:
-                    color = QColor(self._palette.accent)
-                    color.setAlphaF(min(0.9, 0.9 * float(share)))
-                    item.setBackground(color)
-                    strong = float(share) > 0.5
-                    item.setForeground(
-                        QColor(self._palette.accent_text if strong else self._palette.text)
-                    )
+                    color = blended(palette.foreground, palette.accent, 0.9 * float(share))
+                    item.setBackground(QColor(color))
+                    item.setForeground(QColor(palette.text_on(color)))
 
     def _fit(self) -> None:
         height = self.horizontalHeader().sizeHint().height() + 24 * self.rowCount() + 4

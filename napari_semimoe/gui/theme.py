@@ -21,6 +21,10 @@ class Palette:
     bad: str
     is_dark: bool
 
+    def text_on(self, color: str) -> str:
+        """Return the colour of text that reads best on a colour."""
+        return max((self.text, self.accent_text), key=lambda text: _contrast(text, color))
+
 
 def palette_of(theme: str) -> Palette:
     """Return the palette that fits one of napari's themes."""
@@ -42,8 +46,32 @@ def palette_of(theme: str) -> Palette:
 
 
 def _lightness(color: str) -> float:
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    red, green, blue = _parts(color)
     return (0.299 * red + 0.587 * green + 0.114 * blue) / 255
+
+
+def blended(base: str, color: str, share: float) -> str:
+    """Return a colour laid over another one; ``share`` in [0, 1] is its opacity."""
+    parts = zip(_parts(base), _parts(color), strict=True)
+    return "#" + "".join(f"{round(a + share * (b - a)):02x}" for a, b in parts)
+
+
+def _contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of the accessibility guidelines (WCAG 2, 1.4.3)."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(color: str) -> float:
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (each / 255 for each in _parts(color))
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _parts(color: str) -> tuple[int, ...]:
+    return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
 
 
 def style_sheet(palette: Palette) -> str:

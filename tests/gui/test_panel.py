@@ -690,6 +690,20 @@ def test_gates_are_shown_as_shares_of_each_answer(opened):
     assert texts == [["50 %", "30 %", "20 %"], ["20 %", "70 %", "10 %"], ["10 %", "10 %", "80 %"]]
 
 
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_shares_stand_out_from_their_cells_in_both_themes(opened, viewer, theme):
+    viewer.theme = theme
+    gates = opened.predict_page.gates
+    for share in range(0, 101, 4):
+        gates.show_gates(("a", "b"), [[share / 100, 1 - share / 100]] * 2)
+        shown = gates.grab().toImage()
+        for column in (0, 1):
+            cell = gates.visualItemRect(gates.item(0, column)).topLeft() + QPoint(3, 3)
+            behind = shown.pixelColor(gates.viewport().mapTo(gates, cell)).name()
+            text = gates.item(0, column).foreground().color().name()
+            assert contrast(text, behind) >= 4, (share, text, behind)
+
+
 def test_map_button_shows_one_map_over_the_tissue(opened, viewer):
     opened.predict_page.maps.button(2).click()
     assert viewer.layers["expert: distance"].visible
