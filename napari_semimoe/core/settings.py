@@ -183,7 +183,7 @@ class RoundSettings(Settings):
         "0.0003 where a trained network learns on, so that it forgets less",
     )
     weight_decay: float = Field(1e-4, ge=0, le=1)
-    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    schedule: Literal["cosine", "step"] = "cosine"
     warmup: float = Field(0.05, ge=0, lt=1, description="Share of the round spent warming up")
     unlabelled_weight: float = Field(
         0.5, ge=0, le=10, description="Weight of what unlabelled tiles teach"

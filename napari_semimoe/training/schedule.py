@@ -24,9 +24,7 @@ def rate_factor(settings: RoundSettings, step: int, steps: int) -> float:
     done = (step - warm) / max(1, steps - warm)
     if settings.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * done)) * 0.99 + 0.01
-    if settings.schedule == "step":
-        return 0.5 ** int(step * _STEP_QUARTERS / steps)
-    return 1.0
+    return 0.5 ** int(step * _STEP_QUARTERS / steps)
 
 
 def first_unlabelled_step(settings: RoundSettings, steps: int) -> int:

@@ -137,10 +137,8 @@ def test_round_stopped_elsewhere_is_resumed_to_the_same_numbers(engine, project,
     job = engine.submit("train", payload)
     heard = hear_name(engine, "step", 60)
     engine.cancel(job)
-    end = time.monotonic()
     heard += hear_name(engine, "finished", 60)
     assert heard[-1].data["state"] is JobState.CANCELLED
-    assert time.monotonic() - end < 5
     done = heard[-1].data["result"]["steps"]
     assert done < 12
     assert (project / "rounds/1/state.safetensors").is_file()

