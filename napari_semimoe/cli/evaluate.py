@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from napari_semimoe.cli.mask_pairs import MaskPair, pair_masks
 from napari_semimoe.cli.output import Json, progress, remark, result, table
+from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.project.masks import read_mask
+from napari_semimoe.project.records import counted
 
 SCORES = {
     "dice": "Dice",
@@ -79,17 +81,32 @@ def evaluate(
 def _evaluate_folders(pred: Path, truth: Path, partial: bool) -> dict[str, Any]:
     from napari_semimoe.training.evaluation import evaluate as score
 
-    pairs, missing = pair_masks(pred, truth, partial=partial)
-    if missing:
-        remark(f"{len(missing)} truths have no prediction and are left out: {_some(missing)}")
-    return score(_read(pairs)).to_json() | {"missing": missing, "protocol": "honest"}
+    pairs, missing, extra = pair_masks(pred, truth, partial=partial)
+    _left_out(missing, "truth", "prediction")
+    _left_out(extra, "prediction", "truth")
+    more = {"missing": missing, "without_truth": extra, "protocol": "honest"}
+    return score(_read(pairs)).to_json() | more
+
+
+def _left_out(names: list[str], what: str, other: str) -> None:
+    if names:
+        rest = f"has no {other} and is" if len(names) == 1 else f"have no {other} and are"
+        remark(f"{counted(len(names), what)} {rest} left out: {_some(names)}.")
 
 
 def _read(pairs: list[MaskPair]) -> Iterator[tuple[str, NDArray[np.uint16], NDArray[np.uint16]]]:
     with progress() as bar:
         for pair in bar.track(pairs, description="Scoring"):
             truth = read_mask(pair.truth)
-            yield pair.name, read_mask(pair.prediction, truth.shape), truth
+            prediction = read_mask(pair.prediction)
+            if prediction.shape != truth.shape:
+                (height, width), (true_height, true_width) = prediction.shape, truth.shape
+                raise ImageReadError(
+                    f"The prediction {pair.prediction} must have the size of its truth "
+                    f"{pair.truth}, {true_width} x {true_height} px, got {width} x {height}. "
+                    "Predict the image at its own size."
+                )
+            yield pair.name, prediction, truth
 
 
 def _some(names: list[str]) -> str:
@@ -98,7 +115,7 @@ def _some(names: list[str]) -> str:
 
 def _tables(data: dict[str, Any], each: bool) -> list[Any]:
     rows = [(title, data["pooled"][key], data["mean"][key]) for key, title in SCORES.items()]
-    title = f"{len(data['images'])} images, native size, threshold 0.5"
+    title = f"{counted(len(data['images']), 'image')}, native size, threshold 0.5"
     tables = [table(title, ("", "pooled", "mean of images"), rows)]
     if each:
         rows = [(image["name"], *(image[key] for key in SCORES)) for image in data["images"]]

@@ -10,6 +10,7 @@ import typer
 
 from napari_semimoe.cli.output import Json, ProjectFolder, progress, result
 from napari_semimoe.cli.work import session
+from napari_semimoe.project.records import counted
 
 
 class Kind(StrEnum):
@@ -44,5 +45,6 @@ def export(
             kind=kind.value,
             progress=lambda done, total, _name: bar.update(task, completed=done, total=total),
         )
+        bar.update(task, completed=len(report.written), total=len(report.written))
     data = {"out": str(out), "kind": kind.value, "written": [str(path) for path in report.written]}
-    result(data, f"{report.tiles} tiles exported to {out}.", as_json)
+    result(data, f"{counted(report.tiles, 'tile')} exported to {out}.", as_json)

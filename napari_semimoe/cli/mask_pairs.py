@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_semimoe.core.errors import ImageReadError
-from napari_semimoe.project.discovery import image_name, list_images
+from napari_semimoe.project.discovery import MASK_FOLDERS, image_name, list_images
 from napari_semimoe.project.images import stem
 
 
@@ -21,21 +21,24 @@ class MaskPair:
 
 def pair_masks(
     predictions: Path, truths: Path, *, partial: bool = False
-) -> tuple[list[MaskPair], list[str]]:
+) -> tuple[list[MaskPair], list[str], list[str]]:
     """Pair two folders by name, ``NAME.png`` with ``NAME.*`` or ``NAME_anno.*``.
 
-    Where a folder of truths has both (images with their masks beside them), the masks are taken.
+    Where a folder of truths has both, the masks are taken: those beside their images, or those in
+    a folder such as ``masks``.
 
     Returns
     -------
     tuple
-        The pairs, sorted by name, and the names of truths without a prediction.
+        The pairs, sorted by name, the names of truths without a prediction, and those of
+        predictions without a truth.
 
     Raises
     ------
     ImageReadError
         If a folder is missing or empty, no name fits, or, unless ``partial``, one is missing.
     """
+    truths = next((each for name in MASK_FOLDERS if (each := truths / name).is_dir()), truths)
     true, found = _masks(truths), _masks(predictions)
     missing = sorted(true.keys() - found.keys())
     common = sorted(true.keys() & found.keys())
@@ -45,14 +48,15 @@ def pair_masks(
             f"missing: {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}. Predict "
             "them too, or add --partial to score the others."
         )
-    return [MaskPair(name, found[name], true[name]) for name in common], missing
+    extra = sorted(found.keys() - true.keys())
+    return [MaskPair(name, found[name], true[name]) for name in common], missing, extra
 
 
 def _masks(folder: Path) -> dict[str, Path]:
     files = list_images(folder)
     if not files:
-        raise ImageReadError(
-            f"The folder {folder} holds no mask (png, bmp or tif). Check its path."
-        )
+        below = sorted(path.name for path in folder.iterdir() if path.is_dir())
+        hint = f"Name one of its sub-folders, such as {below[0]}." if below else "Check its path."
+        raise ImageReadError(f"The folder {folder} holds no mask (png, bmp or tif). {hint}")
     marked = {name: path for path in files if (name := image_name(path))}
     return marked or {stem(path): path for path in files}

@@ -38,6 +38,11 @@ def remark(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def refusal(name: str, sentence: str) -> None:
+    """Say why a file was refused; most sentences name it."""
+    remark(sentence if name in sentence else f"{name}: {sentence}")
+
+
 @contextmanager
 def told_as(options: Mapping[str, str]) -> Iterator[None]:
     """Let a wrong setting be told under the name of the option that gave it."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_semimoe.cli.output import Json, UmPerPx, remark, result, told_as
+from napari_semimoe.cli.output import Json, UmPerPx, refusal, remark, result, told_as
 from napari_semimoe.cli.work import engine, run_job
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import CheckpointError, ImageReadError
@@ -18,6 +18,7 @@ from napari_semimoe.project.discovery import find_files
 from napari_semimoe.project.exporting import refuse_foreign, refuse_own_folder
 from napari_semimoe.project.images import stem
 from napari_semimoe.project.mask_png import PREDICTED, mark_of
+from napari_semimoe.project.records import counted
 
 #: The options that give a setting.
 OPTIONS = {
@@ -132,10 +133,23 @@ def _predict_images(
     }
     with engine() as running:
         data = run_job(running, "files", payload, "Predicting")
-    for file, sentence in data["refused"]:
-        remark(f"{Path(file).name}: {sentence}")
+    _tell_refused(data)
     masks = sum(name.endswith(".png") for name in data["written"])
-    return data, f"{masks} of {len(files)} images predicted into {out}."
+    return data, f"{masks} of {counted(len(files), 'image')} predicted into {out}."
+
+
+def _tell_refused(data: dict[str, Any]) -> None:
+    """Say why files were refused, once for all of those that do not say their scale."""
+    without_scale = data["without_scale"]
+    for file, sentence in data["refused"]:
+        if file not in without_scale:
+            refusal(Path(file).name, sentence)
+    if without_scale:
+        do = "does" if len(without_scale) == 1 else "do"
+        remark(
+            f"{counted(len(without_scale), 'file')} {do} not say how large a pixel is: give "
+            "--um-per-px, 0.5 for a 20x scan."
+        )
 
 
 def _refuse_foreign(target: Path, options: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from napari_semimoe.cli.work import pump, session
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.states import Pool
+from napari_semimoe.project.records import counted
 from napari_semimoe.session.session import Session
 
 
@@ -20,7 +21,7 @@ def predict_project(project: Path, settings: PredictSettings) -> tuple[dict[str,
         tiles = [tile.id for tile in opened.tiles() if tile.pool is not Pool.EXCLUDED]
         predicted, refused = predict_tiles(opened, tiles, settings)
     data = {"predicted": predicted, "refused": refused}
-    return data, f"{len(predicted)} tiles predicted, {len(tiles)} in all."
+    return data, f"{counted(len(predicted), 'tile')} predicted, {len(tiles)} in all."
 
 
 def predict_tiles(

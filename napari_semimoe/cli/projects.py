@@ -14,6 +14,7 @@ from napari_semimoe.cli.output import (
     ProjectFolder,
     UmPerPx,
     progress,
+    refusal,
     remark,
     result,
     table,
@@ -102,7 +103,7 @@ def add_folder(opened: Session, folder: Path, **options: Any) -> AddReport:
             **options,
         )
     for name, sentence in report.refused:
-        remark(f"{name}: {sentence}")
+        refusal(name, sentence)
     for note in report.notes:
         remark(note)
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -51,9 +52,13 @@ def list_rounds(project: ProjectFolder, as_json: Json = False) -> None:
     with Project.open(project, read_only=True) as opened:
         lineage = read_lineage(opened)
     rounds = [asdict(record) for record in lineage.rounds]
-    columns = ("round", "name", "state", "from", "validation Dice", "steps", "seconds", "started")
+    columns = ("round", "name", "state", "from", "Dice", "steps", "seconds", "started")
     parts = [
-        table("Rounds", columns, [_row(entry, lineage) for entry in rounds]),
+        table(
+            "Rounds, with their Dice on the validation tiles",
+            columns,
+            [_row(entry, lineage) for entry in rounds],
+        ),
         f"In charge: {lineage.in_charge or 'no model yet'}.",
     ]
     data = {
@@ -260,4 +265,5 @@ def _row(entry: dict[str, Any], lineage: Lineage) -> tuple[object, ...]:
     seconds = round(report["seconds"]) if "seconds" in report else None
     number = entry["number"]
     about = (number, lineage.names.get(number), entry["state"], base_name(entry["base"]), dice)
-    return (*about, report.get("steps"), seconds, entry["created"])
+    started = datetime.fromisoformat(entry["created"]).astimezone()
+    return (*about, report.get("steps"), seconds, f"{started:%Y-%m-%d %H:%M}")

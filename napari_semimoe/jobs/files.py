@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_semimoe.core.disk import storing, written_whole
-from napari_semimoe.core.errors import ImageReadError, SemiMoEError, StorageError
+from napari_semimoe.core.errors import ImageReadError, ScaleUnknownError, SemiMoEError, StorageError
 from napari_semimoe.core.reports import Observer
 from napari_semimoe.core.values import Prediction
 
@@ -18,6 +18,7 @@ def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any)
     """Predict every file; one that cannot be read is refused in words and the others go on."""
     written: list[str] = []
     refused: list[list[str]] = []
+    without_scale: list[str] = []
     files = [Path(file) for file in payload["files"]]
     for index, file in enumerate(files):
         if observer.should_stop():
@@ -30,7 +31,8 @@ def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any)
             raise  # the next file would find the same full disk
         except SemiMoEError as error:
             refused.append([str(file), str(error)])
-    return {"written": written, "refused": refused}
+            without_scale += [str(file)] * isinstance(error, ScaleUnknownError)
+    return {"written": written, "refused": refused, "without_scale": without_scale}
 
 
 def _predict_file(
@@ -47,7 +49,7 @@ def _predict_file(
     image = read_image(file)
     um_per_px = payload.get("um_per_px") or image.um_per_px
     if um_per_px is None:
-        raise ImageReadError(
+        raise ScaleUnknownError(
             f"{file.name} does not say how large its pixels are. Give the microns per pixel."
         )
     prediction = predictor.predict(image.pixels, float(um_per_px))

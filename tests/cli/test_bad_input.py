@@ -287,11 +287,12 @@ class TestMasks:
         assert ended.json["missing"] == ["b"]
         assert len(ended.json["images"]) == 1
 
-    def test_another_size_is_refused_by_name(self, semimoe, tmp_path):
+    def test_another_size_is_refused_by_both_names(self, semimoe, tmp_path):
         truth = self.write(tmp_path / "t", a=(9, 9))
         pred = self.write(tmp_path / "p", a=(9, 8))
         sentence = refusal(semimoe("evaluate", "--pred", pred, "--truth", truth, code=1))
-        assert "a.png" in sentence
+        assert f"The prediction {pred / 'a.png'} must have the size of its truth" in sentence
+        assert f"{truth / 'a.png'}, 9 x 9 px, got 8 x 9." in sentence
 
     def test_folder_without_masks(self, semimoe, tmp_path):
         truth = self.write(tmp_path / "t", a=(9, 9))

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -209,6 +210,14 @@ class TestTrain:
         refused = semimoe("train", copy, *small, "--encoder", weights, code=1)
         assert "has none of conv1.weight, _conv_stem.weight" in " ".join(refused.err.split())
 
+    def test_list_shows_when_a_round_began_in_eighty_columns(self, semimoe, twice, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "80")
+        rounds = semimoe("rounds", "list", twice, "--json").json["rounds"]
+        shown = semimoe("rounds", "list", twice).out.splitlines()[2:4]
+        for entry, line in zip(rounds, shown, strict=True):
+            began = datetime.fromisoformat(entry["created"]).astimezone()
+            assert line.endswith(f"{began:%Y-%m-%d %H:%M}")
+
     def test_rounds_are_named_and_drawn_as_a_tree(self, semimoe, copy):
         assert "'first try' now" in semimoe("rounds", "name", copy, 1, "first try").out
         drawn = semimoe("rounds", "tree", copy).out.splitlines()
@@ -276,6 +285,21 @@ class TestPredict:
         with Image.open(out / "tissue_1.png") as mask:
             assert mask.size == (90, 70)
             assert mask.mode == "I;16"
+
+    def test_files_that_do_not_say_their_scale_are_told_once_and_others_by_name(
+        self, semimoe, weights, tmp_path
+    ):
+        for name in ("a", "b"):
+            Image.new("RGB", (20, 20)).save(tmp_path / f"{name}.png")
+        (tmp_path / "c.png").write_text("no image")
+        given = ("predict", tmp_path, "--weights", weights, "--out", tmp_path / "out")
+        ended = semimoe(*given, code=1)
+        assert ended.out == f"0 of 3 images predicted into {tmp_path / 'out'}.\n"
+        assert (
+            "2 files do not say how large a pixel is: give --um-per-px, 0.5 for a 20x scan.\n"
+        ) in ended.err
+        assert "a.png" not in ended.err
+        assert "\nc.png is not an image" in ended.err
 
     def test_an_image_is_fitted_to_unless_told_not_to(self, semimoe, tissue, weights, tmp_path):
         maps = []
@@ -360,6 +384,23 @@ class TestEvaluate:
             f"tissue_{number}" for number in range(1, 6)
         ]
 
+    def test_truths_are_found_in_the_folder_of_masks_beside_that_of_images(self, semimoe, tmp_path):
+        for folder in ("data/images", "data/masks", "p"):
+            (tmp_path / folder).mkdir(parents=True)
+        Image.new("RGB", (20, 20)).save(tmp_path / "data/images/a.png")
+        Image.fromarray(np.eye(20, dtype=np.uint8)).save(tmp_path / "data/masks/a.png")
+        for name in ("a", "b", "c"):
+            shutil.copy(tmp_path / "data/masks/a.png", tmp_path / f"p/{name}.png")
+        ended = semimoe(
+            "evaluate", "--pred", tmp_path / "p", "--truth", tmp_path / "data", "--json"
+        )
+        assert ended.json["pooled"]["dice"] == 1
+        assert ended.json["without_truth"] == ["b", "c"]
+        assert "2 predictions have no truth and are left out: b, c.\n" in ended.err
+        (tmp_path / "data/masks").rename(tmp_path / "data/truth")
+        given = ("evaluate", "--pred", tmp_path / "p", "--truth", tmp_path / "data")
+        assert "Name one of its sub-folders, such as images" in semimoe(*given, code=1).err
+
     def test_ignored_pixels_of_the_truth_count_nowhere(self, semimoe, tmp_path):
         (tmp_path / "t").mkdir()
         (tmp_path / "p").mkdir()
@@ -385,6 +426,7 @@ class TestOthers:
     def test_export_writes_every_mask(self, semimoe, trained, tmp_path, kind):
         ended = semimoe("export", trained, tmp_path / kind, "--kind", kind, "--json")
         assert len(ended.json["written"]) == 5
+        assert " 5/5 " in ended.err
         assert any((tmp_path / kind).iterdir())
 
     def test_check_names_what_will_be_used(self, semimoe):
