@@ -17,7 +17,7 @@ SMALL += ["--set", "labelled_batch=1", "--set", "unlabelled_batch=1", "--device"
 # A network that marks nothing, or everything, after its four steps would count as collapsed. This
 # seed's marks half of the pixels, and so it does on every processor: without bfloat16, which not
 # all have, they differ by rounding alone.
-SMALL += ["--set", "optimiser=sgd", "--set", "learning_rate=0.3", "--set", "schedule=constant"]
+SMALL += ["--set", "optimiser=sgd", "--set", "learning_rate=0.3", "--set", "schedule=step"]
 SMALL += ["--set", "ema_decay=0", "--set", "mixed_precision=false", "--seed", "8"]
 SMALL += ["--set", "threads=1"]  # two threads on a busy processor wait for each other
 
