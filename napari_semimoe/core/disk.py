@@ -48,6 +48,11 @@ def storing(what: str) -> Iterator[None]:
         raise storage_error(what, error) from error
 
 
+def as_text(words: str) -> str:
+    """Return what a database takes: a file's name in it need not be text."""
+    return words.encode(errors="backslashreplace").decode()
+
+
 def temporary_beside(path: Path) -> Path:
     """Return a new hidden name in the folder of ``path``, so that a rename stays on one disk."""
     return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}")

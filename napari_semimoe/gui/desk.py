@@ -231,7 +231,7 @@ class Desk(QObject):
         if moved or not self.clock.is_running:
             self.clock.start(view.seconds)
         self.tile_shown.emit(view)
-        if view.origin == "draft":
+        if view.origin == "draft" and moved:
             self.said.emit("Your unaccepted strokes on this tile are back.")
 
     def _show_prediction(self, view: TileView | None) -> None:

@@ -67,7 +67,7 @@ class TileDifference(QObject):
         if desk.tile_id != tile_id or mask is None:
             return  # the person has moved on meanwhile
         if found is None:
-            self._bench.said.emit(
+            desk.said.emit(
                 f"Where round {number} differs is not known: it began from nothing, or an "
                 "earlier version trained it."
             )
@@ -86,7 +86,7 @@ class TileDifference(QObject):
         self._layer.editable = False
         desk.layers.set_covered(True)
         desk.layers.make_active()
-        self._bench.said.emit(
+        desk.said.emit(
             f"Green: only round {number} is right. Orange: only the model before it was right."
         )
 

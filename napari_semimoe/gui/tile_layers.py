@@ -146,8 +146,8 @@ class TileLayers:
 
     def _show(self, view: TileView, n_classes: int) -> None:
         fresh = not all(self._has(name) for name in NAMES)
-        moved = self._view is None or self._view.tile.id != view.tile.id
-        self._view = view
+        before, self._view = self._view, view
+        moved = before is None or before.tile.id != view.tile.id
         mode = self._end_stroke()
         for name in NAMES:
             self._fill(name, view, self._data(name, view))
@@ -157,6 +157,7 @@ class TileLayers:
             self._arrange()
         if moved:
             self._reveal()
+        if before is None or moved or before.tile.um_per_px != view.tile.um_per_px:
             self._viewer.reset_view()
         self.make_active()
 
@@ -185,6 +186,7 @@ class TileLayers:
 
     def clear(self) -> None:
         """Take the layers of the project away, for instance when it is closed."""
+        self._end_stroke()  # napari goes on drawing the circle of a brush whose layer is gone
         for layer in self._layers.values():
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
@@ -242,14 +244,16 @@ class TileLayers:
             self._layers[name] = self._make(name, view, data)
             return
         layer = self._layers[name]
-        if name in MAPS and layer.data.shape == data.shape:
+        resized = layer.data.shape != data.shape
+        if name in MAPS and not resized:
             # Most tiles are of one size, and new data costs napari far more than a refresh. Not
             # the image: layers that a person split off from it are views of its pixels.
             np.copyto(layer.data, data)
             layer.refresh(extent=False)
         else:
             layer.data = data.copy() if name in MAPS else data
-        if tuple(layer.scale[-2:]) != self._scale(view):  # setting it costs as much as the data
+        # Setting the scale costs as much as the data; by it napari sees a hidden layer's new size.
+        if resized or tuple(layer.scale[-2:]) != self._scale(view):
             layer.scale = self._scale(view)
 
     def _make(self, name: str, view: TileView, data: NDArray[Any]) -> Layer:

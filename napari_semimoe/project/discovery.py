@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,9 +112,9 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     outlines = [path for path in files if path.suffix.lower() == mask_geojson.SUFFIX]
     files = [path for path in files if path.suffix.lower() != mask_geojson.SUFFIX]
     stems = {(path.parent, stem(path).lower()) for path in files}
-    named = {path: (path.parent, (image_name(path) or "").lower()) for path in files}
-    beside = {name: path for path, name in named.items() if name in stems}
-    unmarked = [path for path in files if named[path] not in stems]
+    named = {path: _of_these(path, stems) for path in files}
+    beside = {name: path for path, name in named.items() if name is not None}
+    unmarked = [path for path in files if named[path] is None]
     written_here = dict.fromkeys(filter(is_own_png, unmarked))  # in order, and quick to ask
     images = tuple(path for path in unmarked if path not in written_here)
     elsewhere = [] if masks is None else [*list_outlines(masks), *list_images(masks)]
@@ -132,6 +132,12 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     pairs = {path: mask for path, mask in pairs.items() if mask not in shared}
     notes = _notes([*elsewhere, *outlines], pairs, shared, list(written_here))
     return FoundFiles(images, pairs, notes=notes)
+
+
+def _of_these(path: Path, stems: set[tuple[Path, str]]) -> tuple[Path, str] | None:
+    """Return folder and name of the image whose mask a file is, if that image is there."""
+    names = ((path.parent, name.lower()) for name in _image_names(path))
+    return next((name for name in names if name in stems), None)
 
 
 def _by_name(masks: Sequence[Path]) -> dict[tuple[Path | None, str], Path]:
@@ -213,6 +219,11 @@ def _no_image(folder: Path, written_here: bool = False) -> ImageReadError:
     hint = "Choose another."
     if any(path.suffix.lower() == ".zarr" for path in (folder, *below)):
         hint = "OME-Zarr cannot be added; choose the images that it was exported from."
+    elif any(path.suffix.lower() == mask_geojson.SUFFIX for path in folder.iterdir()):
+        hint = (
+            "GeoJSON files are masks: put them beside their images, or in a folder masks there, "
+            "and add the folder of the images."
+        )
     elif below:
         hint = f"Its {len(below)} sub-folders are not searched; choose one of them."
     return ImageReadError(f"The folder {folder} holds no image (png, jpg, bmp, tif or svs). {hint}")
@@ -220,11 +231,14 @@ def _no_image(folder: Path, written_here: bool = False) -> ImageReadError:
 
 def image_name(path: Path) -> str | None:
     """Return the name of the image whose mask this file is by its ending, else None."""
+    return next(_image_names(path), None)
+
+
+def _image_names(path: Path) -> Iterator[str]:
     name = stem(path)
     for ending in MASK_ENDINGS:
         if name.lower().endswith(ending) and len(name) > len(ending):
-            return name[: -len(ending)]
-    return None
+            yield name[: -len(ending)]
 
 
 def _glas_table(folder: Path) -> dict[str, str]:

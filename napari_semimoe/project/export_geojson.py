@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -18,17 +18,18 @@ from napari_semimoe.project.exporting import (
     ExportReport,
     HowToExport,
     export_files,
+    identity,
     read_curated,
     refuse_foreign,
     write_whole,
 )
-from napari_semimoe.project.mask_geojson import IGNORE_CLASS
+from napari_semimoe.project.mask_geojson import IGNORE_CLASS, MARK
 from napari_semimoe.project.polygons import Ring, instance_polygons
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import TileRecord
 
 #: What of a mask's provenance an object carries.
-_METADATA = ("project", "image", "author", "created", "origin", "model", "round")
+_METADATA = ("author", "created", "origin", "model", "round")
 
 
 def export_geojson(project: Project, out: Path | str, **how: Unpack[HowToExport]) -> ExportReport:
@@ -43,13 +44,15 @@ def export_geojson(project: Project, out: Path | str, **how: Unpack[HowToExport]
     def image_name(tile: TileRecord) -> str:
         return project.image(tile.image_id).name
 
+    def mark(tile: TileRecord) -> dict[str, str]:
+        return {**identity(project, tile), "image_sha256": project.image(tile.image_id).sha256}
+
     def write(path: Path, tiles: Sequence[TileRecord]) -> None:
-        text = json.dumps(collection(project, tiles))
+        text = json.dumps({**collection(project, tiles), MARK: mark(tiles[0])})
         write_whole(path, lambda target: target.write_text(text, encoding="utf-8"))
 
     def refuse(path: Path, tiles: Sequence[TileRecord]) -> None:
-        mark = {"project": project.name, "image": image_name(tiles[0])}
-        refuse_foreign(path, is_own=_all_have(path, mark))
+        refuse_foreign(path, is_own=_mark_of(path) == mark(tiles[0]))
 
     if how.get("tiles") is not None:
         how["tiles"] = _with_neighbours(project, how["tiles"])
@@ -68,13 +71,12 @@ def _with_neighbours(project: Project, asked: Iterable[int]) -> list[int]:
     return sorted({*tiles, *others})
 
 
-def _all_have(path: Path, mark: Mapping[str, str]) -> bool:
-    """Whether all objects of a file have some metadata."""
+def _mark_of(path: Path) -> Any:
+    """Return by what a file says that it was written here; None where it does not."""
     try:
-        features = json.loads(path.read_bytes())["features"]
-        return all(mark.items() <= each["properties"]["metadata"].items() for each in features)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
+        return json.loads(path.read_bytes()).get(MARK)
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def collection(project: Project, tiles: Iterable[TileRecord]) -> dict[str, Any]:

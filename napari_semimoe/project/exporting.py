@@ -93,6 +93,7 @@ class CuratedTile:
             "changed_px": record.changed_px,
             "seconds": self.tile.seconds_of_effort,
             "image_sha256": self.tile.content_hash,
+            "project_created": project.created,
             "mask_sha256": record.sha256,
         }
 
@@ -179,7 +180,7 @@ def read_curated(project: Project, tile: TileRecord) -> CuratedTile:
 
 def identity(project: Project, tile: TileRecord) -> dict[str, str]:
     """Return by what a tile's own exports are known among those of other projects and images."""
-    return {"project": project.name, "image_sha256": tile.content_hash}
+    return {"project_created": project.created, "image_sha256": tile.content_hash}
 
 
 def refuse_foreign(path: Path, *, is_own: bool) -> None:

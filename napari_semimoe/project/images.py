@@ -102,9 +102,7 @@ def refuse_empty(path: Path) -> None:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise ImageReadError(
-            f"{path.name} cannot be read ({error.strerror}). Check the path and your rights."
-        ) from error
+        raise not_permitted(path, error) from error
     if size == 0:
         raise ImageReadError(f"{path.name} is empty (0 bytes). Copy or export it again.")
 
@@ -125,6 +123,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
         raise not_an_image(path) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise too_large(path) from error
+    except PermissionError as error:
+        raise not_permitted(path, error) from error
     except DECODER_ERRORS as error:
         raise cut_off(path, error) from error
 
@@ -134,6 +134,13 @@ def not_an_image(path: Path) -> ImageReadError:
     return ImageReadError(
         f"{path.name} is not an image that can be read. "
         "Add png, jpg, bmp, tif or svs files; export others as one of these."
+    )
+
+
+def not_permitted(path: Path, error: OSError) -> ImageReadError:
+    """Return the sentence for a file that the system does not give."""
+    return ImageReadError(
+        f"{path.name} cannot be read ({error.strerror}). Check the path and your rights."
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.core.disk import storing
+from napari_semimoe.core.disk import as_text, storing
 from napari_semimoe.core.errors import ImageReadError, ScaleUnknownError, ShapeError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import Box
@@ -203,12 +203,12 @@ def _store(index: Store, new: _NewImage, options: AddOptions, tally: Tally) -> N
 
 def _insert(index: Store, new: _NewImage, array: str, options: AddOptions) -> list[int]:
     """Add the rows of an image and its tiles; inside a transaction."""
-    name = _free_name(index, stem(new.path))
+    name, source = _free_name(index, as_text(stem(new.path))), as_text(str(new.path))
     height, width = new.pixels.shape[:2]
     image_id = index.connection.execute(
         "INSERT INTO image (name, source, sha256, path, height, width, um_per_px, patient,"
         " created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (name, str(new.path), new.sha256, array, height, width, new.um_per_px, new.patient, now()),
+        (name, source, new.sha256, array, height, width, new.um_per_px, new.patient, now()),
     ).lastrowid
     # without a mask a tile cannot teach or validate, whatever pool was asked for
     pool = Pool.EXCLUDED if options.pool is Pool.EXCLUDED else Pool.UNLABELLED

@@ -17,6 +17,8 @@ from napari_semimoe.project.masks import class_of, refuse_too_many
 from napari_semimoe.project.polygons import Ring
 
 SUFFIX = ".geojson"
+#: Member of a collection that was written here: of which image of which project it is.
+MARK = "semimoe"
 #: QuPath leaves objects of this class out of measurements.
 IGNORE_CLASS = "Ignore*"
 #: QuPath's class of an area in which objects were drawn.
@@ -57,7 +59,10 @@ def read_geojson(
     ImageReadError
         If it is no such file, marks nothing of the image, or has a class that the project lacks.
     """
-    features = [_parsed(each, path, nr) for nr, each in enumerate(_features(path), start=1)]
+    read, is_own = _features(path)
+    if is_own and not read:  # an image without any object
+        return np.zeros(shape, np.uint16), {}, []
+    features = [_parsed(each, path, nr) for nr, each in enumerate(read, start=1)]
     drawn = [feature for feature in features if feature is not None]
     objects = [each for each in drawn if each[0].casefold() != REGION_CLASS.casefold()]
     if not objects:
@@ -99,7 +104,8 @@ def _painted(
     return labels, classes, unseen
 
 
-def _features(path: Path) -> list[Any]:
+def _features(path: Path) -> tuple[list[Any], bool]:
+    """Return the features, and whether they were written here."""
     refuse_empty(path)
     try:
         read = json.loads(path.read_bytes())
@@ -107,6 +113,7 @@ def _features(path: Path) -> list[Any]:
         raise ImageReadError(
             f"{path.name} is cut off or damaged: it is no JSON ({error}). Export it again."
         ) from error
+    is_own = isinstance(read, dict) and MARK in read
     if isinstance(read, dict):
         read = [read] if read.get("type") == "Feature" else read.get("features")
     if not isinstance(read, list):
@@ -114,7 +121,7 @@ def _features(path: Path) -> list[Any]:
             f"The annotations {path.name} must be GeoJSON features, got other JSON. "
             "Export the objects from QuPath as GeoJSON."
         )
-    return read
+    return read, is_own
 
 
 def _parsed(feature: Any, path: Path, number: int) -> _Object | None:

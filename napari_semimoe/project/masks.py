@@ -64,7 +64,7 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.ui
     if len(ids[ids != 0]) == 1 and not is_own_png(path):
         return _parts(values != 0, path)
     if values.dtype == np.uint8 and len(ids) > _FEW and areas[[0, -1]].sum() > 0.9 * areas.sum():
-        _refuse_smoothed(ids, path)
+        _refuse_smoothed(values, ids, path)
     return _numbered(values, ids, path)
 
 
@@ -259,9 +259,16 @@ def _colours_to_ids(values: NDArray[Any], path: Path) -> NDArray[Any]:
     return ids
 
 
-def _refuse_smoothed(ids: NDArray[Any], path: Path) -> None:
-    """Raise for a mask of 0 and 255 whose rims were blended, as resizing does."""
-    if (ids[0], ids[-1]) == (0, 255):
+def _refuse_smoothed(values: NDArray[Any], ids: NDArray[Any], path: Path) -> None:
+    """Raise for a mask of 0 and 255 whose rims were blended, as resizing does.
+
+    An object's number fills an area; of a rim's grey hardly a pixel has four neighbours alike.
+    """
+    inner = values[1:-1, 1:-1]
+    around = values[:-2, 1:-1], values[2:, 1:-1], values[1:-1, :-2], values[1:-1, 2:]
+    fills = np.logical_and.reduce([inner == each for each in around])
+    fills &= (inner > 0) & (inner < 255)
+    if (ids[0], ids[-1]) == (0, 255) and fills.sum() < len(ids):
         raise ImageReadError(
             f"The mask {path.name} has black and white areas with {len(ids) - 2} greys at their "
             "rims, as smoothing leaves them. Export it without smoothing: nearest neighbour."

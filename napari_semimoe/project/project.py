@@ -47,6 +47,8 @@ class Project:
         The project's folder, absolute.
     name, classes, author
         As given when it was created; ``classes[0]`` is the background.
+    created
+        When that was, in UTC; tells it from others of its name, also once it was moved.
     models
         Which of its models is in charge.
     swept
@@ -58,6 +60,7 @@ class Project:
         self.name = opened.description.name
         self.classes = opened.description.classes
         self.author = opened.description.author
+        self.created = opened.description.created
         self.models = Models(opened.index, self.author)
         self.swept = opened.swept
         self._opened = opened

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_semimoe.core.disk import as_text
 from napari_semimoe.core.errors import ProjectError, ProjectFormatError, SemiMoEError
 from napari_semimoe.core.measures import WORDS, Measure
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
@@ -252,7 +253,7 @@ def _ended_unless_begun(project: Project, number: int) -> Iterator[None]:
     except BaseException as error:
         state = RoundState.FAILED if isinstance(error, Exception) else RoundState.INTERRUPTED
         with suppress(SemiMoEError):  # else it is interrupted when the project is opened again
-            project.finish_round(number, state, note=_text(str(error)))
+            project.finish_round(number, state, note=as_text(str(error)))
         raise
 
 
@@ -285,12 +286,7 @@ def _note(project: Project, data: Mapping[str, Any]) -> str:
         log = Path(data["log"])
         inside = log.is_relative_to(project.path)
         note += f" Log: {log.relative_to(project.path).as_posix() if inside else log}"
-    return _text(note)
-
-
-def _text(words: str) -> str:
-    """Return what a database takes: a file's name in it need not be text."""
-    return words.encode(errors="backslashreplace").decode()
+    return as_text(note)
 
 
 def _read_network(folder: Path) -> dict[str, Any]:

@@ -699,3 +699,20 @@ def test_last_tile_of_the_queue_says_that_all_is_reviewed(opened, settled, engin
         settled(opened)
     assert "Every tile of the queue is reviewed" in opened.messages.text
     assert opened.bench.desk.view.origin == "annotation"
+
+
+def test_a_tile_of_another_size_fills_the_canvas(opened, viewer, settled, engine):
+    for name in ("tile_4", "tile_1", "tile_4"):
+        open_tile(opened, settled, name, engine)
+        height, width = opened.bench.desk.view.shape
+        size = np.diff(viewer.layers.extent.world, axis=0)[0][-2:]
+        np.testing.assert_allclose(size, [0.5 * height, 0.5 * width], atol=0.6)
+
+
+def test_the_brush_is_put_down_before_its_layer_goes(opened, viewer, settled):
+    layer = viewer.layers["pseudo-label"]
+    layer.mode = "paint"  # whose circle napari would go on drawing
+    opened.bench.close_project()
+    settled(opened)
+    assert layer not in viewer.layers
+    assert layer.mode == "pan_zoom"

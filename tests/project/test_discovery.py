@@ -222,3 +222,15 @@ def test_an_empty_cell_is_no_patient(tmp_path):
     first, *rest = table.read_text().splitlines()
     table.write_text("\n".join([first, rest[0].replace(",0,", ",,"), *rest[1:]]) + "\n")
     assert len(find_files(folder).patients) == len(rest) - 1
+
+
+def test_an_image_whose_name_ends_as_a_program_s_masks_keeps_its_mask(tmp_path):
+    image = save(tmp_path / "x_cp.png", pixels(0))
+    beside = save(tmp_path / "x_cp_masks.png", mask())
+    assert find_files(tmp_path).masks == {image: beside}
+
+
+def test_a_folder_of_outlines_says_where_they_belong(tmp_path):
+    (tmp_path / "a.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    with pytest.raises(ImageReadError, match="GeoJSON files are masks: put them beside"):
+        find_files(tmp_path)

@@ -388,3 +388,32 @@ def test_a_name_of_as_many_bytes_as_a_file_may_have_is_shortened(project, export
 def test_nothing_is_exported_among_the_project_s_own_files(curated):
     with pytest.raises(ProjectError, match=r"project's own files.*Choose a folder beside it"):
         export_png(curated, curated.path / "predictions" / "out")
+
+
+def test_an_image_without_any_object_goes_out_as_geojson_and_comes_back(project, tmp_path):
+    file = save(tmp_path / "in" / "a.png", pixels(0))
+    (tile_id,) = project.add_files([file], um_per_px=UM).added
+    project.accept(tile_id, np.zeros((40, 56), np.uint16))
+    (written,) = export_geojson(project, tmp_path / "in" / "masks").written
+    with Project.create(tmp_path / "again") as again:
+        report = again.add_folder(tmp_path / "in", um_per_px=UM)
+        assert report.labelled == 1
+        assert not again.read_labels(report.added[0]).any()
+    written.write_text('{"type": "FeatureCollection", "features": []}')
+    with pytest.raises(ProjectError, match="is in the way"):
+        export_geojson(project, tmp_path / "in" / "masks")
+
+
+@pytest.mark.parametrize("export", EXPORTS)
+def test_a_project_of_the_same_name_and_image_is_another_project(export, tmp_path):
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        with Project.create(tmp_path / place / "study") as project:
+            file = save(tmp_path / "in" / "a.png", pixels(0))
+            (tile_id,) = project.add_files([file], um_per_px=UM).added
+            project.accept(tile_id, mask(1))
+            if place == "one":
+                export(project, tmp_path / "out")
+            else:
+                with pytest.raises(ProjectError, match="is in the way"):
+                    export(project, tmp_path / "out")

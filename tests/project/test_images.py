@@ -334,3 +334,13 @@ def test_microns_per_pixel_are_read_from_aperio(here):
         metadata=None,
     )
     assert read_image(file).um_per_px == pytest.approx(0.499)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    path = save(tmp_path / "a.png", pixels())
+    monkeypatch.setattr("PIL.Image.open", refuse)
+    with pytest.raises(ImageReadError, match=r"a\.png cannot be read \(Permission denied\)"):
+        read_image(path)

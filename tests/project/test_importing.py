@@ -1,3 +1,6 @@
+import os
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -317,3 +320,15 @@ def test_masks_that_say_no_class_are_noted_once_where_there_are_several(project,
     with Project.create(tmp_path / "p", classes=("background", "benign", "malignant")) as two:
         (note,) = two.add_folder(tmp_path / "in", um_per_px=UM).notes
     assert "all their objects are of the first, benign." in note
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have only names that are text")
+def test_a_file_whose_name_is_no_text_is_added_like_any_other(project, tmp_path):
+    folder = tmp_path / os.fsdecode(b"in\xff")
+    files = [
+        save(folder / os.fsdecode(name), pixels(i))
+        for i, name in enumerate((b"b\xff.png", b"ok.png"))
+    ]
+    report = project.add_files(files, um_per_px=UM)
+    assert (len(report.added), report.refused) == (2, ())
+    assert [tile.name for tile in project.tiles()] == ["b\\udcff", "ok"]

@@ -267,3 +267,13 @@ def test_a_jpeg_by_another_name_is_no_mask(tmp_path):
     Image.fromarray(mask(1).astype(np.uint8)).save(tmp_path / "m.png", format="JPEG")
     with pytest.raises(ImageReadError, match="lossless file"):
         read_mask(tmp_path / "m.png", SHAPE)
+
+
+@pytest.mark.parametrize("ids", [range(1, 256), np.linspace(12, 255, 30, dtype=int)])
+def test_small_objects_numbered_up_to_255_are_not_taken_for_smoothed_rims(tmp_path, ids):
+    numbers = np.zeros((400, 400), np.uint8)
+    for place, number in enumerate(ids):
+        y, x = 10 + 22 * (place // 17), 10 + 22 * (place % 17)
+        numbers[y : y + 5, x : x + 5] = number
+    read = read_mask(save(tmp_path / "m.png", numbers))
+    np.testing.assert_array_equal(read, numbers)
