@@ -21,7 +21,7 @@ from napari_semimoe.core.states import RoundState
 from napari_semimoe.project.drafts import drafted_tiles
 from napari_semimoe.project.project import Project
 from napari_semimoe.session.demo import NAME, find_glas, first_round, make_demo_project
-from napari_semimoe.session.demo_report import FILE_NAME, refuse_foreign_report
+from napari_semimoe.session.demo_report import EXPORT, FILE_NAME, refuse_foreign_report
 from napari_semimoe.session.session import Session
 
 #: Project settings: the demo's project was filled and has a model that knows its tissue; and
@@ -132,7 +132,7 @@ def _is_ready(folder: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Remove an earlier demo's project, and nothing else; refuses one that is open elsewhere.
+    """Remove an earlier demo's project and its export; refuses one that is open elsewhere.
 
     Raises
     ------
@@ -151,6 +151,7 @@ def _remove(folder: Path) -> None:
                 "that a person accepted. Name another folder with --out, or remove it yourself."
             )
     shutil.rmtree(folder)
+    shutil.rmtree(folder.parent / EXPORT, ignore_errors=True)  # a new project does not replace it
 
 
 def _has_work(project: Project) -> bool:

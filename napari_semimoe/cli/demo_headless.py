@@ -18,7 +18,7 @@ from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.values import Prediction
 from napari_semimoe.session.demo import demo_round
 from napari_semimoe.session.demo_person import Stroke, correction, stand_in
-from napari_semimoe.session.demo_report import DemoReport
+from napari_semimoe.session.demo_report import EXPORT, DemoReport
 from napari_semimoe.session.session import Session
 
 BRUSH_PX = 6
@@ -36,7 +36,7 @@ def walk(project: Path, out: Path, minutes: float) -> None:
             opened.accept(tile, labels, opened.project.read_prediction(tile).instances)
             _retrain(opened, minutes, report)
             _predict(opened, opened.next_tile() or tile, report)
-            written = opened.export(out / "export")
+            written = opened.export(out / EXPORT)
             report.add("Export", written.sentence)
     finally:
         report.write()

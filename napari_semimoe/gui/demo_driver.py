@@ -23,7 +23,7 @@ from napari_semimoe.gui.opening import open_panel
 from napari_semimoe.gui.steps import Step
 from napari_semimoe.session.demo import demo_round
 from napari_semimoe.session.demo_person import correction, stand_in
-from napari_semimoe.session.demo_report import DemoReport
+from napari_semimoe.session.demo_report import EXPORT, DemoReport
 
 if TYPE_CHECKING:
     import napari
@@ -246,7 +246,7 @@ def main(arguments: list[str] | None = None) -> int:
     report = DemoReport(given.automatic, "in a real window")
     try:
         walk = Walk(WindowDriver(viewer, panel), report, given.minutes)
-        walk.run(given.project, given.automatic / "export")
+        walk.run(given.project, given.automatic / EXPORT)
     except (TimeoutError, AssertionError) as error:
         report.add("Stopped", str(error))
         print(error, file=sys.stderr)

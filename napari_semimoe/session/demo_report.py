@@ -13,6 +13,8 @@ from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.project.records import RoundRecord
 
 FILE_NAME = "report.md"
+#: Folder of the curated masks beside it.
+EXPORT = "export"
 _TITLE = "# The loop, once"
 
 
