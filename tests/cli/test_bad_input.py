@@ -304,7 +304,7 @@ class TestMasks:
 
 @pytest.fixture
 def interruptible(home):
-    """Return a function that starts a command; it hears Ctrl-C, also where the tests cannot."""
+    """Return a function that starts a command; it hears signals that the tests may not (nohup)."""
     started = []
 
     def start(*arguments, **options):
@@ -313,9 +313,13 @@ def interruptible(home):
         started.append(subprocess.Popen(command, env=environment(home), **pipes, **options))
         return started[-1]
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    usual = {signal.SIGINT: signal.default_int_handler}
+    if hasattr(signal, "SIGHUP"):
+        usual[signal.SIGHUP] = signal.SIG_DFL
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield start
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     for process in started:
         process.kill()  # only a test that failed leaves one
         process.communicate()
