@@ -366,20 +366,25 @@ class TestInterrupted:
         assert semimoe("info", copy, "--json").json["weights"] == "rounds/1/model.safetensors"
 
 
-def test_interrupted_command_says_that_what_was_done_is_kept(home):
+def run_command_that(home, does):
+    """Run a command of our own that only does one thing, in a process of its own."""
     code = (
         "import napari_semimoe.cli.main as command\n"
-        "def add(): raise KeyboardInterrupt\n"
-        "command.app.command('interrupted')(add)\n"
-        "raise SystemExit(command.main(['interrupted']))"
+        f"def fail(): {does}\n"
+        "command.app.command('fail')(fail)\n"
+        "raise SystemExit(command.main(['fail']))"
     )
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", code],
         env=environment(home),
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_interrupted_command_says_that_what_was_done_is_kept(home):
+    done = run_command_that(home, "raise KeyboardInterrupt")
     assert done.returncode == 130
     assert done.stderr == (
         "semimoe: Interrupted. What was done is kept; the same command goes on from there.\n"
@@ -387,19 +392,7 @@ def test_interrupted_command_says_that_what_was_done_is_kept(home):
 
 
 def test_fault_of_our_own_is_one_sentence_with_the_whole_story_in_a_log(home, tmp_path):
-    code = (
-        "import napari_semimoe.cli.main as command, typer\n"
-        "def crash(): raise RuntimeError('unforeseen')\n"
-        "command.app.command('crash')(crash)\n"
-        "raise SystemExit(command.main(['crash']))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment(home),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_command_that(home, "raise RuntimeError('unforeseen')")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     log = done.stderr.rsplit(" in ", 1)[1].strip().rstrip(".")
