@@ -48,6 +48,9 @@ def exhaust(payload, observer):
 
 
 def die(payload, observer):
+    if "diary" in payload:
+        with open(payload["diary"], "a", encoding="utf-8") as diary:
+            diary.write("died\n")
     os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(600)
     return {}
