@@ -22,6 +22,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from napari_semimoe.core.errors import SettingsError
+from napari_semimoe.project.records import counted
 
 ProjectFolder = Annotated[Path, typer.Argument(help="The project's folder.", show_default=False)]
 UmPerPx = Annotated[
@@ -38,9 +39,25 @@ def remark(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def refusal(name: str, sentence: str) -> None:
-    """Say why a file was refused; most sentences name it."""
-    remark(sentence if name in sentence else f"{name}: {sentence}")
+def refusals(refused: Iterable[Sequence[str]], without_scale: Sequence[str]) -> None:
+    """Say why files were refused, once for all of those that do not say their scale.
+
+    Parameters
+    ----------
+    refused
+        Name and sentence of each; most sentences name it.
+    without_scale
+        The names of those that do not say it.
+    """
+    for name, sentence in refused:
+        if name not in without_scale:
+            remark(sentence if name in sentence else f"{name}: {sentence}")
+    if without_scale:
+        do = "does" if len(without_scale) == 1 else "do"
+        remark(
+            f"{counted(len(without_scale), 'file')} {do} not say how large a pixel is: give "
+            "--um-per-px, 0.5 for a 20x scan."
+        )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_semimoe.cli.output import Json, UmPerPx, refusal, remark, result, told_as
+from napari_semimoe.cli.output import Json, UmPerPx, refusals, result, told_as
 from napari_semimoe.cli.work import engine, run_job
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import CheckpointError, ImageReadError
@@ -133,23 +133,10 @@ def _predict_images(
     }
     with engine() as running:
         data = run_job(running, "files", payload, "Predicting")
-    _tell_refused(data)
+    refused = [(Path(file).name, sentence) for file, sentence in data["refused"]]
+    refusals(refused, [Path(file).name for file in data["without_scale"]])
     masks = sum(name.endswith(".png") for name in data["written"])
     return data, f"{masks} of {counted(len(files), 'image')} predicted into {out}."
-
-
-def _tell_refused(data: dict[str, Any]) -> None:
-    """Say why files were refused, once for all of those that do not say their scale."""
-    without_scale = data["without_scale"]
-    for file, sentence in data["refused"]:
-        if file not in without_scale:
-            refusal(Path(file).name, sentence)
-    if without_scale:
-        do = "does" if len(without_scale) == 1 else "do"
-        remark(
-            f"{counted(len(without_scale), 'file')} {do} not say how large a pixel is: give "
-            "--um-per-px, 0.5 for a 20x scan."
-        )
 
 
 def _refuse_foreign(target: Path, options: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from napari_semimoe.cli.output import (
     ProjectFolder,
     UmPerPx,
     progress,
-    refusal,
+    refusals,
     remark,
     result,
     table,
@@ -102,8 +102,7 @@ def add_folder(opened: Session, folder: Path, **options: Any) -> AddReport:
             progress=lambda done, total, _name: bar.update(task, completed=done, total=total),
             **options,
         )
-    for name, sentence in report.refused:
-        refusal(name, sentence)
+    refusals(report.refused, report.without_scale)
     for note in report.notes:
         remark(note)
     return report

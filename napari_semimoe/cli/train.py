@@ -90,16 +90,13 @@ def train(
             ".safetensors, .bin or .pth. It stays as it is, what is built around it learns.",
         ),
     ] = None,
-    scratch: Annotated[
-        bool,
-        typer.Option("--scratch", help="Start from random weights; the same as --from nothing."),
-    ] = False,
     network: Annotated[
         list[str] | None,
         typer.Option(
             "--network",
             help="A setting of the network, such as width=16 or architecture=paper; repeat for "
-            "more. Means --scratch, or goes with --encoder (train_encoder=true: it learns, too).",
+            "more. Means --from nothing, or goes with --encoder (train_encoder=true: it learns, "
+            "too).",
             metavar="NAME=VALUE",
         ),
     ] = None,
@@ -140,10 +137,8 @@ def train(
         settings = make(**values)
     if resume is not None:
         paper = protocol is Protocol.PAPER
-        _refuse_beside_resume(
-            [*given.values(), paper, other, begin, encoder, scratch, network, images]
-        )
-    start = _start(begin, encoder, scratch or bool(network and not encoder))
+        _refuse_beside_resume([*given.values(), paper, other, begin, encoder, network, images])
+    start = _start(begin, encoder, builds=bool(network))
     with _opened(project, images, um_per_px) as opened:
         assert opened.project is not None, "just opened"
         in_charge = model_in_charge(opened.project)
@@ -184,20 +179,18 @@ def _refuse_beside_resume(given: list[object]) -> None:
         )
 
 
-def _start(begin: str | None, encoder: Path | None, from_nothing: bool) -> StartFrom:
+def _start(begin: str | None, encoder: Path | None, *, builds: bool) -> StartFrom:
     """Return what to start from, or say which options contradict each other."""
     if encoder is not None:
-        if begin is not None or from_nothing:
-            raise typer.BadParameter(
-                "--encoder names what to start from; leave --from and --scratch out."
-            )
+        if begin is not None:
+            raise typer.BadParameter("--encoder names what to start from; leave --from out.")
         return StartFrom.of_encoder(encoder)
     start = StartFrom.parse(begin) if begin is not None else StartFrom()
-    if not from_nothing:
+    if not builds:
         return start
     if begin is not None and start.kind is not StartKind.NOTHING:
         raise typer.BadParameter(
-            f"--scratch and --network start from nothing, --from names {begin}; give one of them."
+            f"--network starts from nothing, --from names {begin}; give one of them."
         )
     return StartFrom(StartKind.NOTHING)
 

@@ -17,6 +17,7 @@ from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs.choice import cluster_settings, make_engine
 from napari_semimoe.jobs.protocol import Engine, JobKind, JobReport
+from napari_semimoe.project.records import counted
 from napari_semimoe.session.session import Session
 
 #: Exit code after Ctrl+C, as shells expect it.
@@ -86,7 +87,8 @@ def run_job(
         except KeyboardInterrupt:
             running.cancel(job)
             end = _follow(running, job, unheard, lambda data: None)
-            remark(f"Interrupted: {_count(end)} files were written.")
+            written = len((end.get("result") or {}).get("written", ()))
+            remark(f"Interrupted after writing {counted(written, 'file')}.")
             raise typer.Exit(INTERRUPTED) from None
         bar.update(task, total=1, completed=1)
     if end["state"] != JobState.DONE:
@@ -115,7 +117,3 @@ def _follow(
 def _show(bar: Any, task: Any, data: Mapping[str, Any], description: str) -> None:
     text = f"{description} {data.get('text', '')}".strip()
     bar.update(task, total=1, completed=data.get("fraction", 0), description=text)
-
-
-def _count(end: Mapping[str, Any]) -> int:
-    return len((end.get("result") or {}).get("written", ()))

@@ -47,7 +47,7 @@ class Tally:
     labelled: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     not_read: int = 0
-    without_scale: int = 0
+    without_scale: list[str] = field(default_factory=list)
     rescaled: int = 0
     tables: dict[Path, dict[str, str]] = field(default_factory=dict)
 

@@ -72,7 +72,7 @@ def add_files(
             _add_file(index, path, mask, options, patients.get(path), fallback_um_per_px, tally)
         except (ImageReadError, ShapeError) as error:
             tally.refused.append((path.name, str(error)))
-            tally.without_scale += isinstance(error, ScaleUnknownError)
+            tally.without_scale += [path.name] * isinstance(error, ScaleUnknownError)
     with index.transaction():
         pools.settle(index, options.author)
     if progress and not tally.not_read:
@@ -85,7 +85,7 @@ def add_files(
         labelled=len(tally.labelled),
         notes=tuple(tally.notes),
         not_read=tally.not_read,
-        without_scale=tally.without_scale,
+        without_scale=tuple(tally.without_scale),
         rescaled=tally.rescaled,
     )
 

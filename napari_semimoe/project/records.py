@@ -151,7 +151,7 @@ class AddReport:
     labelled: int  # tiles of this call that came with a mask
     notes: tuple[str, ...] = ()
     not_read: int = 0  # files that were left because the person cancelled
-    without_scale: int = 0  # of the refused: files that do not say how large a pixel is
+    without_scale: tuple[str, ...] = ()  # of the refused: names that say no size of a pixel
     rescaled: int = 0  # images whose scale was corrected
 
     @classmethod

@@ -104,9 +104,12 @@ class TestProjects:
         assert all(name in ended.err for name in refused)
 
     def test_unknown_scale_asks_for_it(self, semimoe, tmp_path):
-        Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+        for name in ("a", "b"):
+            Image.new("RGB", (20, 20)).save(tmp_path / f"{name}.png")
         semimoe("new", tmp_path / "p")
-        assert "micron" in semimoe("add", tmp_path / "p", tmp_path, code=1).err
+        assert semimoe("add", tmp_path / "p", tmp_path, code=1).err.endswith(
+            "2 files do not say how large a pixel is: give --um-per-px, 0.5 for a 20x scan.\n"
+        )
         semimoe("add", tmp_path / "p", tmp_path, "--um-per-px", "0.5")
 
     @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads all")

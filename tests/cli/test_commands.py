@@ -146,7 +146,7 @@ class TestTrain:
         assert ended.json["base"] == "rounds/1/model.safetensors"
         refused = semimoe("train", copy, *small, "--from", "lats", code=2)
         assert "got 'lats'" in refused.err
-        both = semimoe("train", copy, *small, "--from", "1", "--scratch", code=2)
+        both = semimoe("train", copy, *small, "--from", "1", "--network", "width=4", code=2)
         assert "give one of them" in " ".join(both.err.split())
 
     def test_round_starts_from_the_encoder_that_is_installed_and_it_learns(self, semimoe, copy):
@@ -198,7 +198,7 @@ class TestTrain:
         small = [value for value in SMALL if value not in ("--network", "width=4")]
         wide = ("--encoder", weights, "--network", "architecture=compact")
         for wrong, why in (
-            (("--encoder", weights, "--from", "1"), "leave --from and --scratch out"),
+            (("--encoder", weights, "--from", "1"), "leave --from out"),
             (("--encoder", weights, "--resume", "1"), "leave all other options but --json out"),
             (("--network", "architecture=pretrained"), "belong together"),
             (wide, "belong together"),

@@ -76,7 +76,7 @@ def test_an_unknown_scale_is_asked_for(project, tmp_path):
     ((name, sentence),) = report.refused
     assert name == "a.png"
     assert "does not say how many microns a pixel is" in sentence
-    assert report.without_scale == 1
+    assert report.without_scale == ("a.png",)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, float("nan"), 1e6])
