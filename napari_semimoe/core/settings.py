@@ -225,9 +225,6 @@ class RoundSettings(Settings):
         description="Weight of an object's pixel in that cross-entropy, the background's being 1: "
         "with more, less of an object is missed and more beside it is marked",
     )
-    cutmix: float = Field(
-        0.0, ge=0, le=1, description="Chance that unlabelled crops swap a rectangle"
-    )
     confidence: bool = Field(
         True, description="Weight pseudo-labels by the square of the network's confidence"
     )
@@ -268,8 +265,6 @@ class RoundSettings(Settings):
             raise ValueError(
                 "agreement needs pseudo_labels 'stage': those of every step do not measure it"
             )
-        if self.cutmix and self.pseudo_labels != "stage":
-            raise ValueError("cutmix needs pseudo_labels 'stage': it swaps their maps, too")
         return self
 
     def with_learning_rate(self, *, learns_on: bool) -> Self:

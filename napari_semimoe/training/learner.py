@@ -18,7 +18,6 @@ from napari_semimoe.model.checkpoint import copy_of
 from napari_semimoe.model.semi_moe import MoEOutputs, SemiMoE
 from napari_semimoe.model.weighting import AdaptiveLoss
 from napari_semimoe.training.device import autocast, place
-from napari_semimoe.training.mixing import swap_rectangles
 from napari_semimoe.training.pseudo import targets_from_maps, targets_from_outputs
 from napari_semimoe.training.schedule import ramp, rate_factor
 from napari_semimoe.training.step import TaskLosses, head_losses
@@ -188,10 +187,7 @@ class Learner:
                 confidence=self.settings.confidence,
                 agreement=self.settings.agreement,
             )
-        image = change_colours(crops.image, self.settings.strong, generator)
-        if targets is not None and self.settings.cutmix:
-            return swap_rectangles(image, targets, self.settings.cutmix, generator)
-        return image, targets
+        return change_colours(crops.image, self.settings.strong, generator), targets
 
     def _crops(
         self, tiles: Sequence[PreparedTile], batch: int, step: int, pool: str

@@ -140,8 +140,8 @@ class TestTraining:
             "--seed must be greater than or equal to 0, got -1; "
             "--device must be 'auto', 'cpu', 'cuda' or 'mps', got 'gpu'."
         )
-        assert told("--set", "cutmix=1", "--set", "pseudo_labels=step") == (
-            "cutmix needs pseudo_labels 'stage': it swaps their maps, too."
+        assert told("--set", "agreement=0.9", "--set", "pseudo_labels=step") == (
+            "agreement needs pseudo_labels 'stage': those of every step do not measure it."
         )
         narrow = told("--network", "width=1")
         assert narrow == "--network width must be greater than or equal to 4, got 1."

@@ -91,7 +91,6 @@ def test_numbers_of_a_pseudo_label_are_shares_of_its_pixels(made):
     assert found.tolist() == [[True] * 4] * 2 + [[False] * 4] * 2
 
 
-@pytest.mark.parametrize("name", ["agreement", "cutmix"])
-def test_what_needs_stages_is_refused_in_words_without_them(name):
-    with pytest.raises(SettingsError, match=f"{name} needs pseudo_labels 'stage'"):
-        RoundSettings.fine_tune(**{name: 0.5}, pseudo_labels="step")
+def test_agreement_is_refused_in_words_without_stages():
+    with pytest.raises(SettingsError, match="agreement needs pseudo_labels 'stage'"):
+        RoundSettings.fine_tune(agreement=0.5, pseudo_labels="step")

@@ -148,7 +148,7 @@ def test_same_seed_same_numbers_and_another_seed_others(tmp_path):
         (2, {}),  # exactly where the second stage begins
         (3, {"ema_decay": 0.0}),
         (3, {"agreement": 0.9}),
-        (3, {"validate_every": 2, "cutmix": 1.0, "labelled_only": 0.5}),
+        (3, {"validate_every": 2, "labelled_only": 0.5}),
         (2, {"optimiser": "sgd", "pseudo_labels": "step", "stages": 1}),
     ],
 )

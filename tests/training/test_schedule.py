@@ -1,4 +1,4 @@
-"""How steps are shared out, the rate, threads and CutMix."""
+"""How steps are shared out, the rate, and threads."""
 
 import os
 
@@ -6,9 +6,7 @@ import pytest
 import torch
 
 from napari_semimoe.core.errors import SettingsError
-from napari_semimoe.data.targets import Targets
 from napari_semimoe.training.device import choose_device, set_threads
-from napari_semimoe.training.mixing import swap_rectangles
 from napari_semimoe.training.schedule import (
     Costs,
     fit_to_budget,
@@ -113,33 +111,3 @@ def test_a_device_that_is_not_there_is_refused_in_words(monkeypatch):
     with pytest.raises(SettingsError, match=r"this computer has .*cpu.*got 'cuda'"):
         choose_device("cuda")
     assert choose_device("cpu").type == "cpu"
-
-
-def numbered(batch=3, side=16):
-    """Return a batch whose every tensor holds the number of its crop."""
-    number = torch.arange(float(batch)).view(-1, 1, 1, 1)
-    maps = {
-        name: number.expand(-1, channels, side, side).clone()
-        for name, channels in (("segmentation", 2), ("distance", 1), ("boundary", 2))
-    }
-    weight = number.expand(-1, 1, side, side).clone()
-    return number.expand(-1, 3, side, side).clone(), Targets(maps, weight)
-
-
-def test_rectangles_are_swapped_with_their_targets_and_weights():
-    image, targets = swap_rectangles(*numbered(), 1.0, torch.Generator().manual_seed(0))
-    number = torch.arange(3.0).view(-1, 1, 1, 1)
-    foreign = image != number
-    assert (foreign.flatten(1).float().mean(1) > 0.05).all()
-    assert (foreign.flatten(1).float().mean(1) < 0.6).all()
-    assert (image == torch.where(foreign, number.roll(1, 0), number)).all()
-    for values in (*targets.maps.values(), targets.valid):
-        assert torch.equal(values, image[:, : values.shape[1]])
-
-
-def test_nothing_is_swapped_without_chance_or_partner():
-    for batch, chance in ((3, 0.0), (1, 1.0)):
-        before, kept = numbered(batch)
-        image, targets = swap_rectangles(before, kept, chance, torch.Generator().manual_seed(0))
-        assert torch.equal(image, before)
-        assert torch.equal(targets.valid, kept.valid)
