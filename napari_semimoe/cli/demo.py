@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -19,14 +20,21 @@ from napari_semimoe.cli.work import INTERRUPTED, engine
 from napari_semimoe.core.errors import JobError, ProjectError
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.project.drafts import drafted_tiles
+from napari_semimoe.project.export_ome_zarr import is_export_of
+from napari_semimoe.project.import_masks import IMPORTED
 from napari_semimoe.project.project import Project
-from napari_semimoe.session.demo import NAME, find_glas, first_round, make_demo_project
+from napari_semimoe.session.demo import (
+    NAME,
+    WALKER,
+    find_glas,
+    first_round,
+    make_demo_project,
+)
 from napari_semimoe.session.demo_report import EXPORT, FILE_NAME, refuse_foreign_report
 from napari_semimoe.session.session import Session
 
-#: Project settings: the demo's project was filled and has a model that knows its tissue; and
-#: nobody but the demo itself has worked in it.
-READY, BY_ITSELF = "demo_ready", "demo_by_itself"
+#: Project setting: the demo's project was filled and has a model that knows its tissue.
+READY = "demo_ready"
 
 
 def demo(
@@ -60,7 +68,7 @@ def demo(
         _require_qt()
     if by_itself:
         refuse_foreign_report(out)
-    project = _prepare(out, minutes, by_itself=by_itself)
+    project = _prepare(out, minutes, anew=by_itself)
     if headless:
         # it draws with scikit-image, which no other command needs and which takes a second
         from napari_semimoe.cli.demo_headless import walk
@@ -80,18 +88,16 @@ def _require_qt() -> None:
         )
 
 
-def _prepare(out: Path, minutes: float, *, by_itself: bool) -> Path:
+def _prepare(out: Path, minutes: float, *, anew: bool) -> Path:
     """Make the demo project and a first model that knows its tissue; return its folder.
 
     A person finds the project of before again, a demo that walks by itself begins anew.
     """
     folder = out / "project"
-    if folder.exists() and (by_itself or not _is_ready(folder)):
+    if folder.exists() and (anew or not _is_ready(folder)):
         _remove(folder)
     if not folder.exists():
         _make(folder, minutes)
-    with Project.open(folder) as project:
-        project.set_setting(BY_ITSELF, by_itself)
     return folder
 
 
@@ -145,19 +151,28 @@ def _remove(folder: Path) -> None:
                 f"{folder} holds the project '{project.name}', which is not a demo. Name another "
                 "folder with --out."
             )
-        if not project.setting(BY_ITSELF, False) and _has_work(project):
+        if _has_work(project):
             raise ProjectError(
                 f"A demo that runs by itself begins with a new project, but {folder} holds masks "
                 "that a person accepted. Name another folder with --out, or remove it yourself."
             )
+        _remove_export(project, folder.parent / EXPORT)  # a new project does not replace it
     shutil.rmtree(folder)
-    shutil.rmtree(folder.parent / EXPORT, ignore_errors=True)  # a new project does not replace it
+
+
+def _remove_export(project: Project, folder: Path) -> None:
+    """Remove what an earlier demo exported, and nothing else."""
+    for path in [each for each in folder.glob("*.zarr") if is_export_of(project, each)]:
+        shutil.rmtree(path)
+    with suppress(OSError):  # it holds something else, or there is none
+        folder.rmdir()
 
 
 def _has_work(project: Project) -> bool:
-    """Whether somebody accepted a mask, or began one; those that came with the tissue are none."""
-    accepted = (each for tile in project.tiles() for each in project.annotations(tile.id))
-    return bool(drafted_tiles(project.path)) or any(each.origin != "imported" for each in accepted)
+    """Whether a person accepted a mask, or began one: not the demo, and none came with an image."""
+    masks = (each for tile in project.tiles() for each in project.annotations(tile.id))
+    accepted = any(each.origin != IMPORTED and each.author != WALKER for each in masks)
+    return accepted or bool(drafted_tiles(project.path))
 
 
 def _open_window(project: Path, out: Path, minutes: float | None) -> None:

@@ -16,7 +16,7 @@ from napari_semimoe.cli.train import follow_round
 from napari_semimoe.cli.work import INTERRUPTED, session
 from napari_semimoe.core.errors import JobError
 from napari_semimoe.core.values import Prediction
-from napari_semimoe.session.demo import demo_round
+from napari_semimoe.session.demo import WALKER, demo_round
 from napari_semimoe.session.demo_person import Stroke, correction, stand_in
 from napari_semimoe.session.demo_report import EXPORT, DemoReport
 from napari_semimoe.session.session import Session
@@ -28,7 +28,7 @@ def walk(project: Path, out: Path, minutes: float) -> None:
     """Predict, correct, accept, retrain, predict again, export; leave pictures and a report."""
     report = DemoReport(out, "without a window")
     try:
-        with session(project) as opened:
+        with session(project, author=WALKER) as opened:
             tile = opened.next_tile()
             assert tile is not None, "a new demo project has tiles without a mask"
             _predict(opened, tile, report)

@@ -45,12 +45,13 @@ def refusals(refused: Iterable[Sequence[str]], without_scale: Sequence[str]) -> 
     Parameters
     ----------
     refused
-        Name and sentence of each; most sentences name it.
+        File and sentence of each; most sentences name it.
     without_scale
-        The names of those that do not say it.
+        Those files that do not say it.
     """
-    for name, sentence in refused:
-        if name not in without_scale:
+    for file, sentence in refused:
+        name = Path(file).name
+        if file not in without_scale:
             remark(sentence if name in sentence else f"{name}: {sentence}")
     if without_scale:
         do = "does" if len(without_scale) == 1 else "do"

@@ -126,15 +126,14 @@ def _predict_images(
             )
     payload = {
         "weights": str(chosen.resolve()),
-        "files": [str(file.resolve()) for file in files],
+        "files": [str(file.absolute()) for file in files],
         "out_dir": str(out.resolve()),
         "settings": settings.model_dump(),
         **options,
     }
     with engine() as running:
         data = run_job(running, "files", payload, "Predicting")
-    refused = [(Path(file).name, sentence) for file, sentence in data["refused"]]
-    refusals(refused, [Path(file).name for file in data["without_scale"]])
+    refusals(data["refused"], data["without_scale"])
     masks = sum(name.endswith(".png") for name in data["written"])
     return data, f"{masks} of {counted(len(files), 'image')} predicted into {out}."
 

@@ -53,10 +53,10 @@ def _ends_as_ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
-def session(project: Path) -> Iterator[Session]:
-    """Yield a session with a project open."""
+def session(project: Path, author: str | None = None) -> Iterator[Session]:
+    """Yield a session with a project open; the project's own author accepts masks when None."""
     with engine() as running:
-        opened = Session(running)
+        opened = Session(running, author=author)
         opened.open(project)
         try:
             yield opened

@@ -94,8 +94,11 @@ def _read_header(path: Path) -> dict[str, str]:
 
 def _refuse_pickle(path: Path) -> None:
     with path.open("rb") as file:
-        start = file.read(4)
-    if start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
+        start = file.read(9)
+    # a safetensors file begins with the length of its JSON, which may look like a pickle's start
+    is_length = start[4:] == bytes(4) + b"{"
+    pickled = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+    if start.startswith(pickled) and not is_length:
         raise CheckpointError(
             f"{path.name} is a pickled torch file, which can run code when it is opened. Only "
             "safetensors files are loaded; convert the authors' file with "

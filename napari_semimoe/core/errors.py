@@ -53,6 +53,10 @@ class ScaleUnknownError(ImageReadError):
     """An image does not say how large its pixels are, and nobody else did."""
 
 
+class OtherImageError(ImageReadError):
+    """A mask says that it was exported for another image."""
+
+
 class ProjectError(SemiMoEError, RuntimeError):
     """The project cannot do what was asked in its present state."""
 

@@ -259,6 +259,14 @@ class RoundSettings(Settings):
     validate_every: int = Field(100, ge=1, description="Steps between looks at validation tiles")
     joint_forward: bool = Field(True, description="One pass over labelled and unlabelled crops")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_cutmix(cls, values: Any) -> Any:
+        """Read the rounds of early versions, which stored that they did not use it."""
+        if isinstance(values, dict) and values.get("cutmix") == 0:
+            return {name: value for name, value in values.items() if name != "cutmix"}
+        return values
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.agreement and self.pseudo_labels != "stage":

@@ -147,6 +147,11 @@ class Brush(QObject):
         """Draw glands as outlines, so that the tissue under them can be judged."""
         self._desk.layers.set_outlines(on)
 
+    @property
+    def protects(self) -> bool:
+        """Whether neighbours keep their pixels, also while one stroke may take some."""
+        return self.layer is not None and (self._unprotected or bool(self.layer.preserve_labels))
+
     def set_protect(self, on: bool) -> None:
         """Let brush strokes paint over background only, so that neighbours keep their pixels."""
         if self.layer is not None:

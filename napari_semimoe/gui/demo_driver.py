@@ -21,7 +21,7 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QWidget
 
 from napari_semimoe.gui.opening import open_panel
 from napari_semimoe.gui.steps import Step
-from napari_semimoe.session.demo import demo_round
+from napari_semimoe.session.demo import WALKER, demo_round
 from napari_semimoe.session.demo_person import correction, stand_in
 from napari_semimoe.session.demo_report import EXPORT, DemoReport
 
@@ -243,6 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
         panel.bench.open_project(given.project)
         napari.run()
         return 0
+    panel.bench.session.author = WALKER
     report = DemoReport(given.automatic, "in a real window")
     try:
         walk = Walk(WindowDriver(viewer, panel), report, given.minutes)

@@ -126,9 +126,16 @@ class Desk(QObject):
 
     def select(self, tile_id: int) -> None:
         """Put a tile on the desk; strokes on the previous one are kept as its draft."""
+        if tile_id == self._requested and tile_id != self.tile_id:
+            return  # it is on its way; read twice, it would take what is painted in between
         self.put_away()
         self._requested = tile_id
         self._load(tile_id, lambda: self._session.select(tile_id))
+
+    def read_again(self) -> None:
+        """Read the tile on the desk again, unless the person has moved on meanwhile."""
+        if self.tile_id is not None and self.tile_id == self._requested:
+            self.select(self.tile_id)
 
     def take_next(self) -> None:
         """Put the next tile that waits for review on the desk."""

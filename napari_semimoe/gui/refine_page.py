@@ -205,7 +205,7 @@ class RefinePage(QWidget):
             return
         with signals_blocked(self.brush_size), signals_blocked(self.protect):
             self.brush_size.setValue(int(layer.brush_size))
-            self.protect.setChecked(bool(layer.preserve_labels))
+            self.protect.setChecked(self.brush.protects)
         self.gland_class.setEnabled(not self.brush.is_ignoring)
         self.gland_class.setCurrentIndex(self.brush.gland_class - 1)
 

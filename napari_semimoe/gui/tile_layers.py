@@ -279,6 +279,11 @@ class TileLayers:
         layer = self.labels_layer
         if layer is None:
             return ""
+        for held in ("_mouse_drag_gen", "_persisted_mouse_event"):  # napari has no public word
+            getattr(layer, held, {}).clear()  # else a button still held paints in the next tile
+        polygon = getattr(layer, "_overlays", {}).get("polygon")
+        if polygon is not None:
+            polygon.points = []
         mode = str(layer.mode)
         layer.mode = "pan_zoom"
         return mode

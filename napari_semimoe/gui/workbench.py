@@ -210,7 +210,7 @@ class Workbench(QObject):
         def work() -> list[AddReport]:
             self.refuse_another(project)
             given = {
-                "um_per_px": um_per_px,
+                "um_per_px_if_silent": um_per_px,
                 "progress": self.long_work.report,
                 "should_stop": self.long_work.should_stop,
             }
@@ -325,12 +325,19 @@ class Workbench(QObject):
     def set_um_per_px(self, tile_ids: Sequence[int], um_per_px: float) -> None:
         """Correct how large a pixel is of the images that tiles are of."""
 
-        def arrive(changed: int) -> None:
-            self.said.emit(f"The pixel size of {counted(changed, 'image')} was corrected.")
-            if changed and self.desk.tile_id is not None:
-                self.desk.select(self.desk.tile_id)
+        def work() -> tuple[int, set[int]]:
+            changed = self.session.set_um_per_px(tile_ids, um_per_px)
+            tiles = {tile.id: tile.image_id for tile in self.session.tiles()}
+            return changed, {tiles[tile_id] for tile_id in tile_ids}
 
-        self.background.run(lambda: self.session.set_um_per_px(tile_ids, um_per_px), arrive)
+        def arrive(found: tuple[int, set[int]]) -> None:
+            changed, images = found
+            self.said.emit(f"The pixel size of {counted(changed, 'image')} was corrected.")
+            view = self.desk.view
+            if changed and view is not None and view.tile.image_id in images:
+                self.desk.read_again()
+
+        self.background.run(work, arrive)
 
     def _on_prediction_failed(self, tile_id: int, sentence: str) -> None:
         if self.session.weights is not None:  # without a model the header says what to do

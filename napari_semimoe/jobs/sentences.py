@@ -64,6 +64,12 @@ def death_sentence(lane: str, code: int | None, *, spoke: bool) -> str:
     return f"The {name} process {why}. {_AFTER.get(lane, _AFTER['predict'])}"
 
 
+def ending_sentence(lane: str) -> str:
+    """Return what a person needs to know of a child process that the system asked to end."""
+    after = _AFTER.get(lane, _AFTER["predict"])
+    return f"The {_LANES.get(lane, lane)} process was asked to end by the system. {after}"
+
+
 def far_death_sentence(lane: str, scheduler: str, *, lost: bool) -> str:
     """Return what a person needs to know when the machine that did a job is gone."""
     after = _AFTER.get(lane, _AFTER["predict"])

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from napari_semimoe.core.reports import Observer
 from napari_semimoe.core.states import JobState
-from napari_semimoe.jobs.sentences import death_sentence, failed_answer
+from napari_semimoe.jobs.sentences import ending_sentence, failed_answer
 from napari_semimoe.jobs.wire import Writer, read_messages
 
 #: Seconds that the running job has to save itself when this process shall end.
@@ -116,8 +116,7 @@ class Worker:
         """Return how a job ended that was stopped: as asked, or because this process shall end."""
         if job_id in self._cancelled:
             return {"state": JobState.CANCELLED}
-        sentence = death_sentence(self._lane, -signal.SIGTERM, spoke=True)
-        return {"state": JobState.INTERRUPTED, "error": sentence}
+        return {"state": JobState.INTERRUPTED, "error": ending_sentence(self._lane)}
 
 
 def _warm_up(tasks: ModuleType, lane: str) -> None:

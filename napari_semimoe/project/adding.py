@@ -27,7 +27,10 @@ class HowToAdd(TypedDict, total=False):
     masks
         Folder of masks named as the images.
     um_per_px
-        Microns per pixel; wins over what the files say. Needed where they say nothing.
+        Microns per pixel; wins over what the files say, and corrects images that are there
+        already, unless their file says another.
+    um_per_px_if_silent
+        Microns per pixel of files that say nothing; of what is there already nothing changes.
     mask_kind
         Whether masks number the objects or the classes.
     pool
@@ -44,6 +47,7 @@ class HowToAdd(TypedDict, total=False):
 
     masks: Path | None
     um_per_px: float | None
+    um_per_px_if_silent: float | None
     mask_kind: MaskKind
     pool: Pool | None
     tile_px: int | None
@@ -73,6 +77,7 @@ def _add(
     *,
     masks: Path | None = None,
     patient_of: PatientOf | None = None,
+    um_per_px_if_silent: float | None = None,
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
     **options: Any,
@@ -81,9 +86,13 @@ def _add(
     return importing.add_files(
         index,
         {image: found.masks.get(image) for image in found.images},
-        AddOptions(author=about.author, classes=about.classes, **options),
+        AddOptions(
+            author=about.author,
+            classes=about.classes,
+            um_per_px_if_silent=um_per_px_if_silent or found.um_per_px,
+            **options,
+        ),
         patients={**found.patients, **_patients(found.images, patient_of)},
-        fallback_um_per_px=found.um_per_px,
         notes=found.notes,
         progress=progress,
         should_stop=should_stop,

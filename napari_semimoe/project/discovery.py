@@ -22,6 +22,8 @@ MASK_ENDINGS = (
     *("_simple segmentation", "_object identities"),  # ilastik
     "-labelled",  # QuPath
 )
+#: Endings of what a program marked by itself, the better first: what a person drew goes before.
+_AUTOMATIC = ("_cp_masks", "_object identities", "_simple segmentation")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "anno", "gt")
 IMAGE_FOLDERS = ("images", "image", "img", "tiles")
 
@@ -113,7 +115,8 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     files = [path for path in files if path.suffix.lower() != mask_geojson.SUFFIX]
     stems = {(path.parent, stem(path).lower()) for path in files}
     named = {path: _of_these(path, stems) for path in files}
-    beside = {name: path for path, name in named.items() if name is not None}
+    taken = sorted((path for path in files if named[path]), key=_rank, reverse=True)
+    beside = {name: path for path in taken if (name := named[path])}
     unmarked = [path for path in files if named[path] is None]
     written_here = dict.fromkeys(filter(is_own_png, unmarked))  # in order, and quick to ask
     images = tuple(path for path in unmarked if path not in written_here)
@@ -130,7 +133,7 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     }
     shared = [mask for mask, count in Counter(pairs.values()).items() if count > 1]
     pairs = {path: mask for path, mask in pairs.items() if mask not in shared}
-    notes = _notes([*elsewhere, *outlines], pairs, shared, list(written_here))
+    notes = _notes([*elsewhere, *outlines, *taken], pairs, shared, list(written_here))
     return FoundFiles(images, pairs, notes=notes)
 
 
@@ -142,8 +145,15 @@ def _of_these(path: Path, stems: set[tuple[Path, str]]) -> tuple[Path, str] | No
 
 def _by_name(masks: Sequence[Path]) -> dict[tuple[Path | None, str], Path]:
     """Return masks by their folder and their image's name; later ones win, and whole names."""
+    masks = sorted(masks, key=_rank, reverse=True)
     marked = {(path.parent, (image_name(path) or stem(path)).lower()): path for path in masks}
     return {**marked, **{(path.parent, stem(path).lower()): path for path in masks}}
+
+
+def _rank(path: Path) -> int:
+    """Return 0 for what a person may have drawn, more for what a program marked by itself."""
+    name = stem(path).lower()
+    return next((nr for nr, end in enumerate(_AUTOMATIC, start=1) if name.endswith(end)), 0)
 
 
 def _notes(

@@ -23,7 +23,7 @@ from napari_semimoe.project.exporting import (
     refuse_foreign,
     write_whole,
 )
-from napari_semimoe.project.mask_geojson import IGNORE_CLASS, MARK
+from napari_semimoe.project.mask_geojson import IGNORE_CLASS, MARK, TILES
 from napari_semimoe.project.polygons import Ring, instance_polygons
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import TileRecord
@@ -48,7 +48,9 @@ def export_geojson(project: Project, out: Path | str, **how: Unpack[HowToExport]
         return {**identity(project, tile), "image_sha256": project.image(tile.image_id).sha256}
 
     def write(path: Path, tiles: Sequence[TileRecord]) -> None:
-        text = json.dumps({**collection(project, tiles), MARK: mark(tiles[0])})
+        boxes = [[box.y0, box.x0, box.y1, box.x1] for box in (tile.box for tile in tiles)]
+        about = {MARK: mark(tiles[0]), TILES: boxes}
+        text = json.dumps({**collection(project, tiles), **about})
         write_whole(path, lambda target: target.write_text(text, encoding="utf-8"))
 
     def refuse(path: Path, tiles: Sequence[TileRecord]) -> None:

@@ -199,6 +199,11 @@ def _factors(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(factors)
 
 
+def is_export_of(project: Project, path: Path) -> bool:
+    """Whether a folder is the export of a tile of a project."""
+    return _provenance(path).get("project_created") == project.created
+
+
 def _provenance(path: Path) -> dict[str, Any]:
     """Return what an export says of itself; nothing where there is none of ours."""
     import zarr

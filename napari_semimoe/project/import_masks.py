@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_semimoe.core.errors import OtherImageError
 from napari_semimoe.core.states import Pool
+from napari_semimoe.core.values import IGNORE, Box
 from napari_semimoe.project import annotations, mask_geojson, mask_table, pools, tiles
 from napari_semimoe.project.arrays import content_hash
 from napari_semimoe.project.import_options import AddOptions, Tally
-from napari_semimoe.project.masks import read_class_mask, read_mask
+from napari_semimoe.project.mask_png import mark_of
+from napari_semimoe.project.masks import read_class_mask, read_mask, refuse_other_image
 from napari_semimoe.project.records import TileRecord
 from napari_semimoe.project.store import Store
 
@@ -28,21 +31,42 @@ class FoundMask:
     labels: NDArray[np.uint16]
     classes: Mapping[int, int]
 
+    def is_of(self, box: Box) -> bool:
+        """Whether it says anything of a part of the image."""
+        return bool((self.labels[box.slices] != IGNORE).any())
+
 
 def read_found_mask(
-    path: Path, shape: tuple[int, int], options: AddOptions, tally: Tally
-) -> FoundMask:
+    path: Path, shape: tuple[int, int], sha256: str, options: AddOptions, tally: Tally
+) -> FoundMask | None:
     """Read an image's mask: pixels, or annotations of QuPath; what is odd about it is noted.
+
+    Parameters
+    ----------
+    shape, sha256
+        Height and width of the image, and its content hash; a mask that was exported for another
+        image is left out.
 
     Raises
     ------
     ImageReadError
         If it cannot be read or does not fit its image and the project's classes.
     """
+    try:
+        return _read(path, shape, sha256, options, tally)
+    except OtherImageError as error:
+        tally.notes.append(str(error))
+        return None
+
+
+def _read(
+    path: Path, shape: tuple[int, int], sha256: str, options: AddOptions, tally: Tally
+) -> FoundMask:
     if path.suffix.lower() == mask_geojson.SUFFIX:
-        labels, classes, notes = mask_geojson.read_geojson(path, shape, options.classes)
+        labels, classes, notes = mask_geojson.read_geojson(path, shape, options.classes, sha256)
         tally.notes += notes
         return FoundMask(labels, classes)
+    refuse_other_image(path, mark_of(path), sha256)
     if options.mask_kind == "classes":
         mask = FoundMask(*read_class_mask(path, shape, len(options.classes)))
     else:
@@ -114,13 +138,14 @@ def add_to_known(
     """
     if mask is None:
         return
-    ids = index.rows("SELECT id FROM tile WHERE image_id = ? ORDER BY id", (image_id,))
-    of_image = [tiles.find(index, row["id"]) for row in ids]
-    bare = [t for t in of_image if t.annotation_id is None and t.pool is Pool.UNLABELLED]
-    other = [t for t in of_image if _differs(index, t, mask)]
-    imported = [t for t in other if annotations.find(index, t.annotation_id).origin == IMPORTED]
     stored: list[str] = []
-    with index.unless_stored(stored), index.transaction():
+    with index.unless_stored(stored), index.transaction():  # nobody accepts a mask meanwhile
+        ids = index.rows("SELECT id FROM tile WHERE image_id = ? ORDER BY id", (image_id,))
+        every = [tiles.find(index, row["id"]) for row in ids]
+        of_mask = [tile for tile in every if mask.is_of(tile.box)]
+        bare = [t for t in of_mask if t.annotation_id is None and t.pool is Pool.UNLABELLED]
+        other = [t for t in of_mask if _differs(index, t, mask)]
+        imported = [t for t in other if annotations.find(index, t.annotation_id).origin == IMPORTED]
         for tile in bare:
             commit_mask(index, tile.id, mask, options, stored)
         for tile in imported:

@@ -24,13 +24,15 @@ class AddOptions:
     author: str
     classes: tuple[str, ...]
     um_per_px: float | None = None
+    um_per_px_if_silent: float | None = None
     mask_kind: MaskKind = "instances"
     pool: Pool | None = None
     tile_px: int | None = 2048
 
     def __post_init__(self) -> None:
-        if self.um_per_px is not None:
-            scale.check(self.um_per_px)
+        for told in (self.um_per_px, self.um_per_px_if_silent):
+            if told is not None:
+                scale.check(told)
         if self.tile_px is not None and self.tile_px < 64:
             raise SettingsError(f"tile_px must be 64 or more, got {self.tile_px}.")
         if self.mask_kind not in ("instances", "classes"):

@@ -49,7 +49,6 @@ def add_files(
     options: AddOptions,
     *,
     patients: Mapping[Path, str],
-    fallback_um_per_px: float | None = None,
     notes: tuple[str, ...] = (),
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
@@ -69,7 +68,7 @@ def add_files(
         if progress:
             progress(done, len(files), path.name)
         try:
-            _add_file(index, path, mask, options, patients.get(path), fallback_um_per_px, tally)
+            _add_file(index, path, mask, options, patients.get(path), tally)
         except (ImageReadError, ShapeError) as error:
             tally.refused.append((path.name, str(error)))
             tally.without_scale += [path.name] * isinstance(error, ScaleUnknownError)
@@ -101,19 +100,20 @@ def _add_file(
     mask_path: Path | None,
     options: AddOptions,
     patient: str | None,
-    fallback: float | None,
     tally: Tally,
 ) -> None:
     image = read_image(path)
     sha256 = content_hash(image.pixels)
     known = index.row("SELECT id FROM image WHERE sha256 = ?", (sha256,))
-    mask = read_found_mask(mask_path, image.pixels.shape[:2], options, tally) if mask_path else None
+    mask = None
+    if mask_path is not None:
+        mask = read_found_mask(mask_path, image.pixels.shape[:2], sha256, options, tally)
     if known:
         tally.duplicates.append(path.name)
-        _correct_scale(index, path, tiles.image(index, known["id"]), options, tally)
+        _correct_scale(index, path, image, tiles.image(index, known["id"]), options, tally)
         add_to_known(index, path, known["id"], mask, options, tally)
         return
-    um_per_px = _um_per_px(path, image, options.um_per_px, fallback, tally)
+    um_per_px = _um_per_px(path, image, options, tally)
     if image.note:
         tally.notes.append(image.note)
     parts = _new_parts(index, path, image.pixels, options.tile_px, tally)
@@ -123,21 +123,27 @@ def _add_file(
 
 
 def _correct_scale(
-    index: Store, path: Path, image: ImageRecord, options: AddOptions, tally: Tally
+    index: Store,
+    path: Path,
+    image: ImageFile,
+    known: ImageRecord,
+    options: AddOptions,
+    tally: Tally,
 ) -> None:
-    """Give a known image the scale that was asked for, if it has another."""
+    """Give a known image the scale that was asked for, unless its file says one."""
     asked = options.um_per_px
-    if asked and scale.correct(index, [image], asked, options.author):
+    if not asked or image.um_per_px:  # often asked for the others of its folder
+        return
+    if scale.correct(index, [known], asked, options.author):
         tally.rescaled += 1
         tally.notes.append(
-            f"{path.name} had {image.um_per_px:.3g} um per pixel and has {asked:.3g} now."
+            f"{path.name} had {known.um_per_px:.3g} um per pixel and has {asked:.3g} now."
         )
 
 
-def _um_per_px(
-    path: Path, image: ImageFile, asked: float | None, fallback: float | None, tally: Tally
-) -> float:
-    told = asked or image.um_per_px or fallback
+def _um_per_px(path: Path, image: ImageFile, options: AddOptions, tally: Tally) -> float:
+    asked = options.um_per_px
+    told = asked or image.um_per_px or options.um_per_px_if_silent
     if told is None:
         raise ScaleUnknownError(
             f"{path.name} does not say how many microns a pixel is. Give it: about 0.5 for a 20x "
@@ -195,10 +201,15 @@ def _store(index: Store, new: _NewImage, options: AddOptions, tally: Tally) -> N
             write_array(index.path / array, new.pixels)
         with index.transaction():
             tile_ids = _insert(index, new, array, options)
-            for tile_id in tile_ids if new.mask is not None else ():
-                commit_mask(index, tile_id, new.mask, options, stored)
+            labelled = []
+            if new.mask is not None:
+                boxes = [box for _, box, _ in new.parts]
+                told = zip(tile_ids, boxes, strict=True)
+                labelled = [tile_id for tile_id, box in told if new.mask.is_of(box)]
+                for tile_id in labelled:
+                    commit_mask(index, tile_id, new.mask, options, stored)
     tally.added += tile_ids
-    tally.labelled += tile_ids if new.mask is not None else []
+    tally.labelled += labelled
 
 
 def _insert(index: Store, new: _NewImage, array: str, options: AddOptions) -> list[int]:

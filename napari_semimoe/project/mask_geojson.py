@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project.images import refuse_empty
-from napari_semimoe.project.masks import class_of, refuse_too_many
+from napari_semimoe.project.masks import class_of, refuse_other_image, refuse_too_many
 from napari_semimoe.project.polygons import Ring
 
 SUFFIX = ".geojson"
 #: Member of a collection that was written here: of which image of which project it is.
 MARK = "semimoe"
+#: Member of such a collection: the parts of the image that it is of, as y0, x0, y1, x1.
+TILES = "semimoe_tiles"
 #: QuPath leaves objects of this class out of measurements.
 IGNORE_CLASS = "Ignore*"
 #: QuPath's class of an area in which objects were drawn.
@@ -31,13 +33,14 @@ _Object = tuple[str, list[list[Ring]]]
 
 
 def read_geojson(
-    path: Path, shape: tuple[int, int], class_names: Sequence[str]
+    path: Path, shape: tuple[int, int], class_names: Sequence[str], sha256: str
 ) -> tuple[NDArray[np.uint16], dict[int, int], list[str]]:
     """Read polygons: each feature is one instance, and later ones lie over earlier ones.
 
     A pixel belongs to a polygon where its centre does, that of the first at (0.5, 0.5). What
     lies outside the image is cut off. An object of the class ``Ignore*`` must not teach, one of
-    the background's class is background, and ``Region*`` marks no object.
+    the background's class is background, and ``Region*`` marks no object. Of a file that was
+    exported here only the tiles that had a mask count; the rest of the image must not teach.
 
     Parameters
     ----------
@@ -47,6 +50,8 @@ def read_geojson(
         Height and width of the image.
     class_names
         The project's classes, the background first.
+    sha256
+        Content hash of the image.
 
     Returns
     -------
@@ -56,12 +61,16 @@ def read_geojson(
 
     Raises
     ------
+    OtherImageError
+        If it was exported here for another image.
     ImageReadError
         If it is no such file, marks nothing of the image, or has a class that the project lacks.
     """
-    read, is_own = _features(path)
-    if is_own and not read:  # an image without any object
-        return np.zeros(shape, np.uint16), {}, []
+    read, about = _features(path)
+    refuse_other_image(path, about.get(MARK), sha256)
+    unsaid = _unsaid(about, shape, path)
+    if MARK in about and not read:  # an image without any object
+        return np.where(unsaid, IGNORE, 0).astype(np.uint16), {}, []
     features = [_parsed(each, path, nr) for nr, each in enumerate(read, start=1)]
     drawn = [feature for feature in features if feature is not None]
     objects = [each for each in drawn if each[0].casefold() != REGION_CLASS.casefold()]
@@ -84,7 +93,22 @@ def read_geojson(
         "objects that cover no pixel of the image": unseen,
     }
     notes = [f"{path.name}: {what} were left out: {n}." for what, n in left_out.items() if n]
+    labels[unsaid] = IGNORE
     return labels, classes, notes
+
+
+def _unsaid(about: Mapping[str, Any], shape: tuple[int, int], path: Path) -> NDArray[np.bool_]:
+    """Return the pixels of which an export says nothing: those of tiles without a mask."""
+    unsaid = np.full(shape, TILES in about)
+    try:
+        for y0, x0, y1, x1 in about.get(TILES, ()):
+            unsaid[y0:y1, x0:x1] = False
+    except (TypeError, ValueError) as error:
+        raise ImageReadError(
+            f"{TILES} in {path.name} must list y0, x0, y1, x1 of each tile, got something else "
+            f"({error}). Export it again."
+        ) from error
+    return unsaid
 
 
 def _painted(
@@ -104,8 +128,8 @@ def _painted(
     return labels, classes, unseen
 
 
-def _features(path: Path) -> tuple[list[Any], bool]:
-    """Return the features, and whether they were written here."""
+def _features(path: Path) -> tuple[list[Any], dict[str, Any]]:
+    """Return the features and the collection that they are in, empty without one."""
     refuse_empty(path)
     try:
         read = json.loads(path.read_bytes())
@@ -113,15 +137,16 @@ def _features(path: Path) -> tuple[list[Any], bool]:
         raise ImageReadError(
             f"{path.name} is cut off or damaged: it is no JSON ({error}). Export it again."
         ) from error
-    is_own = isinstance(read, dict) and MARK in read
+    about: dict[str, Any] = {}
     if isinstance(read, dict):
-        read = [read] if read.get("type") == "Feature" else read.get("features")
+        about = {} if read.get("type") == "Feature" else read
+        read = about.get("features") if about else [read]
     if not isinstance(read, list):
         raise ImageReadError(
             f"The annotations {path.name} must be GeoJSON features, got other JSON. "
             "Export the objects from QuPath as GeoJSON."
         )
-    return read, is_own
+    return read, about
 
 
 def _parsed(feature: Any, path: Path, number: int) -> _Object | None:

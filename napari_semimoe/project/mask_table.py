@@ -20,7 +20,10 @@ _MOST_CHARACTERS = 2**31 - 1
 
 def is_own(path: Path) -> bool:
     """Whether a file is a table that was written here."""
-    return path.is_file() and path.read_bytes().startswith(_HEAD)
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_HEAD)) == _HEAD
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

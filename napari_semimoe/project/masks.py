@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.core.errors import ImageReadError
+from napari_semimoe.core.errors import ImageReadError, OtherImageError
 from napari_semimoe.core.values import IGNORE, MAX_INSTANCE
 from napari_semimoe.project.images import (
     TIFF_SUFFIXES,
@@ -290,6 +290,22 @@ def _parts(mask: NDArray[np.bool_], path: Path) -> NDArray[np.uint16]:
     parts, count = label(mask, structure=np.ones((3, 3), int))
     refuse_too_many(count, path)
     return parts.astype(np.uint16)
+
+
+def refuse_other_image(path: Path, mark: object, sha256: str) -> None:
+    """Raise where a mask's mark says that it was exported for other pixels.
+
+    Raises
+    ------
+    OtherImageError
+        If it does; two images of one name are easily given each other's mask.
+    """
+    told = mark.get("image_sha256") if isinstance(mark, Mapping) else None
+    if told is not None and told != sha256:
+        raise OtherImageError(
+            f"The mask {path.name} was exported for an image with other pixels and was left out. "
+            "If it is of this one, such as of a copy in another format, save it anew elsewhere."
+        )
 
 
 def refuse_too_many(count: int, path: Path) -> None:

@@ -162,8 +162,9 @@ class AddReport:
     @property
     def sentence(self) -> str:
         """One line for the window."""
-        parts = [f"{counted(len(self.added), 'tile')} added ({self.labelled} with a mask"]
-        parts[0] += f", {self.validation} kept for validation)" if self.validation else ")"
+        masks = f" and {counted(self.labelled, 'mask')}" if self.labelled else ""
+        kept = f" ({self.validation} kept for validation)" if self.validation else ""
+        parts = [f"{counted(len(self.added), 'tile')}{masks} added{kept}"]
         if self.skipped_duplicates:
             parts.append(f"{len(self.skipped_duplicates)} already there")
         if self.refused:

@@ -15,6 +15,8 @@ from napari_semimoe.project.images import stem
 from napari_semimoe.session.session import Session
 
 NAME = "Semi-MoE demo"
+#: Author of the masks that the demo accepts by itself.
+WALKER = "semimoe demo"
 #: Estimated from nuclei of about 10 microns; the picture's source does not give its scale.
 IMMUNOHISTOCHEMISTRY_UM_PER_PX = 0.35
 #: Size of a drawn tile.

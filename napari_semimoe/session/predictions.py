@@ -28,6 +28,7 @@ _MADE_WITH, _SINCE = "predictions_made_with", "predictions_since"
 @dataclass(frozen=True, slots=True)
 class _Request:
     tile_id: int
+    um_per_px: float
     generation: int
     model: str
     out: Path
@@ -135,7 +136,11 @@ class PredictionDesk:
                 self._fail(request.tile_id, str(data["error"]))
             return True
         assert project is not None
-        self._store(project, request, data["result"])
+        if project.tile(request.tile_id).um_per_px == request.um_per_px:
+            self._store(project, request, data["result"])
+        else:  # corrected meanwhile
+            shutil.rmtree(request.out, ignore_errors=True)
+            self.request(request.tile_id, request.priority)
         return True
 
     def _store(self, project: Project, request: _Request, result: Mapping[str, Any]) -> None:
@@ -184,15 +189,21 @@ class PredictionDesk:
         assert self._project is not None
         assert self._model is not None
         out = self._project.new_prediction_path()
+        image = self._project.image_source(tile_id)
         payload = {
             "weights": self._model.weights,
-            "image": self._project.image_source(tile_id),
+            "image": image,
             "out": out,
             "settings": self.settings.model_dump(mode="json"),
         }
         job_id = self._engine.submit("predict", payload, priority=priority)
         self._requests[job_id] = _Request(
-            tile_id, self._generation, self._model.name, out, priority
+            tile_id,
+            image["um_per_px"],
+            self._generation,
+            self._model.name,
+            out,
+            priority,
         )
         self._coming[tile_id] = job_id
 

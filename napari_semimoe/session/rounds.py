@@ -199,12 +199,13 @@ class RoundDesk:
             state = verdict(result, measure=_measure(running), is_only=is_only, rival=rival)
         if state is RoundState.CANCELLED and self._stop_as is not None:
             state = self._stop_as
+        note = "" if result.get("weights") else _note(running.project, data)
         return running.project.finish_round(
             running.number,
             state,
             weights=result.get("weights") or None,
             report=result or None,
-            note=_note(running.project, data) or _warning(result, is_only),
+            note=note or _warning(result, is_only),
         )
 
 

@@ -68,13 +68,11 @@ class Journal:
         return self._before + time.monotonic() - self._began
 
     def plan(self) -> RoundSettings | None:
-        """Return what was planned; weights that nobody heard of any more hold theirs."""
+        """Return what was planned; ``None`` before that."""
         path = self.folder / _PLAN
-        if path.is_file():
-            return RoundSettings.parse(json.loads(path.read_text(encoding="utf-8")))
-        if self.weights.is_file():
-            return RoundSettings.parse(read_info(self.weights).training)
-        return None
+        if not path.is_file():
+            return None
+        return RoundSettings.parse(json.loads(path.read_text(encoding="utf-8")))
 
     def write_plan(self, settings: RoundSettings) -> None:
         """Keep the settings that the steps follow."""

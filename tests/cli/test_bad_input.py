@@ -250,6 +250,20 @@ class TestWeights:
         assert "would replace" in self.predict(semimoe, mask, weights, tmp_path)
         assert mask.read_bytes() == before
 
+    @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+    def test_the_mask_of_a_link_is_called_as_the_link_and_never_replaces_what_it_points_to(
+        self, semimoe, image, weights, tmp_path
+    ):
+        scans = tmp_path / "scans"
+        scans.mkdir()
+        scan = Path(shutil.copy(image, scans / "S-001.png"))
+        before = scan.read_bytes()
+        link = tmp_path / "patient_a.png"
+        link.symlink_to(scan)
+        semimoe("predict", link, "--weights", weights, "--out", scans)
+        assert {path.name for path in scans.iterdir()} == {"S-001.png", "patient_a.png"}
+        assert scan.read_bytes() == before
+
     def test_a_curated_mask_is_never_replaced_by_a_prediction(
         self, semimoe, image, weights, tmp_path
     ):

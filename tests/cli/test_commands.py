@@ -71,7 +71,7 @@ class TestTrain:
         project = tmp_path / "study"
         given = ("train", project, "--images", tissue / "labelled", "--um-per-px", 0.7, *SMALL)
         ended = semimoe(*given, "--json")
-        assert "5 tiles added" in ended.err.replace("images", "tiles")
+        assert "5 tiles and 5 masks added (1 kept for validation)." in ended.err
         assert ended.json["report"]["labelled"] == 4  # one in five checks
         tile = semimoe("info", project, "--tiles", "--json").json["tiles"][0]
         assert tile["um_per_px"] == 0.7

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from napari_semimoe.cli.demo import BY_ITSELF
 from napari_semimoe.core.errors import ImageReadError
+from napari_semimoe.project.export import export_ome_zarr
 from napari_semimoe.project.project import Project
-from napari_semimoe.session.demo import NAME, find_glas
+from napari_semimoe.session.demo import NAME, WALKER, find_glas
 from tests.cli.conftest import environment
 from tests.project.making import add_images, mask
 
@@ -25,8 +25,9 @@ def walked(semimoe, tmp_path_factory):
     out = tmp_path_factory.mktemp("headless")
     with Project.create(out / "project", classes=("background", "gland"), name=NAME) as earlier:
         (tile,) = add_images(earlier, out.parent / "in", 1).added
-        earlier.accept(tile, mask())
-        earlier.set_setting(BY_ITSELF, True)  # so it makes way, with the mask that it accepted
+        earlier.accept(tile, mask(), author=WALKER)  # so it makes way
+        export_ome_zarr(earlier, out / "export")
+    (out / "export" / "mine.txt").write_text("mine")
     ended = semimoe("demo", "--headless", "--out", out, "--minutes", "0.02")
     assert str(out / "report.md") in ended.out
     return out
@@ -40,6 +41,7 @@ def test_headless_demo_does_the_whole_loop(semimoe, walked):
     assert all((walked / name).stat().st_size > 1000 for name in pictures_of(report))
     assert len(pictures_of(report)) == 3
     assert len(list((walked / "export").glob("*.zarr"))) == 13
+    assert (walked / "export" / "mine.txt").read_text() == "mine"
     assert semimoe("info", walked / "project", "--json").json["pools"]["curated"] == 1
 
 
@@ -53,8 +55,9 @@ def test_demo_never_removes_a_project_that_is_not_its_own(semimoe, tmp_path):
 def test_demo_never_removes_masks_that_a_person_accepted(semimoe, tmp_path):
     folder = tmp_path / "d" / "project"
     with Project.create(folder, classes=("background", "gland"), name=NAME) as project:
-        (tile,) = add_images(project, tmp_path / "in", 1).added
+        tile, walked = add_images(project, tmp_path / "in", 2).added
         project.accept(tile, mask())
+        project.accept(walked, mask(), author=WALKER)
     ended = semimoe("demo", "--headless", "--out", tmp_path / "d", code=1)
     assert "masks that a person accepted" in ended.err
     with Project.open(folder, read_only=True) as project:

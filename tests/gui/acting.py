@@ -26,12 +26,22 @@ def canvas_point(viewer, layer, y, x):
 
 def stroke(viewer, layer, *pixels, button=Qt.MouseButton.LeftButton):
     """Press the mouse on the first pixel, drag over the others and let go."""
-    native = canvas_of(viewer)
+    begin_stroke(viewer, layer, pixels[0], button=button)
+    end_stroke(viewer, layer, *pixels[1:] or pixels, button=button)
+
+
+def begin_stroke(viewer, layer, pixel, button=Qt.MouseButton.LeftButton):
+    """Press the mouse on a pixel and hold it."""
+    point, none = canvas_point(viewer, layer, *pixel), Qt.MouseButton.NoButton
+    _send(canvas_of(viewer), QEvent.Type.MouseMove, point, none, none)
+    _send(canvas_of(viewer), QEvent.Type.MouseButtonPress, point, button, button)
+
+
+def end_stroke(viewer, layer, *pixels, button=Qt.MouseButton.LeftButton):
+    """Drag the mouse that is held over pixels and let go on the last."""
+    native, none = canvas_of(viewer), Qt.MouseButton.NoButton
     points = [canvas_point(viewer, layer, y, x) for y, x in pixels]
-    none = Qt.MouseButton.NoButton
-    _send(native, QEvent.Type.MouseMove, points[0], none, none)
-    _send(native, QEvent.Type.MouseButtonPress, points[0], button, button)
-    for point in points[1:]:
+    for point in points:
         _send(native, QEvent.Type.MouseMove, point, none, button)
     _send(native, QEvent.Type.MouseButtonRelease, points[-1], button, none)
 

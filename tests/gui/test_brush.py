@@ -9,7 +9,8 @@ from napari_semimoe.core.values import IGNORE
 from napari_semimoe.gui import keys
 from napari_semimoe.project.drafts import drafted_tiles, read_draft
 
-from .acting import draw_around, press, stroke
+from .acting import begin_stroke, draw_around, end_stroke, press, stroke
+from .test_desk import open_tile
 
 LEFT, RIGHT = (20, 8), (20, 45)  # inside gland 1 and gland 2 of a tile of 60 x 80
 OUTSIDE = (50, 70)
@@ -295,6 +296,45 @@ def test_neighbours_are_protected_again_after_a_line_that_was_given_up(protected
     assert protected.data[20, 50] == 3
     press(viewer, Qt.Key.Key_Escape)
     np.testing.assert_array_equal(protected.data, before)
+
+
+def test_a_protected_neighbour_looks_so_while_one_line_may_take_from_it(protected, viewer, opened):
+    press(viewer, Qt.Key.Key_N)
+    draw_around(viewer, protected, (20, 42), (20, 55), closed=False)
+    protected.brush_size += 1
+    assert opened.refine_page.protect.isChecked()
+    press(viewer, Qt.Key.Key_Escape)
+
+
+def test_a_button_that_is_still_held_paints_nothing_on_the_next_tile(
+    layer, viewer, opened, settled, engine
+):
+    engine.predict_everything()
+    settled(opened)
+    desk = opened.bench.desk
+    first, before = desk.tile_id, layer.data.copy()
+    begin_stroke(viewer, layer, OUTSIDE)
+    press(viewer, Qt.Key.Key_A)
+    settled(opened)
+    assert desk.tile_id != first
+    assert not desk.has_strokes
+    end_stroke(viewer, layer, (50, 60), (45, 40))
+    assert not desk.has_strokes
+    accepted = opened.bench.session.project.read_labels(first)
+    assert (accepted != before).any()  # the part before the key
+    stroke(viewer, layer, OUTSIDE_ANY)
+    assert desk.has_strokes
+
+
+def test_a_polygon_that_is_not_closed_leaves_the_next_tile_alone(
+    layer, viewer, opened, settled, engine
+):
+    layer.mode = "polygon"
+    for corner in ((40, 60), (40, 70), (50, 70)):
+        stroke(viewer, layer, corner)
+    open_tile(opened, settled, "tile_5", engine)
+    press(viewer, Qt.Key.Key_Return)
+    assert not opened.bench.desk.has_strokes
 
 
 def test_undo_takes_back_one_stroke(layer, viewer, opened):

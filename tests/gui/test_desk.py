@@ -300,6 +300,37 @@ def test_what_is_painted_while_the_tile_is_opened_again_stays(opened, viewer, se
     assert desk.has_strokes
 
 
+def test_a_tile_that_is_asked_for_twice_is_read_once(opened, settled, monkeypatch):
+    desk, reads = opened.bench.desk, []
+    read = desk._read
+    monkeypatch.setattr(desk, "_read", lambda tile_id: reads.append(tile_id) or read(tile_id))
+    wanted = tile_named(opened, "tile_2").id
+    desk.select(wanted)
+    desk.select(wanted)  # as a double click does
+    settled(opened)
+    assert desk.tile_id == wanted
+    assert reads == [wanted]
+
+
+def test_a_person_who_moves_on_while_a_pixel_size_is_corrected_is_not_called_back(opened, settled):
+    desk, wanted = opened.bench.desk, tile_named(opened, "tile_2").id
+    opened.bench.set_um_per_px([desk.tile_id], 0.7)
+    desk.select(wanted)
+    settled(opened)
+    assert desk.tile_id == wanted
+
+
+def test_a_corrected_pixel_size_of_another_image_leaves_the_strokes_their_undo(
+    opened, viewer, settled
+):
+    before = opened.bench.desk.labels.copy()
+    paint(opened)
+    opened.bench.set_um_per_px([tile_named(opened, "tile_2").id], 0.7)
+    settled(opened)
+    viewer.layers["pseudo-label"].undo()
+    np.testing.assert_array_equal(opened.bench.desk.labels, before)
+
+
 def test_what_is_painted_while_a_mask_is_stored_is_kept_when_the_project_closes(
     opened, viewer, settled
 ):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from napari.settings import get_settings
+from PIL import Image
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent, QWheelEvent
 from qtpy.QtWidgets import (
@@ -349,14 +350,15 @@ def test_scale_is_asked_once_for_images_that_do_not_carry_it(
         return 0.25, True
 
     monkeypatch.setattr("napari_semimoe.gui.pixel_size.QInputDialog.getDouble", answer)
+    telling = Image.open(images / "tile_6.png")
+    telling.save(images / "tile_6.png", dpi=(25400, 25400))  # 1 um per pixel
     panel.bench.new_project(tmp_path / "project", ("background", "gland"))
     settled(panel)
     panel.project_actions.add_paths([images])
     settled(panel)
-    tiles = panel.bench.session.tiles()
+    scales = {tile.name: tile.um_per_px for tile in panel.bench.session.tiles()}
     assert len(asked) == 1
-    assert len(tiles) == 6
-    assert {tile.um_per_px for tile in tiles} == {0.25}
+    assert scales == {f"tile_{n}": 1.0 if n == 6 else 0.25 for n in range(1, 7)}
 
 
 def test_giving_no_scale_adds_nothing(panel, images, tmp_path, settled, monkeypatch):

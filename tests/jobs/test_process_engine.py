@@ -77,7 +77,10 @@ def test_child_asked_to_end_from_outside_ends_its_job_in_good_order(process_engi
     data = finish_of(process_engine, job)
     assert data["state"] is JobState.INTERRUPTED
     assert data["result"] == {"stopped": True}
-    assert "was killed from outside" in data["error"]
+    assert data["error"] == (
+        "The training process was asked to end by the system. Everything accepted is safe; the "
+        "round can be resumed."
+    )
     assert _wait_until_gone([pid]) == []
     done = finish_of(process_engine, process_engine.submit("train", {"do": "echo"}))
     assert done["state"] is JobState.DONE

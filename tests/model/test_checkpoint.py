@@ -65,6 +65,19 @@ def test_a_pickle_is_refused(model, tmp_path):
         load_checkpoint(path)
 
 
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408])  # in bytes as a pickle begins
+def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path, length):
+    path = tmp_path / "w.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    content = path.read_bytes()
+    before = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + before].ljust(length)
+    path.write_bytes(length.to_bytes(8, "little") + header + content[8 + before :])
+    with pytest.raises(CheckpointError) as refused:
+        load_checkpoint(path)
+    assert "pickled" not in str(refused.value)
+
+
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(CheckpointError, match="does not exist"):
         load_checkpoint(tmp_path / "none.safetensors")

@@ -82,6 +82,29 @@ def test_a_given_folder_of_masks_wins_and_left_over_masks_are_told(tmp_path):
     assert list(found.masks.values()) == [tmp_path / "better" / "image_0.png"]
     assert found.notes == (
         "Masks that match no image by name were left out: 1 (first: unknown.png).",
+        "Masks of images that have another one were left out: 1 (first: image_0_mask.png).",
+    )
+
+
+@pytest.mark.parametrize("folder", ["", "masks"])
+@pytest.mark.parametrize(
+    ("best", "other"),
+    [
+        ("_anno", "_cp_masks"),
+        ("_mask", "_cp_masks"),
+        ("_mask", "_Simple Segmentation"),
+        ("_Object Identities", "_Simple Segmentation"),
+        ("_cp_masks", "_Object Identities"),
+    ],
+)
+def test_of_two_masks_what_a_person_drew_wins_and_the_other_is_told(tmp_path, folder, best, other):
+    image = save(tmp_path / "a.png", pixels(0))
+    for ending in (other, best):
+        save(tmp_path / folder / f"a{ending}.png", mask(0))
+    found = find_files(tmp_path)
+    assert found.masks == {image: tmp_path / folder / f"a{best}.png"}
+    assert found.notes == (
+        f"Masks of images that have another one were left out: 1 (first: a{other}.png).",
     )
 
 

@@ -1,5 +1,6 @@
 import os
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 from napari_semimoe.core.errors import ImageReadError, SettingsError, StorageError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import Box
+from napari_semimoe.project import import_masks
 from napari_semimoe.project.importing import tile_boxes
 from napari_semimoe.project.project import Project
 from tests.project.making import UM, add_prediction, image_folder, mask, pixels, save, snapshot
@@ -30,7 +32,7 @@ def test_images_are_copied_in(project, tmp_path):
         assert (tile.name, tile.pool, tile.um_per_px) == (f"image_{seed}", Pool.UNLABELLED, UM)
         assert tile.box == Box(0, 0, 40, 56)
         assert project.read_labels(tile_id) is None
-    assert report.sentence == "2 tiles added (0 with a mask)."
+    assert report.sentence == "2 tiles added."
 
 
 def test_masks_come_as_first_versions(project, tmp_path):
@@ -256,6 +258,27 @@ def test_an_image_added_again_with_its_true_scale_gets_it_and_loses_its_predicti
     assert project.add_files([file], um_per_px=0.5).rescaled == 0
 
 
+def test_a_scale_for_files_that_say_none_changes_no_other(project, tmp_path):
+    telling = tmp_path / "telling.png"
+    Image.fromarray(pixels(0)).save(telling, dpi=(101600, 101600))  # 0.25 um per pixel
+    there = save(tmp_path / "there.png", pixels(1))
+    silent = save(tmp_path / "silent.png", pixels(2))
+    project.add_files([there], um_per_px=0.4)
+    assert project.add_files([telling, there, silent]).without_scale == ("silent.png",)
+    report = project.add_files([telling, there, silent], um_per_px_if_silent=0.5)
+    assert (len(report.added), report.rescaled) == (1, 0)
+    scales = {image.name: image.um_per_px for image in project.images()}
+    assert scales == pytest.approx({"there": 0.4, "telling": 0.25, "silent": 0.5})
+
+
+def test_a_file_that_says_its_scale_keeps_it_when_the_folder_is_added_again(project, tmp_path):
+    telling = tmp_path / "telling.png"
+    Image.fromarray(pixels(0)).save(telling, dpi=(101600, 101600))
+    project.add_files([telling])
+    assert project.add_files([telling], um_per_px=0.5).rescaled == 0
+    assert project.tiles()[0].um_per_px == pytest.approx(0.25)
+
+
 def test_an_image_that_is_there_is_not_asked_for_its_scale_again(project, tmp_path):
     file = save(tmp_path / "a.png", pixels(0))
     project.add_files([file], um_per_px=0.25)
@@ -292,6 +315,28 @@ def test_a_mask_file_that_changed_becomes_the_next_version_where_nobody_correcte
         "image_1.png was there already, with a mask corrected here, which was kept.",
     )
     assert project.add_folder(folder, um_per_px=UM).notes == report.notes[1:]
+
+
+def test_a_mask_accepted_while_its_file_is_read_again_stays_the_latest(
+    project, tmp_path, monkeypatch
+):
+    save(tmp_path / "in" / "a.png", pixels(0))
+    save(tmp_path / "in" / "a_mask.png", mask(0).astype(np.uint8))
+    (tile_id,) = project.add_folder(tmp_path / "in", um_per_px=UM).added
+    save(tmp_path / "in" / "a_mask.png", mask(1).astype(np.uint8))
+    mine = mask(2)
+    accepting = threading.Thread(target=project.accept, args=(tile_id, mine))
+    compare = import_masks._differs
+
+    def slowly(*args):
+        accepting.start()
+        accepting.join(0.3)  # it has to wait
+        return compare(*args)
+
+    monkeypatch.setattr(import_masks, "_differs", slowly)
+    project.add_folder(tmp_path / "in")
+    accepting.join()
+    assert np.array_equal(project.read_labels(tile_id), mine)
 
 
 def test_a_name_that_begins_as_another_is_kept(project, tmp_path):

@@ -9,7 +9,7 @@ from skimage.draw import polygon2mask
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project.discovery import find_files, pair_files
-from napari_semimoe.project.export import export_geojson
+from napari_semimoe.project.export import export_geojson, export_png
 from napari_semimoe.project.mask_geojson import read_geojson
 from napari_semimoe.project.project import Project
 from tests.project.making import UM, add_images, mask, pixels, save
@@ -40,7 +40,7 @@ def written(path, content):
 
 
 def read(tmp_path, content, classes=("background", "gland"), shape=SHAPE):
-    return read_geojson(written(tmp_path / "a.geojson", content), shape, classes)
+    return read_geojson(written(tmp_path / "a.geojson", content), shape, classes, "0" * 64)
 
 
 def lace(seed=3, shape=SHAPE):
@@ -283,3 +283,54 @@ def test_annotations_are_added_also_among_class_masks(project, tmp_path):
         1,
         ("a.geojson: points and lines were left out: 1.",),
     )
+
+
+def test_tiles_without_a_mask_stay_without_one_when_an_export_is_added_again(tmp_path):
+    file = save(tmp_path / "in" / "slide.png", pixels(0, (70, 140)))
+    with Project.create(tmp_path / "a") as project:
+        first, second = project.add_files([file], um_per_px=UM, tile_px=70).added
+        project.accept(first, mask(0, (70, 70)))
+        export_geojson(project, file.parent)
+        again = project.add_folder(file.parent, tile_px=70)
+        assert again.labelled == 0
+        assert project.tile(second).annotation_id is None
+    with Project.create(tmp_path / "b") as other:
+        report = other.add_folder(file.parent, um_per_px=UM, tile_px=70)
+        assert (len(report.added), report.labelled) == (2, 1)
+        assert [tile.annotation_id is None for tile in other.tiles()] == [False, True]
+        assert np.array_equal(other.read_labels(report.added[0]) > 0, mask(0, (70, 70)) > 0)
+
+
+def test_pixels_without_a_mask_do_not_teach_where_tiles_are_cut_otherwise(tmp_path):
+    file = save(tmp_path / "in" / "slide.png", pixels(0, (70, 140)))
+    with Project.create(tmp_path / "a") as project:
+        first, _ = project.add_files([file], um_per_px=UM, tile_px=70).added
+        project.accept(first, mask(0, (70, 70)))
+        export_geojson(project, file.parent)
+    with Project.create(tmp_path / "b") as other:
+        (tile_id,) = other.add_folder(file.parent, um_per_px=UM).added
+        labels = other.read_labels(tile_id)
+        assert np.array_equal(labels[:, :70] > 0, mask(0, (70, 70)) > 0)
+        assert (labels[:, 70:] == IGNORE).all()
+
+
+@pytest.mark.parametrize("export", [export_geojson, export_png])
+def test_a_mask_that_was_exported_for_another_image_of_that_name_is_left_out(tmp_path, export):
+    for nr in (1, 2):
+        save(tmp_path / f"s{nr}" / "tile_1.png", pixels(nr))
+    with Project.create(tmp_path / "a") as project:
+        (tile_id,) = project.add_folder(tmp_path / "s1", um_per_px=UM).added
+        project.accept(tile_id, mask(1))
+        export(project, tmp_path / "masks")
+    for nr, labelled in ((1, 1), (2, 0)):
+        with Project.create(tmp_path / f"b{nr}") as other:
+            folder, masks = tmp_path / f"s{nr}", tmp_path / "masks"
+            report = other.add_folder(folder, masks=masks, um_per_px=UM)
+            assert (len(report.added), report.labelled) == (1, labelled)
+            told = [note for note in report.notes if "an image with other pixels" in note]
+            assert len(told) == 1 - labelled
+
+
+def test_tiles_of_an_export_that_are_no_boxes_are_refused_in_words(tmp_path):
+    with pytest.raises(ImageReadError, match="must list y0, x0, y1, x1 of each tile"):
+        read(tmp_path, {"features": [square(0, 0, 3)], "semimoe_tiles": [[0, 1]]})

@@ -129,6 +129,28 @@ def test_late_prediction_of_an_older_model_is_dropped(starter, filled, engine):
     assert len(kept) == 1
 
 
+def test_prediction_made_before_the_pixel_size_was_corrected_is_made_again(
+    starter, filled, engine, images
+):
+    session = filled
+    select(session, "tile_3")
+    tile = session.current_tile
+    late = engine.jobs[0]
+    engine.start(late)
+
+    def hear_the_answer(done, total, name):
+        if name == "tile_4.png":  # tile_3 has its new size, the others follow
+            engine.predict(late)
+            session.process()
+
+    session.add_folder(images, um_per_px=0.5, progress=hear_the_answer)
+    assert session.project.prediction(tile) is None
+    engine.predict_everything()
+    session.process()
+    assert session.project.prediction(tile) is not None
+    assert len(list((session.project.path / "predictions").iterdir())) == 4
+
+
 def test_old_prediction_stays_until_the_new_model_has_answered(starter, filled, engine):
     session = filled
     select(session, "tile_3")

@@ -94,3 +94,10 @@ def test_numbers_of_a_pseudo_label_are_shares_of_its_pixels(made):
 def test_agreement_is_refused_in_words_without_stages():
     with pytest.raises(SettingsError, match="agreement needs pseudo_labels 'stage'"):
         RoundSettings.fine_tune(agreement=0.5, pseudo_labels="step")
+
+
+def test_rounds_of_early_versions_say_that_they_did_not_use_cutmix():
+    stored = RoundSettings().model_dump() | {"cutmix": 0.0}
+    assert RoundSettings.parse(stored) == RoundSettings()
+    with pytest.raises(SettingsError, match="cutmix is no setting"):
+        RoundSettings.parse(stored | {"cutmix": 0.5})
