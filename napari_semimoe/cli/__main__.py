@@ -2,6 +2,6 @@
 
 import sys
 
-from napari_semimoe.cli.main import main
+from napari_semimoe.cli.entry import main
 
 sys.exit(main())

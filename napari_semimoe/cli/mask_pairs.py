@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_semimoe.core.errors import ImageReadError
-from napari_semimoe.project.discovery import MASK_FOLDERS, image_name, list_images
+from napari_semimoe.project.discovery import MASK_FOLDERS, image_name, list_images, rank
 from napari_semimoe.project.images import stem
 
 
@@ -58,5 +58,6 @@ def _masks(folder: Path) -> dict[str, Path]:
         below = sorted(path.name for path in folder.iterdir() if path.is_dir())
         hint = f"Name one of its sub-folders, such as {below[0]}." if below else "Check its path."
         raise ImageReadError(f"The folder {folder} holds no mask (png, bmp or tif). {hint}")
+    files = sorted(files, key=rank, reverse=True)  # of two the last stays, what a person drew
     marked = {name: path for path in files if (name := image_name(path))}
     return marked or {stem(path): path for path in files}

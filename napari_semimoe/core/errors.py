@@ -86,7 +86,13 @@ class UnreachableError(JobError):
 
 
 #: Each of torch's backends says it in other words, and not all have an error class for it.
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+_MEMORY_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "alloc_failed",  # of cuBLAS and cuDNN
+    "unable to find an engine",  # of cuDNN, which found no room to try one
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -95,6 +95,6 @@ class NewProjectDialog(QDialog):
             return f"The system refuses this folder: {error}."
         if len(self.class_names) < 2:
             return "Name at least one class to paint."
-        if len(set(self.class_names)) != len(self.class_names):
+        if len({name.casefold() for name in self.class_names}) != len(self.class_names):
             return "Each class needs a name of its own."
         return ""

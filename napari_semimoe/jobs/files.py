@@ -41,7 +41,7 @@ def _predict_file(
     from napari_semimoe.project.images import read_image, stem
 
     target = Path(payload["out_dir"]) / f"{stem(file)}.png"
-    if str(target) in written:
+    if str(target).lower() in map(str.lower, written):  # as Windows and macOS compare names
         raise ImageReadError(
             f"{file.name} would overwrite the result of another file with the same stem. "
             "Rename it, or predict it into another folder."

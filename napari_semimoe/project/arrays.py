@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 FILE_PX = 2048
 #: Side of the smallest block that is read by itself.
 CHUNK_PX = 512
+#: What zarr is known to raise on files that are gone, cut off or changed.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    StopIteration,
+)
 
 
 def content_hash(values: NDArray[np.integer]) -> str:
@@ -115,7 +125,7 @@ def read_prediction(path: Path) -> Prediction:
 def _damage_in_words(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, StopIteration) as error:
+    except _DAMAGE as error:
         raise ProjectFormatError(
             f"The stored array {path.name} is missing or damaged "
             f"({error or type(error).__name__}). Restore {path} from a backup of the project."
@@ -133,7 +143,7 @@ def _create(path: str, array: NDArray[Any], *, pixel_axis: int) -> None:
         dtype=array.dtype,
         chunks=chunk,
         shards=shard,
-        compressors=ZstdCodec(level=1),
+        compressors=ZstdCodec(level=1, checksum=True),  # a changed byte is no other mask
         # an absent file must mean damage, never "all background"
         config={"write_empty_chunks": True},
     )

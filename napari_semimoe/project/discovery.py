@@ -115,7 +115,7 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     files = [path for path in files if path.suffix.lower() != mask_geojson.SUFFIX]
     stems = {(path.parent, stem(path).lower()) for path in files}
     named = {path: _of_these(path, stems) for path in files}
-    taken = sorted((path for path in files if named[path]), key=_rank, reverse=True)
+    taken = sorted((path for path in files if named[path]), key=rank, reverse=True)
     beside = {name: path for path in taken if (name := named[path])}
     unmarked = [path for path in files if named[path] is None]
     written_here = dict.fromkeys(filter(is_own_png, unmarked))  # in order, and quick to ask
@@ -145,12 +145,12 @@ def _of_these(path: Path, stems: set[tuple[Path, str]]) -> tuple[Path, str] | No
 
 def _by_name(masks: Sequence[Path]) -> dict[tuple[Path | None, str], Path]:
     """Return masks by their folder and their image's name; later ones win, and whole names."""
-    masks = sorted(masks, key=_rank, reverse=True)
+    masks = sorted(masks, key=rank, reverse=True)
     marked = {(path.parent, (image_name(path) or stem(path)).lower()): path for path in masks}
     return {**marked, **{(path.parent, stem(path).lower()): path for path in masks}}
 
 
-def _rank(path: Path) -> int:
+def rank(path: Path) -> int:
     """Return 0 for what a person may have drawn, more for what a program marked by itself."""
     name = stem(path).lower()
     return next((nr for nr, end in enumerate(_AUTOMATIC, start=1) if name.endswith(end)), 0)

@@ -34,6 +34,7 @@ def export_png(project: Project, out: Path | str, **how: Unpack[HowToExport]) ->
     in the folder.
     """
     table = Path(out).absolute() / mask_table.NAME
+    earlier = mask_table.read_rows(table.parent)
     rows: list[dict[str, Any]] = []
 
     def mark(tile: TileRecord) -> dict[str, str]:
@@ -53,7 +54,13 @@ def export_png(project: Project, out: Path | str, **how: Unpack[HowToExport]) ->
         return export_files(project, out, ".png", write, refuse=refuse, **how)
     finally:
         if rows:  # also of an export that ended early
-            every = [*_rows_of_others(table, {row["file"] for row in rows}), *rows]
+            written = {row["file"] for row in rows}
+            others = [
+                row
+                for row in earlier
+                if row["file"] not in written and (table.parent / row["file"]).exists()
+            ]
+            every = [*others, *rows]
             write_whole(table, lambda path: mask_table.write_rows(path, every))
 
 
@@ -64,11 +71,3 @@ def _classes(project: Project, curated: CuratedTile) -> str:
     numbers = np.setdiff1d(curated.labels, (0, IGNORE)).tolist()
     of_object = curated.annotation.classes
     return json.dumps({number: project.classes[of_object.get(number, 1)] for number in numbers})
-
-
-def _rows_of_others(table: Path, written: set[str]) -> list[dict[str, Any]]:
-    return [
-        row
-        for row in mask_table.read_rows(table)
-        if row["file"] not in written and (table.parent / row["file"]).exists()
-    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import unicodedata
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,10 @@ DECODER_ERRORS = (
     struct.error,
     zlib.error,
 )
+
+
+# Pillow warns of large images; what is too large here is refused in words.
+warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
 
 
 @dataclass(frozen=True, slots=True)

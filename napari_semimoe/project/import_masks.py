@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,7 @@ def _read(
     if options.mask_kind == "classes":
         mask = FoundMask(*read_class_mask(path, shape, len(options.classes)))
     else:
-        said = tally.classes_in(path.parent).get(path.name, "")
+        said = tally.classes_in(path.parent).get(normalize("NFC", path.name), "")
         classes = mask_table.parse_classes(said, path, options.classes)
         mask = FoundMask(read_mask(path, shape), classes)
         _note_one_class(mask, options, tally)

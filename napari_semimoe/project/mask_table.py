@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.project.masks import class_of
@@ -26,14 +27,25 @@ def is_own(path: Path) -> bool:
         return file.read(len(_HEAD)) == _HEAD
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read a table of our own; a file that is not there has no rows."""
-    if not path.exists():
-        return []
+def read_rows(folder: Path) -> list[dict[str, str]]:
+    """Read the table of our own in a folder; none has no rows.
+
+    Raises
+    ------
+    ImageReadError
+        If the table is damaged.
+    """
+    path = folder / NAME
     usual = csv.field_size_limit(_MOST_CHARACTERS)
     try:
+        if not is_own(path):
+            return []
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise ImageReadError(
+            f"{path} cannot be read as a table ({error}). Repair or remove it."
+        ) from error
     finally:
         csv.field_size_limit(usual)
 
@@ -47,21 +59,9 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_classes(folder: Path) -> dict[str, str]:
-    """Return what the table of a folder says of classes, by file name; nothing without one.
-
-    Raises
-    ------
-    ImageReadError
-        If the table is damaged.
-    """
-    path = folder / NAME
-    try:
-        rows = read_rows(path) if is_own(path) else []
-    except (OSError, ValueError, csv.Error) as error:
-        raise ImageReadError(
-            f"{path} cannot be read as a table ({error}). Repair or remove it."
-        ) from error
-    return {row["file"]: row.get("classes") or "" for row in rows}
+    """Return what the table of a folder says of classes, by file name in Unicode's form NFC."""
+    rows = read_rows(folder)
+    return {normalize("NFC", row["file"]): row.get("classes") or "" for row in rows}
 
 
 def parse_classes(text: str, path: Path, class_names: Sequence[str]) -> dict[int, int]:

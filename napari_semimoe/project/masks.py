@@ -157,7 +157,7 @@ def _read(
 
 def _stored(path: Path, colours_of_palette: bool) -> NDArray[Any]:
     if path.suffix.lower() in TIFF_SUFFIXES:
-        from napari_semimoe.project.tiff import read_stored
+        from napari_semimoe.project.tiff import decoded, read_stored
 
         stored = read_stored(path)
         if stored.values is not None:
@@ -166,18 +166,27 @@ def _stored(path: Path, colours_of_palette: bool) -> NDArray[Any]:
             return _whole_numbers(values, path)
         if stored.is_16_bit_colour:
             raise _too_deep(path)
+        with decoded(path, stored) as image:
+            inverted = stored.zero_is_white and image.mode == "L"  # by Pillow
+            found = _numbers_of(image, path, colours_of_palette)
+            return 255 - found if inverted else found
     with opened(path) as image:
-        if png_is_16_bit_colour(image, path):
-            raise _too_deep(path)
-        if image.format in ("JPEG", "MPO"):
-            raise _blurred(path)
-        if image.mode == "P" and colours_of_palette and _hides_background(image):
-            image = image.convert("RGB")
-        elif image.mode in ("PA", "La", "RGBa"):
-            image = image.convert("RGBA")
-        elif image.mode not in _NUMBERS and image.mode[0] != "I":
-            image = image.convert("RGB")
-        return _whole_numbers(np.asarray(image), path)
+        return _numbers_of(image, path, colours_of_palette)
+
+
+def _numbers_of(image: Image.Image, path: Path, colours_of_palette: bool) -> NDArray[Any]:
+    """Return the numbers or colours of a decoded image."""
+    if png_is_16_bit_colour(image, path):
+        raise _too_deep(path)
+    if image.format in ("JPEG", "MPO"):
+        raise _blurred(path)
+    if image.mode == "P" and colours_of_palette and _hides_background(image):
+        image = image.convert("RGB")
+    elif image.mode in ("PA", "La", "RGBa"):
+        image = image.convert("RGBA")
+    elif image.mode not in _NUMBERS and image.mode[0] != "I":
+        image = image.convert("RGB")
+    return _whole_numbers(np.asarray(image), path)
 
 
 def _blurred(path: Path) -> ImageReadError:

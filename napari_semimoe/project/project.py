@@ -24,6 +24,7 @@ from napari_semimoe.project import (
 )
 from napari_semimoe.project.adding import HowToAdd
 from napari_semimoe.project.folder import Description, login_name
+from napari_semimoe.project.mask_geojson import IGNORE_CLASS, REGION_CLASS
 from napari_semimoe.project.models import Models
 from napari_semimoe.project.opened import OpenFolder, create_folder
 from napari_semimoe.project.predictions import NewPrediction
@@ -83,14 +84,18 @@ class Project:
             If a class has no name, or two have the same.
         """
         path = Path(path).absolute()
-        if not all(each.strip() for each in classes) or len(set(classes)) < len(classes):
+        names = [each.strip() for each in classes]
+        # other programs' files tell classes by name, in capitals or not
+        taken = {IGNORE_CLASS.casefold(), REGION_CLASS.casefold(), ""}
+        distinct = {each.casefold() for each in names} - taken
+        if len(distinct) < len(names):
             raise SettingsError(
-                "Every class needs a name of its own, got "
+                f"Every class needs a name of its own, not {IGNORE_CLASS} or {REGION_CLASS}, got "
                 f"{', '.join(map(repr, classes))}. Leave the background out; it is there already."
             )
         about = {
             "name": name or path.name,
-            "classes": tuple(classes),
+            "classes": tuple(names),
             "author": author or login_name(),
             "created": now(),
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +36,13 @@ from napari_semimoe.project.resolution import (
 
 if TYPE_CHECKING:
     import tifffile
+    from PIL import Image
 
 _LAYOUTS = ("YX", "YXS", "SYX")
+#: Compressions that are read here: none, two deflates, packbits.
+_PLAIN = {1, 8, 32946, 32773}
+#: Those that every Pillow has, too: fax, LZW, JPEG.
+_USUAL = {*_PLAIN, 2, 3, 4, 5, 6, 7}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,8 @@ class StoredTiff:
         Whether the colours are multiplied by their transparency already.
     is_16_bit_colour
         Whether each colour has 16 bits, of which Pillow keeps the high ones.
+    unusual_codec
+        Name of a compression that Pillow may not know; empty for the usual ones.
     """
 
     values: NDArray[Any] | None
@@ -64,6 +73,7 @@ class StoredTiff:
     has_alpha: bool = False
     is_over_black: bool = False
     is_16_bit_colour: bool = False
+    unusual_codec: str = ""
 
 
 def read_tiff(path: Path) -> ImageFile:
@@ -77,7 +87,12 @@ def read_tiff(path: Path) -> ImageFile:
     stored = read_stored(path)
     values = stored.values
     if values is None:
-        with opened(path) as image:
+        from PIL import Image, ImageOps
+
+        with decoded(path, stored) as image:
+            if stored.zero_is_white and image.mode.startswith("I;16"):  # Pillow leaves it so
+                upright = np.asarray(ImageOps.exif_transpose(image))
+                image = Image.fromarray(np.iinfo(np.uint16).max - upright)
             pixels, note = pillow_to_rgb(image, path)
         if stored.is_16_bit_colour:
             note = high_byte_note(pixels, path)
@@ -92,6 +107,27 @@ def read_tiff(path: Path) -> ImageFile:
     return ImageFile(pixels, stored.um_per_px, note)
 
 
+@contextmanager
+def decoded(path: Path, stored: StoredTiff) -> Iterator[Image.Image]:
+    """Open with Pillow what it alone can decode.
+
+    Raises
+    ------
+    ImageReadError
+        As `opened`, or naming the codec that is not known.
+    """
+    try:
+        with opened(path) as image:
+            yield image
+    except ImageReadError as error:
+        if stored.unusual_codec:
+            raise ImageReadError(
+                f"{path.name} is compressed as {stored.unusual_codec}, which cannot be read here. "
+                "Export it with JPEG, LZW or no compression."
+            ) from error
+        raise
+
+
 def read_stored(path: Path) -> StoredTiff:
     """Read a TIFF's first image without changing its values."""
     import tifffile
@@ -104,7 +140,15 @@ def read_stored(path: Path) -> StoredTiff:
             um_per_px = _um_per_px(file, page)
             if _needs_pillow(page):
                 deep = page.bitspersample == 16 and page.samplesperpixel > 1
-                return StoredTiff(None, um_per_px, is_16_bit_colour=deep)
+                white = int(page.photometric) == 0
+                codec = (
+                    ""
+                    if int(page.compression) in _USUAL
+                    else str(getattr(page.compression, "name", page.compression))
+                )
+                return StoredTiff(
+                    None, um_per_px, white, is_16_bit_colour=deep, unusual_codec=codec
+                )
             values = _upright(series.asarray(), series.axes, axes, page)
             if not values.size:
                 raise ValueError("it has no pixels")
@@ -137,8 +181,7 @@ def _single_image_axes(series: tifffile.TiffPageSeries, path: Path) -> str:
 
 def _needs_pillow(page: tifffile.TiffPage) -> bool:
     """Whether the pixels need a codec or a colour table that Pillow has."""
-    plain = {1, 8, 32946, 32773}  # none, two deflates, packbits
-    return int(page.compression) not in plain or int(page.photometric) in (3, 5, 6, 8)
+    return int(page.compression) not in _PLAIN or int(page.photometric) in (3, 5, 6, 8)
 
 
 def _upright(

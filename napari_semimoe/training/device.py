@@ -58,11 +58,13 @@ def place(model: SemiMoE, device: torch.device) -> SemiMoE:
 
     Channels last, but for U-Nets on a processor without bfloat16: there oneDNN takes two to three
     times as long for the gradients of their weights. The depthwise convolutions of a pretrained
-    encoder gain more than that.
+    encoder gain more than that. Not on Apple's GPUs either: there torch's gradients of batch
+    normalisation and pooling are wrong or crash in that layout (pytorch issues 175189, 175190).
     """
     unet = model.settings.architecture != "pretrained"
-    slow = device.type == "cpu" and unet and not gains_from_bfloat16(device)
-    return model.placed(device, torch.contiguous_format if slow else torch.channels_last)
+    first = device.type == "cpu" and unet and not gains_from_bfloat16(device)
+    first = first or device.type == "mps"
+    return model.placed(device, torch.contiguous_format if first else torch.channels_last)
 
 
 def autocast(device: torch.device, wanted: bool) -> AbstractContextManager[object]:

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt, find_objects
+from scipy.spatial import cKDTree
 
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.training.metrics import checked_pair
@@ -116,6 +117,10 @@ def count_objects(prediction: ArrayLike, truth: ArrayLike) -> ObjectCounts:
 
 def hausdorff(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     """Return the Hausdorff distance in pixels between two sets of pixels, neither empty."""
+    if not (a & b).any():  # may lie far apart in a large, empty window
+        pixels_a, pixels_b = np.argwhere(a), np.argwhere(b)
+        from_a = cKDTree(pixels_a).query(pixels_b)[0].max()
+        return float(max(from_a, cKDTree(pixels_b).query(pixels_a)[0].max()))
     from_a = distance_transform_edt(~a)[b].max()
     return float(max(from_a, distance_transform_edt(~b)[a].max()))
 

@@ -92,7 +92,8 @@ def fit_to_budget(settings: RoundSettings, costs: Costs, unlabelled: int) -> Rou
     if settings.max_steps:
         return settings
     budget = 60 * settings.budget_minutes
-    views, tiles, fit = settings.pseudo_views, unlabelled, int(settings.adapt)
+    views, fit = settings.pseudo_views, int(settings.adapt)
+    tiles = min(unlabelled, settings.pseudo_tiles or unlabelled)
     if unlabelled:
         affordable = budget * _PSEUDO_SHARE / settings.stages / max(costs.pseudo_view, 1e-9)
         views = max(1, min(views, int(affordable / tiles) - fit))
@@ -102,4 +103,6 @@ def fit_to_budget(settings: RoundSettings, costs: Costs, unlabelled: int) -> Rou
     alone = settings.labelled_only
     step = alone * costs.labelled_step + (1 - alone) * costs.step
     steps = max(1, int(left / (step + costs.look / settings.validate_every)))
-    return settings.changed(max_steps=steps, pseudo_views=views, pseudo_tiles=tiles)
+    return settings.changed(
+        max_steps=steps, pseudo_views=views, pseudo_tiles=tiles or settings.pseudo_tiles
+    )

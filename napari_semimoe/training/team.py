@@ -37,6 +37,8 @@ StartTeammate = Callable[[int, int, Path], "subprocess.Popen[bytes]"]
 
 def team_size(settings: RoundSettings, device: torch.device) -> int:
     """Return how many processes share a step; every one needs a crop of each pass."""
+    if device.type == "mps":  # one GPU, of which gloo takes no tensors
+        return 1
     most = min(settings.processes, settings.labelled_batch)
     if device.type == "cuda":
         most = min(most, torch.cuda.device_count())

@@ -401,6 +401,16 @@ class TestEvaluate:
         given = ("evaluate", "--pred", tmp_path / "p", "--truth", tmp_path / "data")
         assert "Name one of its sub-folders, such as images" in semimoe(*given, code=1).err
 
+    def test_a_drawn_truth_goes_before_that_of_a_program(self, semimoe, tmp_path):
+        (tmp_path / "p").mkdir()
+        drawn = Image.fromarray(np.eye(20, dtype=np.uint8))
+        (tmp_path / "t").mkdir()
+        drawn.save(tmp_path / "p" / "a.png")
+        drawn.save(tmp_path / "t" / "a_anno.png")
+        Image.new("L", (20, 20), 1).save(tmp_path / "t" / "a_cp_masks.png")
+        given = ("evaluate", "--pred", tmp_path / "p", "--truth", tmp_path / "t", "--json")
+        assert semimoe(*given).json["pooled"]["dice"] == 1
+
     def test_ignored_pixels_of_the_truth_count_nowhere(self, semimoe, tmp_path):
         (tmp_path / "t").mkdir()
         (tmp_path / "p").mkdir()
@@ -464,7 +474,7 @@ class TestOthers:
         import sys
 
         code = (
-            "import sys; from napari_semimoe.cli.main import main;"
+            "import sys; from napari_semimoe.cli import entry, main;"
             "slow = {'torch', 'napari', 'qtpy', 'ome_zarr', 'scipy', 'skimage'};"
             "heavy = slow & sys.modules.keys();"
             "sys.exit(', '.join(heavy) or 0)"

@@ -61,7 +61,7 @@ def test_wheel_declares_the_manifest_the_command_and_its_licence(wheel):
     (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
     declared = archive.read(entry_points).decode()
     assert "[napari.manifest]\nnapari-semimoe = napari_semimoe:napari.yaml" in declared
-    assert "semimoe = napari_semimoe.cli.main:main" in declared
+    assert "semimoe = napari_semimoe.cli.entry:main" in declared
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert any(name.endswith("weights/LICENSE.txt") for name in names)
 

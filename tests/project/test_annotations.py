@@ -8,6 +8,7 @@ from napari_semimoe.core.errors import ProjectError, ProjectFormatError, ShapeEr
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project.annotations import pack, unpack
+from napari_semimoe.project.arrays import read_array, write_array
 from napari_semimoe.project.project import Project
 from tests.project.making import UM, add_images, mask, pixels, save
 
@@ -142,13 +143,31 @@ def test_versions_cannot_be_changed_or_deleted_even_by_sql(project, tile_id):
 
 def test_a_mask_whose_file_was_altered_is_refused_in_words(project, tile_id):
     from napari_semimoe.core.disk import discard
-    from napari_semimoe.project.arrays import write_array
 
     record = project.accept(tile_id, mask(0))
     discard(project.path / record.path)
     write_array(project.path / record.path, mask(1))
     with pytest.raises(ProjectFormatError, match=r"is not what was stored.*backup"):
         project.read_labels(tile_id)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_changed_byte_in_an_array_is_told_and_never_read_as_other_pixels(tmp_path, seed):
+    path = tmp_path / "a.zarr"
+    write_array(path, mask(seed, (600, 700)))
+    (part,) = (each for each in (path / "c").rglob("*") if each.is_file())
+    content = bytearray(part.read_bytes())
+    content[np.random.default_rng(seed).integers(len(content) // 2)] ^= 0x10
+    part.write_bytes(content)
+    with pytest.raises(ProjectFormatError, match="missing or damaged"):
+        read_array(path)
+
+
+def test_an_array_whose_description_is_no_description_is_told(tmp_path):
+    write_array(tmp_path / "a.zarr", mask())
+    (tmp_path / "a.zarr" / "zarr.json").write_text("[]")
+    with pytest.raises(ProjectFormatError, match="missing or damaged"):
+        read_array(tmp_path / "a.zarr")
 
 
 def test_a_mask_whose_file_is_gone_is_refused_and_never_read_as_background(project, tile_id):

@@ -165,6 +165,22 @@ def test_zero_is_white_where_the_tiff_says_so(here):
     np.testing.assert_array_equal(read_image(file).pixels[..., 0], GREY)
 
 
+def test_zero_is_white_in_compressed_16_bit_grey_too(here):
+    deep = np.linspace(0, 65535, 40 * 30).astype(np.uint16).reshape(40, 30)
+    plain = read_image(tiff(here / "plain.tif", deep, photometric="miniswhite"))
+    Image.fromarray(deep).save("lzw.tif", compression="tiff_lzw", tiffinfo={262: 0})
+    np.testing.assert_array_equal(read_image(here / "lzw.tif").pixels, plain.pixels)
+    assert plain.pixels[0, 0, 0] == 255
+
+
+def test_a_compression_that_is_not_known_is_named(here):
+    file = tiff(here / "slide.svs", RGB, photometric="rgb")
+    with tifffile.TiffFile(file, mode="r+b") as opened:
+        opened.pages[0].tags["Compression"].overwrite(33005)
+    with pytest.raises(ImageReadError, match=r"slide.svs is compressed as \w*JP2000\w*, which"):
+        read_image(file)
+
+
 def test_lab_tiff_has_no_transparency(here):
     Image.new("LAB", (4, 4), (255, 128, 128)).save("a.tif")
     read = read_image(here / "a.tif")

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project.export import export_png
 from napari_semimoe.project.project import Project
@@ -116,3 +117,27 @@ def test_masks_of_one_class_keep_their_cell_empty(project, tmp_path):
     export_png(project, tmp_path / "out")
     with (tmp_path / "out" / "masks.csv").open(newline="") as file:
         assert [row["classes"] for row in csv.DictReader(file)] == [""]
+
+
+def test_classes_come_back_where_accents_are_stored_apart(tmp_path):
+    file = save(tmp_path / "images" / "M\u00fcller.png", pixels(0))
+    with Project.create(tmp_path / "one", classes=TWO) as project:
+        (tile_id,) = project.add_files([file], um_per_px=UM).added
+        project.accept(tile_id, mask(1), classes={2: 2})
+        export_png(project, tmp_path / "masks")
+    exported = tmp_path / "masks" / "M\u00fcller.png"
+    exported.rename(exported.with_name("Mu\u0308ller.png"))  # as macOS names it
+    report, classes = added(tmp_path, tmp_path / "images", tmp_path / "masks")
+    assert report.notes == ()
+    assert classes[2] == 2
+
+
+def test_a_table_that_cannot_be_read_stops_an_export_before_any_mask_is_written(tmp_path):
+    _, masks = exported(tmp_path, mask(1), {})
+    table, before = masks / "masks.csv", (masks / "a.png").read_bytes()
+    table.write_bytes(table.read_bytes() + "M\u00fcller.png,x\n".encode("cp1252"))
+    with Project.open(tmp_path / "one") as project:
+        project.accept(project.tiles()[0].id, mask(2))
+        with pytest.raises(ImageReadError, match="cannot be read as a table"):
+            export_png(project, masks)
+    assert (masks / "a.png").read_bytes() == before

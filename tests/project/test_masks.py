@@ -92,6 +92,14 @@ def test_a_one_bit_tiff_in_which_zero_is_white_is_turned_round(tmp_path):
     np.testing.assert_array_equal(read > 0, two_squares() > 0)
 
 
+def test_numbers_of_a_compressed_tiff_in_which_zero_is_white_are_those_of_the_file(tmp_path):
+    numbers = two_squares().astype(np.uint8)
+    stored = {"compression": "tiff_lzw", "tiffinfo": {262: 0}}
+    Image.fromarray(255 - numbers).save(tmp_path / "m.tif", **stored)  # Pillow inverts them
+    read = read_mask(tmp_path / "m.tif", SHAPE)
+    np.testing.assert_array_equal(read > 0, numbers > 0)
+
+
 @pytest.mark.parametrize("read", [read_mask, lambda path: read_class_mask(path, SHAPE, 3)])
 def test_16_bit_colours_are_no_mask(tmp_path, monkeypatch, read):
     path = png_16_bit_colour(tmp_path / "m.png", np.repeat(mask(1)[..., None], 3, axis=2))

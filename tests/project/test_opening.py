@@ -84,6 +84,13 @@ def test_a_project_needs_two_classes(tmp_path):
     assert not (tmp_path / "p").exists()
 
 
+@pytest.mark.parametrize("second", ["Gland", " gland ", "ignore*", "Region*", " "])
+def test_classes_that_other_programs_could_not_tell_apart_are_refused(tmp_path, second):
+    with pytest.raises(SettingsError, match="Every class needs a name of its own"):
+        Project.create(tmp_path / "p", classes=("background", "gland", second))
+    assert not (tmp_path / "p").exists()
+
+
 def test_the_project_file_itself_opens_the_project(project):
     project.close()
     with Project.open(project.path / "project.json") as again:

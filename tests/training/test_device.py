@@ -26,6 +26,14 @@ def test_u_nets_lie_as_the_processor_learns_fastest(monkeypatch, bfloat16, layou
     assert all(weight.is_contiguous(memory_format=layout) for weight in deep)
 
 
+def test_channels_come_first_on_an_apple_gpu(monkeypatch):
+    placed = []
+    monkeypatch.setattr(SemiMoE, "placed", lambda model, where, layout: placed.append(layout))
+    for kind in ("mps", "cuda"):
+        device.place(SemiMoE(ModelSettings(width=4)), torch.device(kind))
+    assert placed == [torch.contiguous_format, torch.channels_last]
+
+
 def test_the_layout_changes_no_number_but_its_last_bits():
     torch.manual_seed(0)
     model = SemiMoE(ModelSettings(width=4)).eval()

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_semimoe.core.errors import ShapeError
 from napari_semimoe.core.values import IGNORE
@@ -180,6 +181,13 @@ class TestObjectHausdorff:
         a, b = np.ones((7, 7), bool), np.ones((7, 7), bool)
         b[1:6, 1:6] = False
         assert hausdorff(a, b) == 3
+
+    def test_objects_apart_are_as_far_from_each_other_as_by_distance_maps(self):
+        noise = ndimage.gaussian_filter(np.random.default_rng(0).random((60, 90)), 3)
+        a, b = noise > np.quantile(noise, 0.9), noise < np.quantile(noise, 0.2)
+        ways = [(a, b), (b, a)]
+        expected = max(ndimage.distance_transform_edt(~one)[other].max() for one, other in ways)
+        assert hausdorff(a, b) == pytest.approx(expected)
 
     def test_an_object_without_overlap_takes_the_nearest_object(self):
         # predicted P 2x2 touches nothing; true A is 4 to its left, true B is 10 to its right

@@ -75,6 +75,15 @@ def test_a_timed_round_saves_views_first_and_tiles_then():
     assert fewer_tiles.max_steps == 120
 
 
+@pytest.mark.parametrize("asked", [3, 500])
+def test_a_timed_round_uses_no_more_tiles_than_are_asked_for(asked):
+    costs = Costs(step=0.1, labelled_step=0.1, pseudo_view=0.001, look=0.1)
+    planned = fit_to_budget(settings(max_steps=0, pseudo_tiles=asked), costs, 200)
+    assert planned.pseudo_tiles == min(asked, 200)
+    made_at_steps = settings(max_steps=0, pseudo_tiles=asked, pseudo_labels="step")
+    assert fit_to_budget(made_at_steps, costs, 0).pseudo_tiles == asked
+
+
 def test_fitting_to_a_tile_costs_as_much_as_one_view():
     chosen = settings(max_steps=0, budget_minutes=3, stages=1, pseudo_views=8)
     # a third of 180 s is 60 s: two views and one look at 20 tiles; one view and one look at 30
