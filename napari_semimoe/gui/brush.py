@@ -60,6 +60,7 @@ class Brush(QObject):
         self._watched: Labels | None = None
         self._chosen = False  # the person chose the label of the next stroke
         self._following = False  # the brush itself is choosing it
+        self._known = 0  # the label under the brush as it was last
         self._unprotected = False  # neighbours, for the stroke that is under way
         self._class_of_new = 1
         self._labels: NDArray[np.uint16] | None = None  # that the ids under the brush are of
@@ -180,8 +181,10 @@ class Brush(QObject):
     def _on_layer_event(self, event: object = None) -> None:
         if getattr(event, "type", "") == "preserve_labels":
             self._unprotected = False
-        if getattr(event, "type", "") == "selected_label" and not self._following:
-            self._chosen = True
+        if getattr(event, "type", "") == "selected_label":
+            if not self._following and self.label != self._known:  # other colours say it, too
+                self._chosen = True
+            self._known = self.label
         self.changed.emit()
 
     def _on_press(self, layer: Labels, event: Any) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from napari_semimoe.project.drafts import drop_draft, write_draft
 from napari_semimoe.session.queue import is_open
 
 if TYPE_CHECKING:
+    from napari_semimoe.project.records import TileRecord
     from napari_semimoe.session.session import Session
 
 #: Unaccepted strokes are stored this long after the last one.
@@ -78,6 +79,7 @@ class Desk(QObject):
         self._accepting: Painted | None = None  # what is being stored
         self._read_last: tuple[int, int | None] | None = None  # tile and prediction
         self._draft_on_disk = False
+        self._highest_id = 0  # of all glands of the tile so far
         self._autosave = single_shot(self, AUTOSAVE_MS, self.keep_draft)
         self._first_view: TileView | None = None
         self._making = single_shot(self, 0, self._make_next_layer)
@@ -89,6 +91,11 @@ class Desk(QObject):
     def tile_id(self) -> int | None:
         """Id of the tile on the desk."""
         return None if self.view is None else self.view.tile.id
+
+    @property
+    def wanted_id(self) -> int | None:
+        """Id of the tile that was asked for last; it may still be on its way."""
+        return self._requested
 
     @property
     def labels(self) -> NDArray[np.uint16] | None:
@@ -146,10 +153,14 @@ class Desk(QObject):
         self._step(self._session.previous_tile, lambda: "This is the first tile of the queue.")
 
     def _step(self, find: Callable[[], int | None], otherwise: Callable[[], str]) -> None:
+        asked_at = self._requested
+
         def work() -> int | str:
             return find() or otherwise()
 
         def arrive(found: int | str) -> None:
+            if self._requested != asked_at:
+                return  # the person has moved on meanwhile, perhaps to another project
             if isinstance(found, str):
                 self.said.emit(found)
             elif found != self.tile_id:
@@ -229,11 +240,13 @@ class Desk(QObject):
         moved = self.tile_id != view.tile.id
         if moved:
             self.keep_draft()  # of the tile before, painted on while this one was read
+            self._highest_id = 0
         self.view = view
         self._classes = dict(view.classes)
         self._start_over.forget()
         self._draft_on_disk = view.origin == "draft"
         self.layers.show(view, n_classes=len(self.class_names))
+        self._note_ids()
         self._autosave.stop()
         if moved or not self.clock.is_running:
             self.clock.start(view.seconds)
@@ -265,6 +278,14 @@ class Desk(QObject):
                 "A new prediction has arrived. Your strokes are kept; "
                 "'Start over' takes the new prediction instead."
             )
+
+    @Slot(object)
+    def heed_pools(self, tiles: Sequence[TileRecord]) -> None:
+        """Know where the tile on the desk belongs now."""
+        pools = {tile.id: tile.pool for tile in tiles}
+        if self.view is not None and self.view.tile.id in pools:
+            tile = replace(self.view.tile, pool=pools[self.view.tile.id])
+            self.view = replace(self.view, tile=tile)
 
     # -- leaving a tile -----------------------------------------------------------------------
 
@@ -322,9 +343,7 @@ class Desk(QObject):
         self.layers.give_up_line()
         layer = self.layers.labels_layer
         if layer is None:
-            shown = replace(view, labels=labels, classes=dict(self._classes))
-            self.layers.show(shown, n_classes=len(self.class_names))
-            self.tile_shown.emit(view)  # the brush takes the new layer in hand
+            self._bring_back(view)
             self.refused.emit("The pseudo-label layer was gone and is back. Look, then accept.")
         elif not layer.visible:
             layer.visible = True
@@ -336,6 +355,13 @@ class Desk(QObject):
             )
         else:
             self._store(view)
+
+    def _bring_back(self, view: TileView) -> None:
+        """Show the mask as it stands in a new layer, its own having been deleted."""
+        assert self.labels is not None, "a tile on the desk has a mask"
+        shown = replace(view, labels=self.labels, classes=dict(self._classes))
+        self.layers.show(shown, n_classes=len(self.class_names))
+        self.tile_shown.emit(view)  # the brush takes the new layer in hand
 
     def _store(self, view: TileView) -> None:
         mask = self._accepting = self._mask
@@ -403,6 +429,10 @@ class Desk(QObject):
         if self.view is None or self.view.prediction is None:
             self.refused.emit("There is no prediction of this tile to start from yet.")
             return
+        if self.layers.labels_layer is None:
+            self._bring_back(self.view)
+            self.refused.emit("The pseudo-label layer was gone and is back. Look, then start over.")
+            return
         self.layers.give_up_line()
         prediction, before = self.view.prediction, self._mask
         assert before is not None, "a tile on the desk has a mask"
@@ -416,12 +446,21 @@ class Desk(QObject):
     # -- the brush ----------------------------------------------------------------------------
 
     def free_label(self) -> int:
-        """Return the lowest id above all that are in use, so a new gland gets its own."""
+        """Return the lowest id above all that were in use, so a new gland gets its own.
+
+        Also above those of glands that are gone: an undo would bring them back as it.
+        """
+        self._note_ids()
+        return self._highest_id + 1
+
+    def _note_ids(self) -> None:
         labels = self.labels
         if labels is None:
-            return 1
-        used = labels[labels != IGNORE]
-        return int(used.max(initial=0)) + 1
+            return
+        highest = int(labels.max(initial=0))
+        if highest == IGNORE:  # slower
+            highest = int(labels.max(initial=0, where=labels != IGNORE))
+        self._highest_id = max(self._highest_id, highest)
 
     def class_of(self, label: int) -> int:
         """Return the class of an instance."""
@@ -459,6 +498,7 @@ class Desk(QObject):
     def _on_edited(self, event: Any = None) -> None:
         if self.view is None or self.layers.filling:
             return
+        self._note_ids()
         self.clock.touch()
         self._autosave.start()
         self.edited.emit()

@@ -140,7 +140,7 @@ class PredictPage(QWidget):
 
     @Slot(int)
     def _on_tile_chosen(self, tile_id: int) -> None:
-        if tile_id != self._bench.desk.tile_id:
+        if tile_id != self._bench.desk.wanted_id:
             self._bench.desk.select(tile_id)
 
     @Slot(object)

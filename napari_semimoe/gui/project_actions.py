@@ -16,6 +16,7 @@ from napari_semimoe.project.images import SUFFIXES
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
+    from napari_semimoe.project.project import Project
 
 
 class ProjectActions(QObject):
@@ -108,10 +109,16 @@ class ProjectActions(QObject):
             return
         self._bench.add_images([*folders, *files])
 
-    @Slot(object)
-    def _on_scale_missing(self, paths: list[Path]) -> None:
-        value = ask_pixel_size(self._window, "Some images do not say how large a pixel is.")
-        if value is not None:
-            self._bench.add_images(paths, um_per_px=value)
-        else:
+    @Slot(object, object)
+    def _on_scale_missing(self, paths: list[Path], project: Project) -> None:
+        value = None
+        if self._bench.session.project is project:
+            value = ask_pixel_size(self._window, "Some images do not say how large a pixel is.")
+        if value is None:
             self._bench.failed.emit("Images without a known pixel size were not added.")
+        elif self._bench.session.project is not project:  # another was opened meanwhile
+            self._bench.failed.emit(
+                "Nothing was added: the project was closed. Open it and add the images again."
+            )
+        else:
+            self._bench.add_images(paths, um_per_px=value)

@@ -20,7 +20,7 @@ from superqt.utils import signals_blocked
 from napari_semimoe.core.states import Pool
 from napari_semimoe.gui.brush import TOOLS, Brush
 from napari_semimoe.gui.tile_table import POOL_TEXT
-from napari_semimoe.gui.widgets import button, heading, hint, tool
+from napari_semimoe.gui.widgets import SingleClicks, button, heading, hint, tool
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.tile_view import TileView
@@ -141,6 +141,7 @@ class RefinePage(QWidget):
         desk, brush = self._desk, self.brush
         desk.tile_shown.connect(self._on_tile_shown)
         desk.edited.connect(self._show_progress)
+        self._bench.tiles_listed.connect(self._show_progress)  # its pool may be another
         brush.changed.connect(self._on_brush_changed)
         for mode, each in self.tools.items():
             each.clicked.connect(lambda _=False, mode=mode: brush.use(mode))
@@ -155,6 +156,7 @@ class RefinePage(QWidget):
         self.accept.clicked.connect(desk.accept)
         self.start_over.clicked.connect(desk.start_over)
         self.exclude.clicked.connect(desk.exclude)
+        SingleClicks(self.accept, self.exclude)
         self._on_tile_shown(None)
 
     @Slot(object)
@@ -214,7 +216,7 @@ class RefinePage(QWidget):
         self.brush.set_class(index + 1)
 
     @Slot()
-    def _show_progress(self) -> None:
+    def _show_progress(self, _: object = None) -> None:
         if self._desk.view is None:
             self.progress.setText("")
             return

@@ -23,6 +23,7 @@ from napari_semimoe.session.plan import NOTHING_TO_LEARN
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
+    from napari_semimoe.project.project import Project
     from napari_semimoe.project.records import RoundRecord
     from napari_semimoe.session.lineage import Lineage
     from napari_semimoe.session.plan import RoundPlan
@@ -183,14 +184,16 @@ class RetrainPage(QWidget):
         except SettingsError as error:
             self._refuse(str(error))
             return
-        session = self._bench.session
+        session, project = self._bench.session, self._bench.session.project
         self._bench.background.run(
-            lambda: session.round_plan(settings, start) if session.project is not None else None,
-            lambda plan: None if plan is None else self._show_plan(plan),
+            lambda: session.round_plan(settings, start) if session.project is project else None,
+            lambda plan: self._show_plan(plan, project),
             otherwise=lambda error: self._refuse(str(error)),
         )
 
-    def _show_plan(self, plan: RoundPlan) -> None:
+    def _show_plan(self, plan: RoundPlan | None, project: Project | None) -> None:
+        if plan is None or self._bench.session.project is not project:
+            return  # it is of the project before
         if not plan.labelled:
             self._refuse(NOTHING_TO_LEARN)
             return
@@ -214,10 +217,16 @@ class RetrainPage(QWidget):
     @Slot()
     def _on_start_clicked(self) -> None:
         settings, start = self.settings, self.begin.start
+        project = self._bench.session.project
+
+        def begin() -> int:
+            self._bench.refuse_another(project)
+            return self._bench.session.start_round(settings, start=start)
+
         self._show_asked(True)
         self._bench.desk.keep_draft()
         self._bench.background.run(
-            lambda: self._bench.session.start_round(settings, start=start),
+            begin,
             title="Starting the round",
             otherwise=lambda _: self._show_asked(False),
         )
@@ -229,6 +238,7 @@ class RetrainPage(QWidget):
     @Slot()
     def _on_go_on_clicked(self) -> None:
         if self._unfinished is not None:
+            self.go_on.setEnabled(False)  # until the list of rounds is read again
             self.history.resume(self._unfinished)
 
     @Slot(object)
@@ -237,6 +247,7 @@ class RetrainPage(QWidget):
         stopped = last is not None and last.state is RoundState.INTERRUPTED
         self._unfinished = last.number if last is not None and stopped else None
         self.go_on.setText(f"Go on with round {self._unfinished}")
+        self.go_on.setEnabled(True)
         self.go_on.setVisible(stopped and not self._is_running)
 
     @Slot(int)

@@ -165,7 +165,9 @@ class RoundsPanel(QWidget):
     def resume(self, number: int) -> None:
         """Go on with a round that was paused, cancelled or interrupted."""
         self._bench.background.run(
-            lambda: self._bench.session.resume_round(number), title=f"Going on with round {number}"
+            lambda: self._bench.session.resume_round(number),
+            title=f"Going on with round {number}",
+            otherwise=lambda _: self.refresh(),
         )
 
     @Slot(int)

@@ -162,10 +162,13 @@ class TileLayers:
         self.make_active()
 
     def show_prediction(self, prediction: Prediction) -> None:
-        """Replace the maps of the shown tile and leave the mask alone."""
+        """Replace the maps of the shown tile and leave the mask alone.
+
+        A map that was deleted would be made above the mask, and be in hand: it stays away.
+        """
         if self._view is not None:
             self._view = replace(self._view, prediction=prediction)
-            for name in MAPS:
+            for name in filter(self._has, MAPS):
                 self._fill(name, self._view, self._data(name, self._view))
 
     def replace_labels(self, labels: NDArray[np.uint16]) -> None:

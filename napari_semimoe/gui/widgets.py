@@ -127,6 +127,25 @@ def button(text: str, tooltip: str, role: str = "") -> QPushButton:
     return made
 
 
+class SingleClicks(QObject):
+    """Lets the second click of a double click press nothing.
+
+    Parameters
+    ----------
+    buttons
+        After a click each is about something else, which was not looked at yet.
+    """
+
+    def __init__(self, *buttons: QPushButton) -> None:
+        super().__init__(buttons[0])
+        for each in buttons:
+            each.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take the event away."""
+        return event.type() == QEvent.Type.MouseButtonDblClick
+
+
 def tool(text: str, tooltip: str) -> QPushButton:
     """Return a button that stays pressed."""
     made = button(text, tooltip, "tool")

@@ -64,7 +64,7 @@ class Workbench(QObject):
     failed
         A sentence about what went wrong.
     scale_missing
-        Paths that could not be added because nobody knows how large a pixel is.
+        Paths that could not be added because nobody knows how large a pixel is, and the project.
     """
 
     project_leaving = Signal()
@@ -72,7 +72,7 @@ class Workbench(QObject):
     tiles_listed = Signal(object)
     said = Signal(str)
     failed = Signal(str)
-    scale_missing = Signal(object)
+    scale_missing = Signal(object, object)
 
     def __init__(
         self,
@@ -108,6 +108,7 @@ class Workbench(QObject):
         relay.failed.connect(self.failed)
         relay.engine_woke.connect(self._on_engine_woke, Qt.ConnectionType.QueuedConnection)
         relay.tiles_changed.connect(self.list_tiles)
+        self.tiles_listed.connect(desk.heed_pools)
         relay.prediction_ready.connect(desk.refresh_prediction)
         relay.prediction_ready.connect(self.list_tiles)
         relay.prediction_failed.connect(self._on_prediction_failed)
@@ -225,10 +226,14 @@ class Workbench(QObject):
             return [*reports, *([self.session.add_files(files, **given)] if files else [])]
 
         self.long_work.run(
-            work, lambda reports: self._on_added(list(paths), reports), title="Adding images"
+            work,
+            lambda reports: self._on_added(project, list(paths), reports),
+            title="Adding images",
         )
 
-    def _on_added(self, paths: list[Path], reports: list[AddReport]) -> None:
+    def _on_added(
+        self, project: Project | None, paths: list[Path], reports: list[AddReport]
+    ) -> None:
         if self.desk.tile_id is None:
             self._take_first_tile()
         notes = [note for report in reports for note in report.notes]
@@ -239,7 +244,7 @@ class Workbench(QObject):
         self.said.emit(" ".join([*(report.sentence for report in reports), *notes]))
         refused = [each for report in reports for each in report.refused]
         if any(report.without_scale for report in reports):
-            self.scale_missing.emit(paths)
+            self.scale_missing.emit(paths, project)
         elif refused:
             logger.warning("Not added: %s", refused)
             (_, reason), more = refused[0], len(refused) - 1
