@@ -607,3 +607,43 @@ def test_kind_alone_is_a_change_worth_keeping(three_classes, viewer, panel, sett
 
 def test_one_class_asks_for_no_choice(opened):
     assert opened.refine_page.gland_class.isHidden()
+
+
+@pytest.fixture
+def page(panel):
+    return panel.refine_page
+
+
+def test_a_stroke_goes_to_the_gland_under_it_after_another_got_its_kind(
+    three_classes, viewer, page
+):
+    page.gland_class.activated.emit(1)  # new glands are malignant
+    stroke(viewer, three_classes, OUTSIDE, (50, 72))
+    stroke(viewer, three_classes, (5, 70), (5, 72))
+    stroke(viewer, three_classes, LEFT, (20, 10))
+    new = three_classes.data[50, 71], three_classes.data[5, 71]
+    assert new == (3, 4)
+    assert three_classes.data[LEFT] == 1
+
+
+def test_a_kind_that_is_chosen_after_a_stroke_keeps_the_next_stroke_apart(
+    three_classes, viewer, page
+):
+    stroke(viewer, three_classes, OUTSIDE, (50, 72))
+    page.gland_class.activated.emit(1)
+    stroke(viewer, three_classes, (5, 70), (5, 72))
+    assert (three_classes.data[50, 71], three_classes.data[5, 71]) == (3, 4)
+
+
+def test_a_gland_that_undo_brings_back_has_its_own_kind(three_classes, viewer, panel, page):
+    desk = panel.bench.desk
+    desk.set_class(2, 2)
+    press(viewer, Qt.Key.Key_D)
+    stroke(viewer, three_classes, RIGHT)
+    press(viewer, Qt.Key.Key_N)
+    page.gland_class.activated.emit(0)
+    stroke(viewer, three_classes, OUTSIDE, (50, 72))
+    three_classes.undo()
+    three_classes.undo()
+    assert three_classes.data[RIGHT] == 2
+    assert desk.class_of(2) == 2

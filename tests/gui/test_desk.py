@@ -5,11 +5,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QTimer
+from qtpy.QtTest import QTest
 
 from napari_semimoe.core.errors import StorageError
+from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.gui import tile_layers
+from napari_semimoe.gui.steps import Step
 from napari_semimoe.project.arrays import write_prediction
 from napari_semimoe.project.drafts import drafted_tiles, read_draft
 from napari_semimoe.project.predictions import NewPrediction
@@ -584,6 +587,19 @@ def test_pressing_accept_twice_stores_one_version(opened, settled):
     assert len(opened.bench.session.project.annotations(tile.id)) == 1
 
 
+@pytest.mark.parametrize("decision", ["accept", "exclude"])
+def test_a_double_click_decides_on_one_tile_only(opened, settled, qtbot, decision):
+    opened.show_step(Step.REFINE)
+    first, button = opened.bench.desk.tile_id, getattr(opened.refine_page, decision)
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: opened.bench.desk.tile_id != first)
+    second = opened.bench.desk.view.tile
+    QTest.mouseDClick(button, Qt.MouseButton.LeftButton)
+    settled(opened)
+    after = opened.bench.session.project.tile(second.id)
+    assert (after.annotation_id, after.pool) == (None, Pool.UNLABELLED)
+
+
 def test_person_who_moves_on_while_a_mask_is_stored_is_not_called_back(opened, settled):
     first, wanted = opened.bench.desk.view.tile, tile_named(opened, "tile_2")
     paint(opened, 9)
@@ -660,6 +676,55 @@ def test_a_person_who_clicks_on_while_a_tile_is_excluded_is_not_called_back(open
     opened.bench.desk.select(wanted.id)
     settled(opened)
     assert opened.bench.desk.tile_id == wanted.id
+
+
+def test_a_person_who_clicks_back_stays(opened, settled):
+    first = opened.bench.desk.tile_id
+    for wanted in (tile_named(opened, "tile_2").id, first):
+        opened.predict_page._on_tile_chosen(wanted)
+    settled(opened)
+    assert opened.bench.desk.tile_id == first
+
+
+def test_a_step_in_a_project_that_is_left_moves_nobody_in_the_next_one(opened, settled, tmp_path):
+    bench, failed = opened.bench, []
+    bench.failed.connect(failed.append)
+    bench.desk.take_next()
+    bench.new_project(tmp_path / "other", ("background", "gland"))
+    settled(opened)
+    assert bench.project_name == "other"
+    assert (bench.desk.tile_id, failed) == (None, [])
+
+
+def test_the_brush_stays_in_hand_where_a_map_was_deleted(opened, viewer, settled, engine):
+    layer = viewer.layers["pseudo-label"]
+    paint(opened)
+    viewer.layers.remove(viewer.layers["expert: boundary"])
+    viewer.layers.selection.active = layer
+    opened.bench.session.set_predict_settings(PredictSettings(threshold=0.4))
+    settled(opened)
+    engine.predict_everything()
+    settled(opened)
+    assert viewer.layers.selection.active is layer
+    open_tile(opened, settled, "tile_5", engine)
+    assert "expert: boundary" in viewer.layers
+
+
+def test_a_tile_that_is_excluded_in_the_table_says_so_where_it_is_painted(opened, settled):
+    paint(opened)
+    opened.bench.set_pool([opened.bench.desk.tile_id], Pool.EXCLUDED)
+    settled(opened)
+    assert "excluded" in opened.refine_page.state.text()
+    assert opened.bench.desk.has_strokes
+
+
+def test_start_over_without_the_mask_layer_first_shows_it_again(opened, viewer, settled):
+    paint(opened)
+    painted = opened.bench.desk.labels.copy()
+    viewer.layers.remove(viewer.layers["pseudo-label"])
+    opened.bench.desk.start_over()
+    np.testing.assert_array_equal(viewer.layers["pseudo-label"].data, painted)
+    assert "Look, then start over" in opened.messages.text
 
 
 def test_next_and_previous_go_through_the_queue(opened, viewer, settled, engine):

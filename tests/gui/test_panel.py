@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
     QScrollBar,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_semimoe.core.errors import StorageError
 from napari_semimoe.core.settings import RoundSettings
@@ -359,6 +360,41 @@ def test_scale_is_asked_once_for_images_that_do_not_carry_it(
     scales = {tile.name: tile.um_per_px for tile in panel.bench.session.tiles()}
     assert len(asked) == 1
     assert scales == {f"tile_{n}": 1.0 if n == 6 else 0.25 for n in range(1, 7)}
+
+
+def test_the_scale_of_images_of_a_project_that_was_left_is_not_asked_for(
+    panel, images, tmp_path, settled, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(
+        "napari_semimoe.gui.project_actions.ask_pixel_size", lambda *_: asked.append(1) or 0.5
+    )
+    panel.bench.new_project(tmp_path / "left", ("background", "gland"))
+    settled(panel)
+    left = panel.bench.session.project
+    panel.bench.new_project(tmp_path / "other", ("background", "gland"))
+    settled(panel)
+    panel.bench.scale_missing.emit([images], left)
+    settled(panel)
+    assert asked == panel.bench.session.tiles() == []
+
+
+def test_the_scale_that_is_told_when_another_project_is_open_adds_nothing_to_it(
+    panel, images, tmp_path, settled, monkeypatch
+):
+    def answer_late(*_):
+        panel.bench.new_project(tmp_path / "other", ("background", "gland"))
+        settled(panel)
+        return 0.5
+
+    monkeypatch.setattr("napari_semimoe.gui.project_actions.ask_pixel_size", answer_late)
+    panel.bench.new_project(tmp_path / "left", ("background", "gland"))
+    settled(panel)
+    panel.project_actions.add_paths([images])
+    settled(panel)
+    assert panel.bench.project_name == "other"
+    assert panel.bench.session.tiles() == []
+    assert "the project was closed" in panel.messages.text
 
 
 def test_giving_no_scale_adds_nothing(panel, images, tmp_path, settled, monkeypatch):
@@ -894,6 +930,48 @@ def test_round_whose_end_the_disk_refuses_leaves_the_next_one_possible(
     page.start.click()  # stores the end of the one before, first
     settled(opened)
     assert opened.bench.session.project.round(1).state is RoundState.PROMOTED
+
+
+def test_a_round_that_is_due_in_a_project_that_was_left_begins_nowhere(
+    opened, settled, engine, images, tmp_path
+):
+    bench, page = opened.bench, opened.retrain_page
+    bench.new_project(tmp_path / "other", ("background", "gland"))
+    settled(opened)
+    bench.add_images([images], um_per_px=0.5)
+    settled(opened)
+    bench.open_project(tmp_path / "project")
+    settled(opened)
+    for _ in range(3):
+        engine.predict_everything()
+        settled(opened)
+        bench.desk.accept()
+        settled(opened)
+    with signals_blocked(page.automatic):
+        page.automatic.setChecked(True)
+    gate = threading.Event()
+    bench.background.run(gate.wait)
+    page._read_plan()
+    bench.open_project(tmp_path / "other")
+    gate.set()
+    settled(opened)
+    assert bench.project_name == "other"
+    assert not [job for job in engine.jobs if job.kind == "train"]
+
+
+def test_going_on_twice_with_a_round_is_going_on_once(opened, settled, engine):
+    page = opened.retrain_page
+    opened.bench.desk.accept()
+    settled(opened)
+    page.start.click()
+    settled(opened)
+    page.progress.pause.click()
+    settled(opened)
+    page.go_on.click()
+    page.go_on.click()
+    settled(opened)
+    assert not opened.messages.is_error
+    assert opened.bench.session.running_round == 1
 
 
 def test_round_begins_by_itself_after_three_accepted_tiles(opened, settled, engine):
