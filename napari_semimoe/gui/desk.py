@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal, Slot
 
 from napari_semimoe.core.errors import SemiMoEError
-from napari_semimoe.core.values import IGNORE
+from napari_semimoe.core.values import IGNORE, MAX_INSTANCE
 from napari_semimoe.gui.bridge import Background
 from napari_semimoe.gui.effort import EffortClock
 from napari_semimoe.gui.painted import Painted, StartOver
@@ -451,7 +451,9 @@ class Desk(QObject):
         Also above those of glands that are gone: an undo would bring them back as it.
         """
         self._note_ids()
-        return self._highest_id + 1
+        if self._highest_id < MAX_INSTANCE:
+            return self._highest_id + 1
+        return int(np.setdiff1d(np.arange(1, MAX_INSTANCE), self.labels)[0])  # some number is free
 
     def _note_ids(self) -> None:
         labels = self.labels

@@ -59,7 +59,9 @@ def trial_costs(
         first = unlabelled[0].image.permute(1, 2, 0).cpu().numpy()
         tile = Patch(first, None, teacher.settings.um_per_px, unlabelled[0].name)
         settings = learner.settings.model_copy(update={"adapt": False})
+        pixels = [each.image[0].numel() for each in unlabelled]
         view = usual(lambda: pseudo_maps(teacher, tile, settings, views=1))
+        view *= fmean(pixels) / pixels[0]  # the others may be larger, or smaller
     return Costs(both, alone, view, _timed(look))
 
 

@@ -5,7 +5,7 @@ import pytest
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 
-from napari_semimoe.core.values import IGNORE
+from napari_semimoe.core.values import IGNORE, MAX_INSTANCE
 from napari_semimoe.gui import keys
 from napari_semimoe.project.drafts import drafted_tiles, read_draft
 
@@ -607,6 +607,13 @@ def test_kind_alone_is_a_change_worth_keeping(three_classes, viewer, panel, sett
 
 def test_one_class_asks_for_no_choice(opened):
     assert opened.refine_page.gland_class.isHidden()
+
+
+def test_a_new_gland_beside_one_of_the_last_number_gets_a_free_one(layer, viewer):
+    layer.data[LEFT] = MAX_INSTANCE
+    press(viewer, Qt.Key.Key_N)
+    stroke(viewer, layer, OUTSIDE)
+    assert layer.data[OUTSIDE] == 3
 
 
 @pytest.fixture
