@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,16 +116,17 @@ def decoded(path: Path, stored: StoredTiff) -> Iterator[Image.Image]:
     ImageReadError
         As `opened`, or naming the codec that is not known.
     """
-    try:
-        with opened(path) as image:
-            yield image
-    except ImageReadError as error:
-        if stored.unusual_codec:
+    with ExitStack() as stack:
+        try:
+            image = stack.enter_context(opened(path))
+        except ImageReadError as error:
+            if not stored.unusual_codec:
+                raise
             raise ImageReadError(
                 f"{path.name} is compressed as {stored.unusual_codec}, which cannot be read here. "
                 "Export it with JPEG, LZW or no compression."
             ) from error
-        raise
+        yield image
 
 
 def read_stored(path: Path) -> StoredTiff:
@@ -140,14 +141,12 @@ def read_stored(path: Path) -> StoredTiff:
             um_per_px = _um_per_px(file, page)
             if _needs_pillow(page):
                 deep = page.bitspersample == 16 and page.samplesperpixel > 1
-                white = int(page.photometric) == 0
-                codec = (
-                    ""
-                    if int(page.compression) in _USUAL
-                    else str(getattr(page.compression, "name", page.compression))
-                )
                 return StoredTiff(
-                    None, um_per_px, white, is_16_bit_colour=deep, unusual_codec=codec
+                    None,
+                    um_per_px,
+                    zero_is_white=int(page.photometric) == 0,
+                    is_16_bit_colour=deep,
+                    unusual_codec=_unusual_codec(page),
                 )
             values = _upright(series.asarray(), series.axes, axes, page)
             if not values.size:
@@ -182,6 +181,11 @@ def _single_image_axes(series: tifffile.TiffPageSeries, path: Path) -> str:
 def _needs_pillow(page: tifffile.TiffPage) -> bool:
     """Whether the pixels need a codec or a colour table that Pillow has."""
     return int(page.compression) not in _PLAIN or int(page.photometric) in (3, 5, 6, 8)
+
+
+def _unusual_codec(page: tifffile.TiffPage) -> str:
+    codec = page.compression  # a number where tifffile has no name for it
+    return "" if int(codec) in _USUAL else str(getattr(codec, "name", codec))
 
 
 def _upright(

@@ -7,6 +7,7 @@ from PIL import Image
 
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.project import images
+from napari_semimoe.project import tiff as project_tiff
 from napari_semimoe.project.images import read_image
 from napari_semimoe.project.resolution import from_ome
 from tests.project.making import pixels, png_16_bit_colour, save
@@ -179,6 +180,13 @@ def test_a_compression_that_is_not_known_is_named(here):
         opened.pages[0].tags["Compression"].overwrite(33005)
     with pytest.raises(ImageReadError, match=r"slide.svs is compressed as \w*JP2000\w*, which"):
         read_image(file)
+
+
+def test_a_sound_file_of_an_unusual_compression_is_refused_for_its_own_reason(here, monkeypatch):
+    Image.fromarray(np.eye(9, dtype=np.float32)).save("a.tif", compression="tiff_lzw")
+    monkeypatch.setattr(project_tiff, "_USUAL", {1})  # as where another codec is read
+    with pytest.raises(ImageReadError, match="must hold 8- or 16-bit whole numbers"):
+        read_image(here / "a.tif")
 
 
 def test_lab_tiff_has_no_transparency(here):

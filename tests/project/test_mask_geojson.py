@@ -285,12 +285,20 @@ def test_annotations_are_added_also_among_class_masks(project, tmp_path):
     )
 
 
-def test_tiles_without_a_mask_stay_without_one_when_an_export_is_added_again(tmp_path):
+def half_exported(tmp_path):
+    """An image of two tiles, of which one has a mask, exported beside it from the project a."""
     file = save(tmp_path / "in" / "slide.png", pixels(0, (70, 140)))
     with Project.create(tmp_path / "a") as project:
-        first, second = project.add_files([file], um_per_px=UM, tile_px=70).added
+        first, _ = project.add_files([file], um_per_px=UM, tile_px=70).added
         project.accept(first, mask(0, (70, 70)))
         export_geojson(project, file.parent)
+    return file
+
+
+def test_tiles_without_a_mask_stay_without_one_when_an_export_is_added_again(tmp_path):
+    file = half_exported(tmp_path)
+    with Project.open(tmp_path / "a") as project:
+        second = project.tiles()[1].id
         again = project.add_folder(file.parent, tile_px=70)
         assert again.labelled == 0
         assert project.tile(second).annotation_id is None
@@ -302,11 +310,7 @@ def test_tiles_without_a_mask_stay_without_one_when_an_export_is_added_again(tmp
 
 
 def test_pixels_without_a_mask_do_not_teach_where_tiles_are_cut_otherwise(tmp_path):
-    file = save(tmp_path / "in" / "slide.png", pixels(0, (70, 140)))
-    with Project.create(tmp_path / "a") as project:
-        first, _ = project.add_files([file], um_per_px=UM, tile_px=70).added
-        project.accept(first, mask(0, (70, 70)))
-        export_geojson(project, file.parent)
+    file = half_exported(tmp_path)
     with Project.create(tmp_path / "b") as other:
         (tile_id,) = other.add_folder(file.parent, um_per_px=UM).added
         labels = other.read_labels(tile_id)
