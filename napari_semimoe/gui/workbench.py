@@ -258,12 +258,7 @@ class Workbench(QObject):
                 "again."
             )
 
-    def read(
-        self,
-        work: Callable[[Project], _T],
-        then: Callable[[_T], None],
-        **how: Any,
-    ) -> None:
+    def read(self, work: Callable[[Project], _T], then: Callable[[_T], None]) -> None:
         """Read from the open project in the background; if it is closed meanwhile, never mind.
 
         Parameters
@@ -272,8 +267,6 @@ class Workbench(QObject):
             Runs in the worker thread, as of `Background.run`.
         then
             Hears the result in the window's thread.
-        how
-            Further options of `Background.run`.
         """
         project = self.session.project
         if project is None:
@@ -286,7 +279,7 @@ class Workbench(QObject):
             if self.session.project is project:  # then it was so when it was read, too
                 then(found)
 
-        self.background.run(read, arrive, **how)
+        self.background.run(read, arrive)
 
     # -- tiles --------------------------------------------------------------------------------
 
