@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtCore import QDeadlineTimer, QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDockWidget
+
+from tests.patience import PATIENCE
 
 
 def canvas_of(viewer):
@@ -32,41 +34,66 @@ def stroke(viewer, layer, *pixels, button=Qt.MouseButton.LeftButton):
 
 def begin_stroke(viewer, layer, pixel, button=Qt.MouseButton.LeftButton):
     """Press the mouse on a pixel and hold it."""
-    point, none = canvas_point(viewer, layer, *pixel), Qt.MouseButton.NoButton
-    _send(canvas_of(viewer), QEvent.Type.MouseMove, point, none, none)
-    _send(canvas_of(viewer), QEvent.Type.MouseButtonPress, point, button, button)
+    point = canvas_point(viewer, layer, *pixel)
+    _move(viewer, point, Qt.MouseButton.NoButton)
+    _send(viewer, QEvent.Type.MouseButtonPress, point, button, button)
 
 
 def end_stroke(viewer, layer, *pixels, button=Qt.MouseButton.LeftButton):
     """Drag the mouse that is held over pixels and let go on the last."""
-    native, none = canvas_of(viewer), Qt.MouseButton.NoButton
     points = [canvas_point(viewer, layer, y, x) for y, x in pixels]
     for point in points:
-        _send(native, QEvent.Type.MouseMove, point, none, button)
-    _send(native, QEvent.Type.MouseButtonRelease, points[-1], button, none)
+        _move(viewer, point, button)
+    _release(viewer, points[-1], button)
 
 
 def draw_around(viewer, layer, *pixels, moving_the_picture_at=None, closed=True):
     """Click the right button on the first pixel, go over the others and back to the first."""
-    native = canvas_of(viewer)
     none, left, right = (
         Qt.MouseButton.NoButton,
         Qt.MouseButton.LeftButton,
         Qt.MouseButton.RightButton,
     )
     start = canvas_point(viewer, layer, *pixels[0])
-    _send(native, QEvent.Type.MouseMove, start, none, none)
-    _send(native, QEvent.Type.MouseButtonPress, start, right, right)
-    _send(native, QEvent.Type.MouseButtonRelease, start, right, none)
+    _move(viewer, start, none)
+    _send(viewer, QEvent.Type.MouseButtonPress, start, right, right)
+    _release(viewer, start, right)
     for pixel in (*pixels[1:], *pixels[:closed]):
         point = canvas_point(viewer, layer, *pixel)
-        _send(native, QEvent.Type.MouseMove, point, none, none)
+        _move(viewer, point, none)
         if pixel == moving_the_picture_at:
-            _send(native, QEvent.Type.MouseButtonPress, point, left, left)
-            _send(native, QEvent.Type.MouseButtonRelease, point, left, none)
+            _send(viewer, QEvent.Type.MouseButtonPress, point, left, left)
+            _release(viewer, point, left)
 
 
-def _send(native, kind, point, button, buttons):
+def _move(viewer, point, held):
+    """Move the mouse to a point until napari has heard of it.
+
+    Its canvas drops what comes within 10 ms of the last move; a real mouse goes on moving.
+    """
+    native, camera = canvas_of(viewer), viewer.scene.camera
+
+    def is_there():
+        y, x = viewer.cursor.position[-2:]
+        return (
+            abs((x - camera.center[-1]) * camera.zoom + native.width() / 2 - point.x()) < 0.5
+            and abs((y - camera.center[-2]) * camera.zoom + native.height() / 2 - point.y()) < 0.5
+        )
+
+    deadline = QDeadlineTimer(int(1000 * PATIENCE))
+    _send(viewer, QEvent.Type.MouseMove, point, Qt.MouseButton.NoButton, held)
+    while not is_there():
+        assert not deadline.hasExpired(), f"the mouse never came to {point}"
+        QTest.qWait(5)
+        _send(viewer, QEvent.Type.MouseMove, point, Qt.MouseButton.NoButton, held)
+
+
+def _release(viewer, point, button):
+    _send(viewer, QEvent.Type.MouseButtonRelease, point, button, Qt.MouseButton.NoButton)
+
+
+def _send(viewer, kind, point, button, buttons):
+    native = canvas_of(viewer)
     event = QMouseEvent(
         kind,
         QPointF(point),
