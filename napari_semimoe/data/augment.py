@@ -43,44 +43,58 @@ def crop_batch(
     tiles: list[PreparedTile], size: int, settings: AugmentSettings, generator: Generator
 ) -> Crops:
     """Cut one random crop of ``size`` px from each tile; tiles smaller than that are mirrored."""
-    grids = [_grid(tile, size, settings, generator) for tile in tiles]
-    image = torch.cat(
-        [_sample(t.image.float(), g, "bilinear") for t, g in zip(tiles, grids, strict=True)]
-    )
+    places = [_place(tile, size, settings, generator) for tile in tiles]
+    chosen = list(zip(tiles, places, strict=True))
+    image = torch.cat([place.sample(tile.image, "bilinear") for tile, place in chosen])
     index = maps = None
     if all(tile.index is not None for tile in tiles):
-        index = torch.cat(
-            [_sample(t.index.float(), g, "nearest") for t, g in zip(tiles, grids, strict=True)]
-        ).int()
+        index = torch.cat([place.sample(tile.index, "nearest") for tile, place in chosen]).int()
     if all(tile.maps is not None for tile in tiles):
-        maps = torch.cat(
-            [_sample(t.maps.float(), g, "bilinear") for t, g in zip(tiles, grids, strict=True)]
-        )
+        maps = torch.cat([place.sample(tile.maps, "bilinear") for tile, place in chosen])
     return Crops(image / 255, index, maps)
 
 
-def _sample(values: Tensor, grid: Tensor, mode: str) -> Tensor:
-    return functional.grid_sample(
-        values[None], grid, mode=mode, padding_mode="reflection", align_corners=False
-    )
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a crop lies: a part of its tile, and the ``(1, S, S, 2)`` sampling grid in that."""
+
+    rows: slice
+    columns: slice
+    grid: Tensor
+
+    def sample(self, values: Tensor, mode: str) -> Tensor:
+        """Return ``(1, C, S, S)`` float32 of a tile's ``(C, h, w)``."""
+        part = values[None, :, self.rows, self.columns].float()  # all of a large tile takes long
+        grid = self.grid.to(part.device)
+        return functional.grid_sample(
+            part, grid, mode=mode, padding_mode="reflection", align_corners=False
+        )
 
 
-def _grid(tile: PreparedTile, size: int, settings: AugmentSettings, generator: Generator) -> Tensor:
-    """Return the ``(1, S, S, 2)`` sampling grid of one random crop."""
+def _place(
+    tile: PreparedTile, size: int, settings: AugmentSettings, generator: Generator
+) -> _Place:
+    """Choose one random crop."""
     height, width = tile.image.shape[1:]
     linear = _random_linear(settings, generator)
-    reach = size / 2 * linear.abs().sum(1)  # half extent of the crop in x and y, tile px
-    centre = torch.stack(
-        [
-            _random_centre(width, float(reach[0]), generator),
-            _random_centre(height, float(reach[1]), generator),
-        ]
-    )
-    scale = torch.tensor([2.0 / width, 2.0 / height])
-    theta = torch.cat([linear * (size / 2) * scale[:, None], (centre * scale - 1)[:, None]], dim=1)
-    return functional.affine_grid(theta[None], [1, 1, size, size], align_corners=False).to(
-        tile.image.device
-    )
+    reach_x, reach_y = (size / 2 * linear.abs().sum(1)).tolist()  # half extent, tile px
+    x = _random_centre(width, reach_x, generator)
+    y = _random_centre(height, reach_y, generator)
+    columns, rows = _part(x, reach_x, width), _part(y, reach_y, height)
+    first = torch.tensor([columns.start, rows.start])
+    sides = torch.tensor([columns.stop, rows.stop]) - first
+    centre = (torch.tensor([x, y]) - first) * 2 / sides - 1  # from -1 at an edge to 1
+    theta = torch.cat([linear * size / sides[:, None], centre[:, None]], dim=1)
+    grid = functional.affine_grid(theta[None], [1, 1, size, size], align_corners=False)
+    return _Place(rows, columns, grid)
+
+
+def _part(centre: float, reach: float, length: int) -> slice:
+    """Return which of a tile's pixels a crop shows.
+
+    What lies outside is mirrored at the edges, which never reaches further than the crop itself.
+    """
+    return slice(max(0, math.floor(centre - reach) - 1), min(length, math.ceil(centre + reach) + 1))
 
 
 def _random_linear(settings: AugmentSettings, generator: Generator) -> Tensor:
@@ -96,13 +110,13 @@ def _random_linear(settings: AugmentSettings, generator: Generator) -> Tensor:
     return torch.tensor([[cos * mirror, -sin], [sin * mirror, cos]])
 
 
-def _random_centre(length: int, reach: float, generator: Generator) -> Tensor:
+def _random_centre(length: int, reach: float, generator: Generator) -> float:
     """Draw a centre anywhere in the tile, and move it inwards until little of the crop is outside.
 
     So the rim of a tile teaches too: a crop that had to stay inside would hardly ever reach it.
     """
     margin = min(_INSIDE * reach, 0.4 * length)
-    return (length * torch.rand((), generator=generator)).clamp(margin, length - margin)
+    return min(max(length * float(torch.rand((), generator=generator)), margin), length - margin)
 
 
 def change_colours(image: Tensor, settings: AugmentSettings, generator: Generator) -> Tensor:

@@ -23,7 +23,6 @@ from napari_semimoe.session.plan import NOTHING_TO_LEARN
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
-    from napari_semimoe.project.project import Project
     from napari_semimoe.project.records import RoundRecord
     from napari_semimoe.session.lineage import Lineage
     from napari_semimoe.session.plan import RoundPlan
@@ -184,16 +183,13 @@ class RetrainPage(QWidget):
         except SettingsError as error:
             self._refuse(str(error))
             return
-        session, project = self._bench.session, self._bench.session.project
-        self._bench.background.run(
-            lambda: session.round_plan(settings, start) if session.project is project else None,
-            lambda plan: self._show_plan(plan, project),
+        self._bench.read(
+            lambda _: self._bench.session.round_plan(settings, start),
+            self._show_plan,
             otherwise=lambda error: self._refuse(str(error)),
         )
 
-    def _show_plan(self, plan: RoundPlan | None, project: Project | None) -> None:
-        if plan is None or self._bench.session.project is not project:
-            return  # it is of the project before
+    def _show_plan(self, plan: RoundPlan) -> None:
         if not plan.labelled:
             self._refuse(NOTHING_TO_LEARN)
             return

@@ -258,7 +258,12 @@ class Workbench(QObject):
                 "again."
             )
 
-    def read(self, work: Callable[[Project], _T], then: Callable[[_T], None]) -> None:
+    def read(
+        self,
+        work: Callable[[Project], _T],
+        then: Callable[[_T], None],
+        otherwise: Callable[[BaseException], None] | None = None,
+    ) -> None:
         """Read from the open project in the background; if it is closed meanwhile, never mind.
 
         Parameters
@@ -267,6 +272,8 @@ class Workbench(QObject):
             Runs in the worker thread, as of `Background.run`.
         then
             Hears the result in the window's thread.
+        otherwise
+            Hears the error there.
         """
         project = self.session.project
         if project is None:
@@ -279,7 +286,7 @@ class Workbench(QObject):
             if self.session.project is project:  # then it was so when it was read, too
                 then(found)
 
-        self.background.run(read, arrive)
+        self.background.run(read, arrive, otherwise=otherwise)
 
     # -- tiles --------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import torch
 
 from napari_semimoe.core.settings import AugmentSettings, ModelSettings
 from napari_semimoe.core.values import IGNORE, Patch
+from napari_semimoe.data import augment
 from napari_semimoe.data.augment import change_colours, crop_batch
 from napari_semimoe.data.prepare import prepare
 from napari_semimoe.data.sampling import draw, generator_for, stable_seed
@@ -100,6 +101,20 @@ def test_the_same_generator_gives_the_same_crops_and_another_others():
     assert torch.equal(crop(1).image, crop(1).image)
     assert torch.equal(crop(1).index, crop(1).index)
     assert not torch.equal(crop(1).image, crop(2).image)
+
+
+@pytest.mark.parametrize("size", [(200, 150), (40, 150), (20, 16)], ids=str)
+def test_a_crop_reads_a_part_of_its_tile_and_is_as_if_it_had_read_all(size, monkeypatch):
+    def crops():
+        return [crop_batch([whole], 32, AugmentSettings(), generator(n)) for n in range(40)]
+
+    whole = tile(*size)
+    of_parts = crops()
+    monkeypatch.setattr(augment, "_part", lambda centre, reach, length: slice(0, length))
+    for part, all_of_it in zip(of_parts, crops(), strict=True):
+        torch.testing.assert_close(part.image, all_of_it.image, atol=1e-3, rtol=0)
+        torch.testing.assert_close(part.maps, all_of_it.maps, atol=1e-3, rtol=0)
+        assert (part.index == all_of_it.index).float().mean() > 0.999
 
 
 def test_ids_and_the_ignore_value_survive_turning_and_zooming():
