@@ -90,7 +90,7 @@ class RoundReport(QWidget):
             "–" if score is None else words.text(score) for score in (tile.before, tile.after)
         )
         digits = 1 if words.unit else 3
-        change = "–" if tile.change is None else f"{tile.change:+.{digits}f}"
+        change = "–" if tile.change is None else f"{tile.change:+z.{digits}f}"
         return tile.name, before, after, change
 
     @Slot(int, int)
