@@ -489,13 +489,28 @@ class Desk(QObject):
         layer.events.set_data.connect(self._on_undone)  # undo and redo say only this
 
     def _on_undone(self, event: Any = None) -> None:
-        if self.view is None or self.layers.filling:
+        if self.view is None or self.layers.filling or self._put_back(self.view):
             return
         mask = self._start_over.of_pixels(self.labels)
         if mask is not None and mask.classes is not self._classes:
             self._be(mask)
         else:
             self._on_edited()
+
+    def _put_back(self, view: TileView) -> bool:
+        """Take back a mask of another size, which a script may have put into the layer."""
+        labels = self.labels
+        if labels is None or labels.shape == view.labels.shape:
+            return False
+        sizes = [" x ".join(map(str, each.shape)) for each in (view.labels, labels)]
+        self.layers.show(
+            replace(view, classes=dict(self._classes)), n_classes=len(self.class_names)
+        )
+        self.refused.emit(
+            f"The mask must be as large as its tile, {sizes[0]} px, got {sizes[1]}. It is back "
+            "as it was."
+        )
+        return True
 
     def _on_edited(self, event: Any = None) -> None:
         if self.view is None or self.layers.filling:

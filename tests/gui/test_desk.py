@@ -49,6 +49,21 @@ def paint(panel, value=9, where=np.s_[2:8, 2:8]):
 # -- showing ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("shape", [(10, 10), (3, 60, 80)])
+def test_a_mask_of_another_size_from_a_script_is_taken_back(opened, viewer, qtbot, shape):
+    desk, layer = opened.bench.desk, viewer.layers["pseudo-label"]
+    paint(opened)
+    before, told = layer.data.copy(), []
+    desk.refused.connect(told.append)
+    layer.data = np.ones(shape, np.uint16)
+    np.testing.assert_array_equal(desk.labels, before)
+    assert "60 x 80 px, got " + " x ".join(map(str, shape)) in told[0]
+    path = opened.bench.session.project.path
+    qtbot.waitUntil(lambda: bool(drafted_tiles(path)))
+    stored = read_draft(path, desk.view.tile)
+    np.testing.assert_array_equal(stored.labels, before)
+
+
 def test_tile_is_shown_in_six_layers_from_tissue_to_mask(opened, viewer):
     assert [layer.name for layer in viewer.layers] == [
         "image",
