@@ -31,6 +31,7 @@ from napari_semimoe.session.demo import (
     make_demo_project,
 )
 from napari_semimoe.session.demo_report import EXPORT, FILE_NAME, refuse_foreign_report
+from napari_semimoe.session.lineage import read_lineage
 from napari_semimoe.session.session import Session
 
 #: Project setting: the demo's project was filled and has a model that knows its tissue.
@@ -116,7 +117,7 @@ def _make(folder: Path, minutes: float) -> None:
             if session.weights is None or find_glas() is None:
                 _train_first(session, minutes)  # the shipped model knows H&E as GlaS has it
             assert session.project is not None, "it was made above"
-            session.project.set_setting(READY, True)
+            session.project.set_setting(READY, _extent(session.project))
         finally:
             session.close()
 
@@ -153,8 +154,9 @@ def _remove(folder: Path) -> None:
             )
         if _has_work(project):
             raise ProjectError(
-                f"A demo that runs by itself begins with a new project, but {folder} holds masks "
-                "that a person accepted. Name another folder with --out, or remove it yourself."
+                f"A demo that runs by itself begins with a new project, but {folder} holds what a "
+                "person accepted, added, trained or named. Name another folder with --out, or "
+                "remove it yourself."
             )
         _remove_export(project, folder.parent / EXPORT)  # a new project does not replace it
     shutil.rmtree(folder)
@@ -168,11 +170,27 @@ def _remove_export(project: Project, folder: Path) -> None:
         folder.rmdir()
 
 
+def _extent(project: Project) -> list[int]:
+    """Return how many tiles and rounds a project has."""
+    return [len(project.tiles()), len(project.rounds())]
+
+
 def _has_work(project: Project) -> bool:
-    """Whether a person accepted a mask, or began one: not the demo, and none came with an image."""
+    """Whether a person worked here: not the demo, and no mask that came with an image counts."""
     masks = (each for tile in project.tiles() for each in project.annotations(tile.id))
     accepted = any(each.origin != IMPORTED and each.author != WALKER for each in masks)
-    return accepted or bool(drafted_tiles(project.path))
+    lineage = read_lineage(project)
+    return (
+        accepted
+        or bool(drafted_tiles(project.path) or lineage.names or lineage.notes)
+        or _has_grown(project)
+    )
+
+
+def _has_grown(project: Project) -> bool:
+    """Whether there are other tiles than at first, or more rounds than a demo adds: one."""
+    first, now = project.setting(READY, None), _extent(project)
+    return isinstance(first, list) and (now[0] != first[0] or now[1] > first[1] + 1)
 
 
 def _open_window(project: Path, out: Path, minutes: float | None) -> None:

@@ -34,7 +34,7 @@ def export(
     ] = Kind.OME_ZARR,
     as_json: Json = False,
 ) -> None:
-    """Write the masks that a person accepted.
+    """Write all masks, accepted here or added with images.
 
     With them go author, time, model and round.
     """

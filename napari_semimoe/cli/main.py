@@ -50,7 +50,7 @@ class _InterruptedError(Exception):
 app = typer.Typer(
     cls=_Commands,
     help="Teach a Semi-MoE network to segment tissue, from the command line.",
-    epilog="A first project: semimoe new P; semimoe add P IMAGES; semimoe train P; "
+    epilog="A first project: semimoe new P; semimoe add P IMAGES --um-per-px 0.5; semimoe train P; "
     "semimoe predict P; semimoe export P OUT. Without data of your own: semimoe demo",
     no_args_is_help=True,
     add_completion=False,

@@ -8,6 +8,7 @@ from pathlib import Path
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.project.discovery import MASK_FOLDERS, image_name, list_images, rank
 from napari_semimoe.project.images import stem
+from napari_semimoe.project.mask_png import is_own_png
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,12 @@ def pair_masks(
     true, found = _masks(truths), _masks(predictions)
     missing = sorted(true.keys() - found.keys())
     common = sorted(true.keys() & found.keys())
-    if not common or (missing and not partial):
+    if not common:
+        raise ImageReadError(
+            f"No prediction in {predictions} has the name of a mask in {truths}: there is "
+            f"{next(iter(found))}, and here {next(iter(true))}. Rename them, or name other folders."
+        )
+    if missing and not partial:
         raise ImageReadError(
             f"Every mask in {truths} needs a prediction of the same name in {predictions}; "
             f"missing: {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}. Predict "
@@ -59,5 +65,6 @@ def _masks(folder: Path) -> dict[str, Path]:
         hint = f"Name one of its sub-folders, such as {below[0]}." if below else "Check its path."
         raise ImageReadError(f"The folder {folder} holds no mask (png, bmp or tif). {hint}")
     files = sorted(files, key=rank, reverse=True)  # of two the last stays, what a person drew
-    marked = {name: path for path in files if (name := image_name(path))}
-    return marked or {stem(path): path for path in files}
+    own = {stem(path): path for path in files if is_own_png(path)}  # under their images' names
+    marked = {name: path for path in files if (name := image_name(path)) and stem(path) not in own}
+    return {**marked, **own} or {stem(path): path for path in files}

@@ -70,12 +70,22 @@ def told_as(options: Mapping[str, str]) -> Iterator[None]:
         raise error.renamed(options) from error
 
 
+class _Console(Console):
+    """Ends in peace where the reader, such as ``head``, has seen enough."""
+
+    def on_broken_pipe(self) -> None:
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            raise SystemExit(0) from None
+
+
 def result(data: Mapping[str, Any], text: Part | Sequence[Part], as_json: bool) -> None:
     """Print a result once: for a program, or for a person."""
     if as_json:
         typer.echo(json.dumps(data, indent=2, default=str))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = _Console(highlight=False, soft_wrap=True)
     for part in [text] if isinstance(text, Part) else text:
         console.print(part, markup=False) if isinstance(part, str) else console.print(part)
 

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_semimoe.cli.output import Json, UmPerPx, refusals, result, told_as
+from napari_semimoe.cli.output import Json, UmPerPx, refusals, remark, result, told_as
 from napari_semimoe.cli.work import engine, run_job
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import CheckpointError, ImageReadError
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.starter import starter_weights
-from napari_semimoe.project.discovery import find_files
+from napari_semimoe.project.discovery import find_files, pair_files
 from napari_semimoe.project.exporting import refuse_foreign, refuse_own_folder
 from napari_semimoe.project.images import stem
 from napari_semimoe.project.mask_png import PREDICTED, mark_of
@@ -155,13 +155,16 @@ def _is_own_npz(path: Path) -> bool:
 
 
 def _files(inputs: list[Path]) -> list[Path]:
-    """Return the images; of a folder those in it, without the masks that lie beside them."""
+    """Return each image once, without the masks that lie or are named beside them."""
     files: list[Path] = []
+    masks = {*pair_files([each for each in inputs if each.is_file()]).masks.values()}
     for given in inputs:
         if given.is_dir():
             files += find_files(given).images
+        elif given in masks:
+            remark(f"{given.name} is the mask of an image beside it and was left out.")
         elif given.is_file():
             files.append(given)
         else:
             raise ImageReadError(f"{given} does not exist. Check the path.")
-    return files
+    return list({file.absolute(): file for file in files}.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -41,7 +42,8 @@ def new(
         made = Session(running)
         made.new(project, names)
         made.close()
-    text = f"Project {project} made. Next: semimoe add {project} FOLDER_OF_IMAGES"
+    next_ = f"semimoe add {shlex.quote(str(project))} FOLDER_OF_IMAGES"
+    text = f"Project {project} made. Next: {next_}"
     result({"project": str(project), "classes": names}, text, as_json)
 
 
@@ -89,6 +91,8 @@ def add(
             tile_px=tile_px,
         )
     result(asdict(report), report.sentence, as_json)
+    if report.skipped_duplicates and pool is not None:
+        remark("--pool counts for new images only: what was there already stays in its pool.")
     if report.refused:
         raise typer.Exit(1)
 

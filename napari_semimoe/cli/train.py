@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -25,11 +26,12 @@ from napari_semimoe.cli.output import (
 from napari_semimoe.cli.projects import add_folder
 from napari_semimoe.cli.work import INTERRUPTED, engine, pump, session
 from napari_semimoe.core.cores import usable_cores
-from napari_semimoe.core.errors import JobError, StorageError
+from napari_semimoe.core.errors import ImageReadError, JobError, StorageError
 from napari_semimoe.core.measures import WORDS, Measure
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.jobs.choice import cluster_settings
+from napari_semimoe.project.discovery import find_files
 from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import RoundRecord, counted
@@ -154,7 +156,7 @@ def train(
     _report(record, rivals, as_json)
     if interrupted:
         if record.state is RoundState.CANCELLED:
-            again = f"semimoe train {project} --resume {record.number}"
+            again = f"semimoe train {shlex.quote(str(project))} --resume {record.number}"
             remark(f"Interrupted: what was learned is kept. Go on with it: {again}")
         raise typer.Exit(INTERRUPTED)
 
@@ -163,11 +165,18 @@ def train(
 def _opened(project: Path, images: Path | None, um_per_px: float | None) -> Iterator[Session]:
     """Yield a session with the project open, made and filled first where that is wanted."""
     if images is not None and not (project / DESCRIPTION).exists():
+        find_files(images)  # a wrong path leaves no empty project behind
         with engine() as running, closing(Session(running)) as made:
             made.new(project)
     with session(project) as opened:
         if images is not None:
-            remark(add_folder(opened, images, um_per_px=um_per_px).sentence)
+            report = add_folder(opened, images, um_per_px=um_per_px)
+            remark(report.sentence)
+            if not (report.added or report.skipped_duplicates):
+                raise ImageReadError(
+                    f"No image of {images} could be added, so no round was begun. Mend what is "
+                    "said above, or leave --images out to train on what the project has."
+                )
         yield opened
 
 

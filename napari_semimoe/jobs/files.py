@@ -38,7 +38,9 @@ def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any)
 def _predict_file(
     file: Path, payload: Mapping[str, Any], predictor: Any, written: list[str]
 ) -> list[str]:
+    from napari_semimoe.project.arrays import content_hash
     from napari_semimoe.project.images import read_image, stem
+    from napari_semimoe.project.mask_png import PREDICTED, mark_of, save_png
 
     target = Path(payload["out_dir"]) / f"{stem(file)}.png"
     if str(target).lower() in map(str.lower, written):  # as Windows and macOS compare names
@@ -47,27 +49,26 @@ def _predict_file(
             "Rename it, or predict it into another folder."
         )
     image = read_image(file)
+    sha256 = content_hash(image.pixels)
+    if mark_of(target).get("of_image", sha256) != sha256:
+        raise ImageReadError(
+            f"{file.name} would overwrite {target}, the mask of another image of that name. "
+            "Predict it into another folder, or move that mask."
+        )
     um_per_px = payload.get("um_per_px") or image.um_per_px
     if um_per_px is None:
         raise ScaleUnknownError(
             f"{file.name} does not say how large its pixels are. Give the microns per pixel."
         )
     prediction = predictor.predict(image.pixels, float(um_per_px))
-    return _write(
-        prediction, float(um_per_px), target, all_outputs=bool(payload.get("all_outputs"))
-    )
-
-
-def _write(
-    prediction: Prediction, um_per_px: float, target: Path, *, all_outputs: bool
-) -> list[str]:
-    from napari_semimoe.project.mask_png import PREDICTED, save_png
-
+    mark = {"kind": PREDICTED, "of_image": sha256}
     with storing(f"The mask {target.name}"):
         target.parent.mkdir(parents=True, exist_ok=True)
-    save_png(target, prediction.instances, um_per_px, {"kind": PREDICTED})
-    if not all_outputs:
-        return [str(target)]
+    save_png(target, prediction.instances, float(um_per_px), mark)
+    return [str(target), *(_write_maps(prediction, target) if payload.get("all_outputs") else [])]
+
+
+def _write_maps(prediction: Prediction, target: Path) -> list[str]:
     beside = target.with_suffix(".npz")
     with (
         storing(f"The maps {beside.name}"),
@@ -75,7 +76,7 @@ def _write(
         temporary.open("wb") as file,
     ):
         np.savez_compressed(file, **_arrays(prediction))
-    return [str(target), str(beside)]
+    return [str(beside)]
 
 
 def _arrays(prediction: Prediction) -> dict[str, Any]:

@@ -86,6 +86,10 @@ def find_files(folder: Path, masks: Path | None = None) -> FoundFiles:
         place, files = _images_folder(folder)
     if masks is None:
         masks = next((folder / name for name in MASK_FOLDERS if (folder / name).is_dir()), None)
+    elif not list_images(masks) and not list_outlines(masks):
+        raise ImageReadError(
+            f"The folder {masks} holds no mask (png, bmp, tif or geojson). Check its path."
+        )
     found = pair_files([*files, *list_outlines(place)], masks)
     if not found.images:
         raise _no_image(folder, any(is_own_png(path) for path in files))
@@ -134,6 +138,12 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     shared = [mask for mask, count in Counter(pairs.values()).items() if count > 1]
     pairs = {path: mask for path, mask in pairs.items() if mask not in shared}
     notes = _notes([*elsewhere, *outlines, *taken], pairs, shared, list(written_here))
+    masklike = [path.name for path in images if image_name(path) and path not in pairs]
+    if masklike:
+        notes += (
+            f"Files named like masks count as images, for no image fits them: {len(masklike)} "
+            f"(first: {masklike[0]}).",
+        )
     return FoundFiles(images, pairs, notes=notes)
 
 

@@ -1,8 +1,11 @@
 """Every command on a small project, with its result for people and for programs."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from datetime import datetime
 
 import numpy as np
@@ -12,6 +15,7 @@ from PIL import Image
 
 from napari_semimoe.cli.main import main
 from napari_semimoe.core.checkpoint_info import read_info
+from napari_semimoe.project.mask_png import PREDICTED, save_png
 from tests.cli.conftest import SMALL
 
 
@@ -46,6 +50,23 @@ class TestProjects:
         added = semimoe("add", tmp_path / "p", tissue / "unlabelled", "--masks", masks, "--json")
         assert added.json["labelled"] == 1
 
+    def test_masks_that_are_not_there_and_images_named_like_masks_are_told(
+        self, semimoe, tissue, tmp_path
+    ):
+        (tmp_path / "empty").mkdir()
+        semimoe("new", tmp_path / "p")
+        given = ("add", tmp_path / "p", tissue / "unlabelled")
+        assert "holds no mask" in semimoe(*given, "--masks", tmp_path / "empty", code=1).err
+        assert semimoe("info", tmp_path / "p", "--json").json["images"] == 0
+        (tmp_path / "odd").mkdir()
+        shutil.copy(tissue / "unlabelled" / "more_1.png", tmp_path / "odd" / "x_anno.png")
+        assert "(first: x_anno.png)" in semimoe("add", tmp_path / "p", tmp_path / "odd").err
+        again = semimoe("add", tmp_path / "p", tmp_path / "odd", "--pool", "excluded")
+        assert "--pool counts for new images only" in again.err
+
+    def test_the_next_command_can_be_pasted(self, semimoe, tmp_path):
+        assert f"'{tmp_path}/a b' FOLDER" in semimoe("new", tmp_path / "a b").out
+
     def test_info_works_while_another_process_has_the_project_open(self, semimoe, copy):
         from napari_semimoe.project.project import Project
 
@@ -64,6 +85,14 @@ class TestTrain:
         assert entry["settings"]["crop_px"] == 32
         assert read_info(trained / "rounds" / "1" / "model.safetensors").model.width == 4
         assert semimoe("info", trained, "--json").json["weights"] == "rounds/1/model.safetensors"
+
+    def test_no_round_begins_where_no_image_could_be_added(self, semimoe, copy, tmp_path):
+        Image.new("RGB", (20, 20)).save(tmp_path / "silent.png")
+        ended = semimoe("train", copy, "--images", tmp_path, *SMALL, code=1)
+        assert "so no round was begun" in ended.err
+        assert len(semimoe("rounds", "list", copy, "--json").json["rounds"]) == 1
+        semimoe("train", tmp_path / "new", "--images", tmp_path / "typo", *SMALL, code=1)
+        assert not (tmp_path / "new").exists()
 
     def test_one_command_makes_a_project_of_a_folder_and_trains_on_it(
         self, semimoe, tissue, tmp_path
@@ -286,6 +315,30 @@ class TestPredict:
             assert mask.size == (90, 70)
             assert mask.mode == "I;16"
 
+    def test_images_named_one_by_one_are_predicted_once_and_without_their_masks(
+        self, semimoe, tissue, weights, tmp_path
+    ):
+        images = sorted((tissue / "labelled").glob("tissue_1*"))
+        given = ("predict", *images, images[0], "--weights", weights, "--out", tmp_path, "--json")
+        ended = semimoe(*given)
+        assert [name.rpartition("/")[2] for name in ended.json["written"]] == ["tissue_1.png"]
+        assert "is the mask of an image beside it" in ended.err
+
+    def test_the_mask_of_another_image_of_that_name_is_kept(
+        self, semimoe, tissue, weights, tmp_path
+    ):
+        for folder in ("1", "2"):
+            (tmp_path / folder).mkdir()
+            image = tissue / "unlabelled" / f"more_{folder}.png"
+            shutil.copy(image, tmp_path / folder / "x.png")
+        given = ("--weights", weights, "--out", tmp_path / "out")
+        semimoe("predict", tmp_path / "1", *given)
+        before = (tmp_path / "out" / "x.png").read_bytes()
+        refused = semimoe("predict", tmp_path / "2", *given, code=1)
+        assert "the mask of another image of that name" in refused.err
+        assert (tmp_path / "out" / "x.png").read_bytes() == before
+        semimoe("predict", tmp_path / "1", *given)
+
     def test_files_that_do_not_say_their_scale_are_told_once_and_others_by_name(
         self, semimoe, weights, tmp_path
     ):
@@ -411,6 +464,25 @@ class TestEvaluate:
         given = ("evaluate", "--pred", tmp_path / "p", "--truth", tmp_path / "t", "--json")
         assert semimoe(*given).json["pooled"]["dice"] == 1
 
+    def test_predictions_go_by_their_own_names_whatever_lies_beside_them(self, semimoe, tmp_path):
+        (tmp_path / "t").mkdir()
+        truth = np.eye(20, dtype=np.uint16)
+        Image.fromarray(truth).save(tmp_path / "t" / "a_anno.png")
+        (tmp_path / "p").mkdir()
+        for name, labels in (("a", truth), ("b_anno", truth), ("a_anno", truth * 0)):
+            save_png(tmp_path / "p" / f"{name}.png", labels, 0.5, {"kind": PREDICTED})
+        given = ("evaluate", "--pred", tmp_path / "p", "--truth", tmp_path / "t", "--json")
+        ended = semimoe(*given).json
+        assert ended["pooled"]["dice"] == 1
+        assert ended["without_truth"] == ["a_anno", "b_anno"]
+
+    def test_folders_without_a_common_name_are_told_both(self, semimoe, tmp_path):
+        for folder, name in (("t", "a"), ("p", "case1")):
+            (tmp_path / folder).mkdir()
+            save_png(tmp_path / folder / f"{name}.png", np.eye(9, dtype=np.uint16), 0.5, {"a": 1})
+        given = ("evaluate", "--pred", tmp_path / "p", "--truth", tmp_path / "t", "--partial")
+        assert "there is case1, and here a." in semimoe(*given, code=1).err
+
     def test_ignored_pixels_of_the_truth_count_nowhere(self, semimoe, tmp_path):
         (tmp_path / "t").mkdir()
         (tmp_path / "p").mkdir()
@@ -456,6 +528,12 @@ class TestOthers:
         for name in commands.split():
             assert main([name, "--help"]) == 0
             assert "Usage: semimoe " + name in capsys.readouterr().out
+
+    @pytest.mark.skipif(os.name == "nt", reason="has no head")
+    def test_a_reader_that_has_seen_enough_is_no_error(self, trained):
+        command = f"set -o pipefail; '{sys.executable}' -m napari_semimoe.cli info '{trained}' "
+        done = subprocess.run(["bash", "-c", command + "--tiles | true"], capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
 
     def test_list_of_commands_says_whole_sentences(self, semimoe):
         assert "..." not in semimoe("--help").out.partition("Commands:")[2]

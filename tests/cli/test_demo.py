@@ -11,6 +11,7 @@ from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.project.export import export_ome_zarr
 from napari_semimoe.project.project import Project
 from napari_semimoe.session.demo import NAME, WALKER, find_glas
+from napari_semimoe.session.lineage import name_round
 from tests.cli.conftest import environment
 from tests.project.making import add_images, mask
 
@@ -59,9 +60,23 @@ def test_demo_never_removes_masks_that_a_person_accepted(semimoe, tmp_path):
         project.accept(tile, mask())
         project.accept(walked, mask(), author=WALKER)
     ended = semimoe("demo", "--headless", "--out", tmp_path / "d", code=1)
-    assert "masks that a person accepted" in ended.err
+    assert "what a person accepted" in ended.err
     with Project.open(folder, read_only=True) as project:
         assert len(project.annotations(tile)) == 1
+
+
+@pytest.mark.parametrize("of", ["an image", "a round's name"])
+def test_demo_never_removes_what_a_person_added_or_named(semimoe, walked, tmp_path, of):
+    shutil.copytree(walked, tmp_path / "d")
+    with Project.open(tmp_path / "d" / "project") as project:
+        if of == "an image":
+            add_images(project, tmp_path / "in", 1)
+        else:
+            name_round(project, 1, "mine")
+        tiles = len(project.tiles())
+    ended = semimoe("demo", "--headless", "--out", tmp_path / "d", code=1)
+    assert "added, trained or named" in ended.err
+    assert semimoe("info", tmp_path / "d" / "project", "--json").json["images"] == tiles
 
 
 @pytest.mark.parametrize("name", ["report.md", "01-mine.png"])
