@@ -404,7 +404,7 @@ def test_interrupted_command_says_that_what_was_done_is_kept(home):
     done = run_command_that(home, "raise KeyboardInterrupt")
     assert done.returncode == 130
     assert done.stderr == (
-        "semimoe: Interrupted. What was done is kept; the same command goes on from there.\n"
+        "semimoe: Interrupted. What was done is kept; the same command does the rest.\n"
     )
 
 
