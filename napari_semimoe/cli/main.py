@@ -83,9 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except (_InterruptedError, KeyboardInterrupt):
-        return _fail(
-            "Interrupted. What was done is kept; the same command does the rest.", 130
-        )
+        return _fail("Interrupted. What was done is kept; the same command does the rest.", 130)
     except SettingsError as error:
         return _fail(str(error), 2)
     except SemiMoEError as error:

@@ -67,4 +67,4 @@ def _masks(folder: Path) -> dict[str, Path]:
     files = sorted(files, key=rank, reverse=True)  # of two the last stays, what a person drew
     own = {stem(path): path for path in files if is_own_png(path)}  # under their images' names
     marked = {name: path for path in files if (name := image_name(path)) and stem(path) not in own}
-    return {**marked, **own} or {stem(path): path for path in files}
+    return {**marked, **own} if marked else {stem(path): path for path in files}

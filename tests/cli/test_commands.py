@@ -475,6 +475,12 @@ class TestEvaluate:
         ended = semimoe(*given).json
         assert ended["pooled"]["dice"] == 1
         assert ended["without_truth"] == ["a_anno", "b_anno"]
+        for name in ("b_anno", "a_anno"):
+            (tmp_path / "p" / f"{name}.png").unlink()
+        for folder in ("t", "p"):  # one of another program, not named as a mask
+            Image.fromarray(truth).save(tmp_path / folder / "c.png")
+        (tmp_path / "t" / "a_anno.png").rename(tmp_path / "t" / "a.png")
+        assert [each["name"] for each in semimoe(*given).json["images"]] == ["a", "c"]
 
     def test_folders_without_a_common_name_are_told_both(self, semimoe, tmp_path):
         for folder, name in (("t", "a"), ("p", "case1")):
