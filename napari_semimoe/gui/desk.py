@@ -359,9 +359,13 @@ class Desk(QObject):
     def _bring_back(self, view: TileView) -> None:
         """Show the mask as it stands in a new layer, its own having been deleted."""
         assert self.labels is not None, "a tile on the desk has a mask"
-        shown = replace(view, labels=self.labels, classes=dict(self._classes))
-        self.layers.show(shown, n_classes=len(self.class_names))
+        self._fill_again(view, self.labels)
         self.tile_shown.emit(view)  # the brush takes the new layer in hand
+
+    def _fill_again(self, view: TileView, labels: NDArray[np.uint16]) -> None:
+        """Fill the layers with the tile on the desk and a mask of it."""
+        shown = replace(view, labels=labels, classes=dict(self._classes))
+        self.layers.show(shown, n_classes=len(self.class_names))
 
     def _store(self, view: TileView) -> None:
         mask = self._accepting = self._mask
@@ -503,9 +507,7 @@ class Desk(QObject):
         if labels is None or labels.shape == view.labels.shape:
             return False
         sizes = [" x ".join(map(str, each.shape)) for each in (view.labels, labels)]
-        self.layers.show(
-            replace(view, classes=dict(self._classes)), n_classes=len(self.class_names)
-        )
+        self._fill_again(view, view.labels)
         self.refused.emit(
             f"The mask must be as large as its tile, {sizes[0]} px, got {sizes[1]}. It is back "
             "as it was."

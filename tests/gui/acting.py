@@ -16,10 +16,12 @@ def canvas_of(viewer):
 
 def canvas_point(viewer, layer, y, x):
     """Return where a pixel of a layer lies on the canvas widget."""
-    world = layer.data_to_world((y, x))
-    camera = viewer.scene.camera
+    return _on_canvas(viewer, layer.data_to_world((y, x)))
+
+
+def _on_canvas(viewer, world):
+    camera, native = viewer.scene.camera, canvas_of(viewer)
     center, zoom = camera.center[-2:], camera.zoom
-    native = canvas_of(viewer)
     return QPoint(
         round((world[-1] - center[1]) * zoom + native.width() / 2),
         round((world[-2] - center[0]) * zoom + native.height() / 2),
@@ -71,18 +73,9 @@ def _move(viewer, point, held):
 
     Its canvas drops what comes within 10 ms of the last move; a real mouse goes on moving.
     """
-    native, camera = canvas_of(viewer), viewer.scene.camera
-
-    def is_there():
-        y, x = viewer.cursor.position[-2:]
-        return (
-            abs((x - camera.center[-1]) * camera.zoom + native.width() / 2 - point.x()) < 0.5
-            and abs((y - camera.center[-2]) * camera.zoom + native.height() / 2 - point.y()) < 0.5
-        )
-
     deadline = QDeadlineTimer(int(1000 * PATIENCE))
     _send(viewer, QEvent.Type.MouseMove, point, Qt.MouseButton.NoButton, held)
-    while not is_there():
+    while _on_canvas(viewer, viewer.cursor.position) != point:
         assert not deadline.hasExpired(), f"the mouse never came to {point}"
         QTest.qWait(5)
         _send(viewer, QEvent.Type.MouseMove, point, Qt.MouseButton.NoButton, held)
