@@ -169,12 +169,20 @@ class DaskChild:
         if future is not self._future:
             return  # late
         self._lost = future.status in ("cancelled", "lost")
-        if self._lost or (
-            future.status == "error" and isinstance(future.exception(), KilledWorker)
-        ):
+        if self._lost:
             self._die()
+        elif future.status == "error" and isinstance(future.exception(), KilledWorker):
+            self._die(begun=self._has_begun(future))
         else:
             self._take_home(future)
+
+    def _has_begun(self, future: Future) -> bool:
+        """Ask the scheduler: the worker's own word is lost when it dies at once."""
+        from distributed import Event
+
+        with suppress(OSError, RuntimeError):
+            return bool(Event(begun_event(future.key), client=self._client).is_set())
+        return True  # not known, and nothing that may have begun is repeated
 
     def _take_home(self, future: Future) -> None:
         assert self._job is not None
@@ -183,7 +191,7 @@ class DaskChild:
         if answer.get("missing"):
             self._submit(answer["missing"])
         elif answer.get("again"):  # its worker died, and the scheduler gave it to another
-            self._die()
+            self._die(begun=True)
         else:
             self._finish(answer)
 
@@ -242,8 +250,10 @@ class DaskChild:
             self._job = None
         self._listener.on_child_message(self, message)
 
-    def _die(self) -> None:
+    def _die(self, *, begun: bool = False) -> None:
         self._over = True
+        if begun and self._worker is None:  # said here, so that the lane does not send it again
+            self._tell("begun", {})
         self._listener.on_child_death(self, -9)
 
     def _forget(self) -> None:

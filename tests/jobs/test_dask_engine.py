@@ -301,6 +301,24 @@ def test_lost_scheduler_ends_the_job_in_words_and_all_come_back(tmp_path):
                 engine.close()
 
 
+@pytest.mark.parametrize("allowed", ["0", "3"])
+def test_job_that_kills_before_its_beginning_is_heard_is_not_done_again(
+    tmp_path, monkeypatch, allowed
+):
+    # a worker that dies at once may take its own word with it
+    monkeypatch.setattr(dask_child.DaskChild, "_on_said", lambda child, message: None)
+    files = certificate(trustme.CA(), tmp_path / "files", "all")
+    repeats = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": allowed}
+    with scheduler(tmp_path / "server", files, **repeats) as (_, address):
+        command = worker_command(address, files, tmp_path / "worker/work")
+        with process(command, tmp_path / "worker") as hand:
+            wait_for_line(hand, tmp_path / "worker/output.txt", "Ready")
+            settings = ClusterSettings(scheduler=address, **files)
+            engine = DaskEngine(settings, tmp_path / "logs", tasks=FAKE_TASKS)
+            _never_repeats(engine, tmp_path / "diary.txt")
+            engine.close()
+
+
 def _never_repeats(engine, diary):
     """Claim that a job that kills is not done again where the scheduler would do so."""
     data = finish_of(engine, engine.submit("train", {"do": "die", "diary": str(diary)}))
