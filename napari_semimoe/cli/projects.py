@@ -24,7 +24,7 @@ from napari_semimoe.cli.work import engine, session
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AddReport
-from napari_semimoe.session.models import model_in_charge
+from napari_semimoe.session.models import lost_weights, model_in_charge
 from napari_semimoe.session.session import Session
 
 
@@ -123,6 +123,8 @@ def info(
     """
     with Project.open(project, read_only=True) as opened:
         data = _facts(opened)
+        if lost := lost_weights(opened):
+            remark(lost)
     pools = table("Tiles", ("pool", "tiles"), list(data["pools"].items()))
     rounds = table(
         "Rounds",

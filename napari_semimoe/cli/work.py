@@ -18,6 +18,7 @@ from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs.choice import cluster_settings, make_engine
 from napari_semimoe.jobs.protocol import Engine, JobKind, JobReport
 from napari_semimoe.project.records import counted
+from napari_semimoe.session.models import lost_weights
 from napari_semimoe.session.session import Session
 
 #: Exit code after Ctrl+C, as shells expect it.
@@ -57,7 +58,8 @@ def session(project: Path, author: str | None = None) -> Iterator[Session]:
     """Yield a session with a project open; the project's own author accepts masks when None."""
     with engine() as running:
         opened = Session(running, author=author)
-        opened.open(project)
+        if lost := lost_weights(opened.open(project)):
+            remark(lost)
         try:
             yield opened
         finally:

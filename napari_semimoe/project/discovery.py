@@ -69,8 +69,8 @@ def find_files(folder: Path, masks: Path | None = None) -> FoundFiles:
         Holds images, or an ``images`` folder with them.
     masks
         Folder of masks named as the images; where it is not given, masks are looked for beside
-        the images (``NAME_anno``, ``NAME_mask``, ..., or ``NAME.geojson``) and in a folder such
-        as ``masks``.
+        the images (``NAME_anno``, ``NAME_mask``, ..., ``NAME.geojson`` or ``NAME.png.geojson``)
+        and in a folder such as ``masks``.
 
     Raises
     ------
@@ -130,10 +130,7 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     pairs = {
         path: mask
         for path in images
-        if (
-            mask := in_folder.get((masks, name := stem(path).lower()))
-            or beside.get((path.parent, name))
-        )
+        if (mask := _mask_of(path, in_folder, masks) or _mask_of(path, beside, path.parent))
     }
     shared = [mask for mask, count in Counter(pairs.values()).items() if count > 1]
     pairs = {path: mask for path, mask in pairs.items() if mask not in shared}
@@ -151,6 +148,14 @@ def _of_these(path: Path, stems: set[tuple[Path, str]]) -> tuple[Path, str] | No
     """Return folder and name of the image whose mask a file is, if that image is there."""
     names = ((path.parent, name.lower()) for name in _image_names(path))
     return next((name for name in names if name in stems), None)
+
+
+def _mask_of(
+    image: Path, masks: Mapping[tuple[Path | None, str], Path], folder: Path | None
+) -> Path | None:
+    """Return the mask of an image; QuPath's scripts also name it ``NAME.png.geojson``."""
+    names = (stem(image).lower(), image.name.lower())
+    return next((mask for name in names if (mask := masks.get((folder, name)))), None)
 
 
 def _by_name(masks: Sequence[Path]) -> dict[tuple[Path | None, str], Path]:
@@ -172,7 +177,8 @@ def _notes(
     shared: Sequence[Path],
     written_here: Sequence[Path],
 ) -> tuple[str, ...]:
-    used, names = {*pairs.values(), *shared}, {stem(path).lower() for path in pairs}
+    used = {*pairs.values(), *shared}
+    names = {name.lower() for path in pairs for name in (stem(path), path.name)}
     unused = [path for path in masks if path not in used]
     second = [p for p in unused if {stem(p).lower(), (image_name(p) or "").lower()} & names]
     alone = [path.name for path in unused if path not in second]

@@ -65,7 +65,7 @@ def _read(
 ) -> FoundMask:
     if path.suffix.lower() == mask_geojson.SUFFIX:
         labels, classes, notes = mask_geojson.read_geojson(path, shape, options.classes, sha256)
-        tally.notes += notes
+        tally.notes += [note for note in notes if note not in tally.notes]
         return FoundMask(labels, classes)
     refuse_other_image(path, mark_of(path), sha256)
     if options.mask_kind == "classes":

@@ -57,7 +57,7 @@ def read_geojson(
     -------
     tuple
         ``(H, W)`` uint16 instance ids, the class index of each, and sentences about what was
-        left out.
+        left out or taken for another class.
 
     Raises
     ------
@@ -93,8 +93,26 @@ def read_geojson(
         "objects that cover no pixel of the image": unseen,
     }
     notes = [f"{path.name}: {what} were left out: {n}." for what, n in left_out.items() if n]
+    if MARK not in about and ((labels != 0) & (labels != IGNORE)).all():
+        notes.append(
+            f"{path.name}: objects cover the whole image. If one of them is only the area that "
+            f"was looked at, make its class {REGION_CLASS} and add it again."
+        )
     labels[unsaid] = IGNORE
-    return labels, classes, notes
+    return labels, classes, notes + _taken_for_another(objects, class_names)
+
+
+def _taken_for_another(objects: Sequence[_Object], class_names: Sequence[str]) -> list[str]:
+    """Return a sentence for each class that the project lacks and whose objects count all the same.
+
+    Those of a project of several classes are refused (`class_of`).
+    """
+    known = {each.casefold() for each in (*class_names, IGNORE_CLASS, "")}
+    return [
+        f"Objects of the class {name} were added as {class_names[1]}, the project's only class. "
+        "If they are something else, remove them, or make a project with both classes."
+        for name in sorted({name for name, _ in objects if name.casefold() not in known})
+    ]
 
 
 def _unsaid(about: Mapping[str, Any], shape: tuple[int, int], path: Path) -> NDArray[np.bool_]:

@@ -73,6 +73,11 @@ class Models:
         record = self.in_charge()
         return self._index.path / record.weights if record and record.weights else None
 
+    def lost(self) -> RoundRecord | None:
+        """Return the round that was chosen last, if its weights are gone since."""
+        chosen = self._chosen()[-1]
+        return None if chosen is None or self._has_weights(chosen) else chosen
+
     def _put_in_charge(self, number: int | None) -> None:
         """Add the row and its line in the audit trail; inside a transaction."""
         self._index.connection.execute(
@@ -81,16 +86,19 @@ class Models:
         self._index.audit(self._author, "promote", None, round=number)
 
     def _choices(self) -> list[RoundRecord | None]:
-        """Return what was in charge, oldest first; the starter is None and comes first.
+        """Return what was in charge, without rounds whose weights are gone.
 
-        Rounds whose weights are gone are left out: the choice before them counts.
+        The choice before those counts.
         """
+        return [each for each in self._chosen() if each is None or self._has_weights(each)]
+
+    def _chosen(self) -> list[RoundRecord | None]:
+        """Return what was put in charge, oldest first; the starter is None and comes first."""
         rows = self._index.rows(
             "SELECT promotion.round AS chosen, round.* FROM promotion"
             " LEFT JOIN round ON round.number = promotion.round ORDER BY promotion.id"
         )
-        records = [RoundRecord.of(row) if row["chosen"] is not None else None for row in rows]
-        return [None, *(each for each in records if each is None or self._has_weights(each))]
+        return [None, *(None if row["chosen"] is None else RoundRecord.of(row) for row in rows)]
 
     def _has_weights(self, record: RoundRecord) -> bool:
         return record.weights is not None and (self._index.path / record.weights).exists()

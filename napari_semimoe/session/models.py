@@ -72,6 +72,19 @@ def model_in_charge(project: Project) -> Model | None:
     return model_of(project, record) if record is not None else starter_model()
 
 
+def lost_weights(project: Project) -> str:
+    """Return what to say where the weights that should be in charge are gone, else nothing."""
+    lost = project.models.lost()
+    if lost is None:
+        return ""
+    instead = model_in_charge(project)
+    return (
+        f"The weights of {model_name(lost)}, which was in charge, are gone ({lost.weights}). "
+        f"{f'Now {instead.name} predicts' if instead else 'No model predicts now'}. Put the file "
+        "back, or put another model in charge."
+    )
+
+
 def base_weights(project: Project, base: str | None) -> Path | None:
     """Return the checkpoint that a round's record names as its base.
 

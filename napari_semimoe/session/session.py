@@ -29,6 +29,7 @@ from napari_semimoe.session.lineage import name_round, note_round
 from napari_semimoe.session.models import (
     NO_STARTER,
     Model,
+    lost_weights,
     model_in_charge,
     origin_of,
     round_of,
@@ -464,6 +465,8 @@ class Session(SessionEvents):
         self._queue.use(project)
         self._load_model_in_charge()
         self.tiles_changed.emit()
+        if lost := lost_weights(project):
+            self.failed.emit(lost)
         return project
 
     def _load_model_in_charge(self) -> None:

@@ -152,6 +152,15 @@ class TestTrain:
         semimoe("rounds", "promote", copy, 1)
         assert semimoe("info", copy, "--json").json["weights"] == "rounds/1/model.safetensors"
 
+    def test_lost_weights_of_the_model_in_charge_are_told(self, semimoe, twice, tmp_path):
+        copy = shutil.copytree(twice, tmp_path / "copy")
+        semimoe("rounds", "promote", copy, 2)
+        (copy / "rounds/2/model.safetensors").unlink()
+        for command in (("info",), ("rounds", "rollback")):
+            ended = semimoe(*command, copy)
+            assert "The weights of round 2, which was in charge, are gone" in ended.err
+            assert "Now round 1 predicts." in ended.err
+
     def test_starter_can_be_put_in_charge_again_and_taken_back(self, semimoe, copy):
         semimoe("rounds", "promote", copy, "starter")
         listed = semimoe("rounds", "list", copy)

@@ -177,6 +177,19 @@ def test_long_lineages_stay_within_the_page(opened, qtbot):
     assert tree.visualItemRect(tree.row_of(200)).left() == 2 * LEVEL_PX
 
 
+def test_lost_weights_of_the_model_in_charge_are_told_in_the_window(opened, run, settled):
+    run()
+    path = opened.bench.session.project.path
+    opened.bench.close_project()
+    settled(opened)
+    (path / "rounds/1/model.safetensors").unlink()
+    opened.bench.open_project(path)
+    settled(opened)
+    assert opened.messages.is_error
+    assert "The weights of round 1, which was in charge, are gone" in opened.messages.text
+    assert opened.header.model.text().startswith("Starter model")
+
+
 def test_button_goes_back_to_the_starter_and_the_plan_follows(opened, run, settled, qtbot):
     page = opened.retrain_page
     assert not page.history.starter.isEnabled()

@@ -1,5 +1,6 @@
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -172,9 +173,35 @@ def test_a_class_that_the_project_lacks_is_refused_in_words_and_with_it_the_imag
     )
 
 
-def test_where_there_is_one_class_every_object_is_of_it(tmp_path):
-    _, classes, _ = read(tmp_path, [square(0, 0, 2, "Tumor"), square(4, 4, 2, "Stroma")])
-    assert classes == {1: 1, 2: 1}
+def test_where_there_is_one_class_every_object_is_of_it_and_other_names_are_told(tmp_path):
+    objects = [square(0, 0, 2, "Tumor"), square(4, 4, 2, "Stroma"), square(8, 8, 2, "Gland")]
+    objects += [square(12, 12, 2), square(16, 16, 2, "Ignore*"), square(20, 20, 2, "Tumor")]
+    _, classes, notes = read(tmp_path, objects)
+    assert classes == dict.fromkeys(range(1, 6), 1)
+    assert notes == [
+        f"Objects of the class {name} were added as gland, the project's only class. If they are "
+        "something else, remove them, or make a project with both classes."
+        for name in ("Stroma", "Tumor")
+    ]
+
+
+def test_an_object_as_large_as_the_image_is_told(tmp_path):
+    _, _, notes = read(tmp_path, [square(-9, -9, 99), square(3, 3, 9)])
+    assert notes == [
+        "a.geojson: objects cover the whole image. If one of them is only the area that was looked "
+        "at, make its class Region* and add it again."
+    ]
+    assert read(tmp_path, [square(-9, -9, 99, "Ignore*"), square(3, 3, 9)])[2] == []
+
+
+def test_another_class_is_told_once_for_all_images(tmp_path):
+    for name in "ab":
+        save(tmp_path / "in" / f"{name}.png", pixels(ord(name)))
+        written(tmp_path / "in" / f"{name}.geojson", [square(0, 0, 9, "Tumor")])
+    with Project.create(tmp_path / "p") as project:
+        report = project.add_folder(tmp_path / "in", um_per_px=UM)
+    assert report.labelled == 2
+    assert sum("Tumor" in note for note in report.notes) == 1
 
 
 def test_detections_count_and_what_is_no_object_is_left_out_with_a_note(tmp_path):
@@ -261,6 +288,18 @@ def test_annotations_beside_an_image_or_in_a_folder_of_masks_are_its_mask(tmp_pa
     image = save(tmp_path / "apart" / "images" / "a.tif", pixels(0))
     outlines = written(tmp_path / "apart" / "masks" / name, square(0, 0, 3))
     assert find_files(tmp_path / "apart").masks == {image: outlines}
+
+
+def test_annotations_may_be_named_by_the_whole_name_of_their_image(tmp_path):
+    images = [save(tmp_path / name, pixels(0)) for name in ("a.png", "a.b.tif", "c.png")]
+    outlines = [written(Path(f"{path}.GeoJSON"), square(0, 0, 3)) for path in images]
+    assert find_files(tmp_path).masks == dict(zip(images, outlines, strict=True))
+    plain = written(tmp_path / "a.geojson", square(0, 0, 3))
+    found = find_files(tmp_path)
+    assert found.masks == dict(zip(images, [plain, *outlines[1:]], strict=True))
+    assert found.notes == (
+        "Masks of images that have another one were left out: 1 (first: a.png.GeoJSON).",
+    )
 
 
 def test_annotations_beside_a_mask_or_without_an_image_are_left_out_with_a_note(tmp_path):

@@ -62,8 +62,12 @@ def test_the_latest_promotion_counts_and_an_older_one_can_come_back(project):
 def test_when_weights_are_gone_the_promotion_before_counts(project):
     finished(project)
     finished(project)
+    assert project.models.lost() is None
     (project.path / "rounds/2/model.safetensors").unlink()
     assert project.models.in_charge().number == 1
+    assert project.models.lost().number == 2
+    project.models.promote(1)
+    assert project.models.lost() is None
 
 
 def test_a_round_without_weights_cannot_take_charge(project):

@@ -445,6 +445,23 @@ def test_round_after_the_way_back_starts_from_the_starter(starter, filled, engin
     assert train_job(engine).payload["base"] == str(starter)
 
 
+def test_lost_weights_of_the_model_in_charge_are_told_when_the_project_is_opened(
+    no_starter, filled, engine
+):
+    finished_round(filled, engine)
+    finished_round(filled, engine)
+    path, told = filled.project.path, heard(filled.failed)
+    for number, instead in ((2, "Now round 1 predicts"), (1, "No model predicts now")):
+        filled.close()
+        (path / f"rounds/{number}/model.safetensors").unlink()
+        filled.open(path)
+        assert told.pop() == (
+            "The weights of round 2, which was in charge, are gone (rounds/2/model.safetensors). "
+            f"{instead}. Put the file back, or put another model in charge.",
+        )
+    assert told == []
+
+
 def test_rolling_back_twice_comes_back(starter, filled, engine):
     name = filled.model_name
     finished_round(filled, engine)
