@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from napari_semimoe.cli.output import Json, ProjectFolder, progress, result
-from napari_semimoe.cli.work import session
+from napari_semimoe.cli.output import Json, ProjectFolder, progress, remark, result
+from napari_semimoe.cli.work import INTERRUPTED, asked_to_stop, session
 from napari_semimoe.project.records import counted
 
 
@@ -38,13 +38,18 @@ def export(
 
     With them go author, time, model and round.
     """
-    with session(project) as opened, progress() as bar:
+    with session(project) as opened, progress() as bar, asked_to_stop() as should_stop:
         task = bar.add_task("Exporting", total=None)
         report = opened.export(
             out,
             kind=kind.value,
             progress=lambda done, total, _name: bar.update(task, completed=done, total=total),
+            should_stop=should_stop,
         )
-        bar.update(task, completed=len(report.written), total=len(report.written))
+        if not report.cancelled:
+            bar.update(task, completed=len(report.written), total=len(report.written))
     data = {"out": str(out), "kind": kind.value, "written": [str(path) for path in report.written]}
     result(data, f"{counted(report.tiles, 'tile')} exported to {out}.", as_json)
+    if report.cancelled:
+        remark("Interrupted. The same command exports all of them.")
+        raise typer.Exit(INTERRUPTED)

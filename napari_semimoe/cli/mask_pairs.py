@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.project.discovery import MASK_FOLDERS, image_name, list_images, rank
+from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.images import stem
 from napari_semimoe.project.mask_png import is_own_png
 
@@ -37,8 +39,11 @@ def pair_masks(
     Raises
     ------
     ImageReadError
-        If a folder is missing or empty, no name fits, or, unless ``partial``, one is missing.
+        If a folder is missing, empty or a project, no name fits, both are the same, or, unless
+        ``partial``, one is missing.
     """
+    for folder in (predictions, truths):
+        _refuse_project(folder)
     truths = next((each for name in MASK_FOLDERS if (each := truths / name).is_dir()), truths)
     true, found = _masks(truths), _masks(predictions)
     missing = sorted(true.keys() - found.keys())
@@ -47,6 +52,11 @@ def pair_masks(
         raise ImageReadError(
             f"No prediction in {predictions} has the name of a mask in {truths}: there is "
             f"{next(iter(found))}, and here {next(iter(true))}. Rename them, or name other folders."
+        )
+    if all(found[name] == true[name] for name in common):
+        raise ImageReadError(
+            f"The predictions and the truth are the same files in {truths}, which says nothing. "
+            "Name the folder of the predictions, and that of the true masks."
         )
     if missing and not partial:
         raise ImageReadError(
@@ -58,10 +68,20 @@ def pair_masks(
     return [MaskPair(name, found[name], true[name]) for name in common], missing, extra
 
 
+def _refuse_project(folder: Path) -> None:
+    if (folder / DESCRIPTION).is_file():
+        project = quote(str(folder))
+        raise ImageReadError(
+            f"{folder} is a project, not a folder of masks: 'semimoe evaluate {project}' scores "
+            f"its validation tiles, and 'semimoe export {project} MASKS --kind png' writes its "
+            "masks."
+        )
+
+
 def _masks(folder: Path) -> dict[str, Path]:
     files = list_images(folder)
     if not files:
-        below = sorted(path.name for path in folder.iterdir() if path.is_dir())
+        below = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
         hint = f"Name one of its sub-folders, such as {below[0]}." if below else "Check its path."
         raise ImageReadError(f"The folder {folder} holds no mask (png, bmp or tif). {hint}")
     files = sorted(files, key=rank, reverse=True)  # of two the last stays, what a person drew

@@ -11,11 +11,13 @@ import typer
 from napari_semimoe.cli.output import Json, UmPerPx, refusals, remark, result, told_as
 from napari_semimoe.cli.work import engine, run_job
 from napari_semimoe.core.checkpoint_info import read_info
+from napari_semimoe.core.disk import storing, temporary_beside
 from napari_semimoe.core.errors import CheckpointError, ImageReadError
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.starter import starter_weights
 from napari_semimoe.project.discovery import find_files, pair_files
 from napari_semimoe.project.exporting import refuse_foreign, refuse_own_folder
+from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.images import stem
 from napari_semimoe.project.mask_png import PREDICTED, mark_of
 from napari_semimoe.project.records import counted
@@ -79,13 +81,19 @@ def predict(
     the result is stored in the project.
 
     Of images: OUT/NAME.png, a 16-bit mask of the image's own size with one number per object.
-    The scale is read from each file where it says so, else --um-per-px is needed.
+    The scale is read from each file where it says so, or from GlaS's table of its folder, else
+    --um-per-px is needed.
     """
     values = {"device": device, "threshold": threshold, "flips": flips}
     values |= {"min_object_um2": min_object, "min_confidence": min_confidence, "adapt": adapt}
     with told_as(OPTIONS):
         settings = PredictSettings.parse(values)
-    if len(inputs) == 1 and (inputs[0] / "project.json").is_file():
+    projects = [each for each in inputs if (each / DESCRIPTION).is_file()]
+    if projects and len(inputs) > 1:
+        raise typer.BadParameter(
+            f"{projects[0]} is a project and must stand alone; predict images by another command."
+        )
+    if projects:
         if weights or out or all_outputs or um_per_px:
             raise typer.BadParameter(
                 "--weights, --out, --um-per-px and --all-outputs are for images."
@@ -96,8 +104,7 @@ def predict(
     else:
         if out is None:
             raise typer.BadParameter("Images need --out, the folder for their masks.")
-        options = {"um_per_px": um_per_px, "all_outputs": all_outputs}
-        data, text = _predict_images(inputs, weights, out, settings, options)
+        data, text = _predict_images(inputs, weights, out, settings, um_per_px, all_outputs)
     result(data, text, as_json)
     if data["refused"]:
         raise typer.Exit(1)
@@ -108,7 +115,8 @@ def _predict_images(
     weights: Path | None,
     out: Path,
     settings: PredictSettings,
-    options: dict[str, Any],
+    um_per_px: float | None,
+    all_outputs: bool,
 ) -> tuple[dict[str, Any], str]:
     chosen = weights or starter_weights()
     if chosen is None:
@@ -119,29 +127,42 @@ def _predict_images(
     inputs_here = {file.resolve() for file in files}
     for file in files:
         target = out / f"{stem(file)}.png"
-        _refuse_foreign(target, options)
+        _refuse_foreign(target, all_outputs)
         if target.resolve() in inputs_here:
             raise ImageReadError(
                 f"The mask {target} would replace one of the images. Name another --out."
             )
+    _try_to_write(out)
     payload = {
         "weights": str(chosen.resolve()),
         "files": [str(file.absolute()) for file in files],
         "out_dir": str(out.resolve()),
         "settings": settings.model_dump(),
-        **options,
+        "scales": [um_per_px or implied for implied in files.values()],
+        "all_outputs": all_outputs,
     }
     with engine() as running:
         data = run_job(running, "files", payload, "Predicting")
+    for note in data["notes"]:
+        remark(note)
     refusals(data["refused"], data["without_scale"])
     masks = sum(name.endswith(".png") for name in data["written"])
     return data, f"{masks} of {counted(len(files), 'image')} predicted into {out}."
 
 
-def _refuse_foreign(target: Path, options: dict[str, Any]) -> None:
+def _try_to_write(folder: Path) -> None:
+    """Refuse a folder that cannot be written to before anything is predicted."""
+    with storing(f"The masks in {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        trial = temporary_beside(folder / "trial")
+        trial.touch()
+        trial.unlink()
+
+
+def _refuse_foreign(target: Path, all_outputs: bool) -> None:
     """Raise where a file that was not predicted here would be replaced, such as the image."""
     refuse_foreign(target, is_own=mark_of(target).get("kind") == PREDICTED)
-    if options["all_outputs"]:
+    if all_outputs:
         maps = target.with_suffix(".npz")
         refuse_foreign(maps, is_own=_is_own_npz(maps))
 
@@ -154,17 +175,18 @@ def _is_own_npz(path: Path) -> bool:
         return False
 
 
-def _files(inputs: list[Path]) -> list[Path]:
-    """Return each image once, without the masks that lie or are named beside them."""
-    files: list[Path] = []
+def _files(inputs: list[Path]) -> dict[Path, float | None]:
+    """Return each image once, without masks, and the scale that its folder's layout implies."""
+    files: dict[Path, float | None] = {}
     masks = {*pair_files([each for each in inputs if each.is_file()]).masks.values()}
     for given in inputs:
         if given.is_dir():
-            files += find_files(given).images
+            found = find_files(given)
+            files |= dict.fromkeys((path.absolute() for path in found.images), found.um_per_px)
         elif given in masks:
             remark(f"{given.name} is the mask of an image beside it and was left out.")
         elif given.is_file():
-            files.append(given)
+            files.setdefault(given.absolute(), None)
         else:
             raise ImageReadError(f"{given} does not exist. Check the path.")
-    return list({file.absolute(): file for file in files}.values())
+    return files

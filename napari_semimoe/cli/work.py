@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import typer
@@ -51,6 +53,31 @@ def _ends_as_ctrl_c() -> Iterator[None]:
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Yield what says whether Ctrl+C, or the system, asked to end after the file at hand.
+
+    Asked a second time, the command ends at once.
+    """
+    asked = threading.Event()
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    numbers = [each for each in numbers if signal.getsignal(each) is signal.default_int_handler]
+    for number in numbers:
+        signal.signal(number, hear)
+    try:
+        yield asked.is_set
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.default_int_handler)
 
 
 @contextmanager

@@ -78,21 +78,24 @@ def is_foreign(path: Path) -> bool:
 def _read_header(path: Path) -> dict[str, str]:
     """Return the words in a safetensors file's header."""
     try:
-        _refuse_pickle(path)
+        _refuse_others(path)
         with safe_open(path, "np") as file:
             return file.metadata() or {}
     except FileNotFoundError as error:
         raise CheckpointError(
             f"The weights file {path} does not exist. Choose another model or file."
         ) from error
-    except (SafetensorError, IsADirectoryError) as error:
+    except SafetensorError as error:
         raise CheckpointError(
             f"The weights file {path.name} is damaged or cut short. Copy it again or choose "
             "another model."
         ) from error
 
 
-def _refuse_pickle(path: Path) -> None:
+def _refuse_others(path: Path) -> None:
+    """Raise for a folder, a pickle, or a file that was never one of safetensors."""
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder, not a weights file. Choose a file in it.")
     with path.open("rb") as file:
         start = file.read(9)
     # a safetensors file begins with the length of its JSON, which may look like a pickle's start
@@ -104,4 +107,9 @@ def _refuse_pickle(path: Path) -> None:
             "safetensors files are loaded; convert the authors' file with "
             "'semimoe import-weights FILE --out WEIGHTS.safetensors', or give a pretrained encoder "
             "to 'semimoe train --encoder'."
+        )
+    if len(start) == 9 and not is_length:
+        raise CheckpointError(
+            f"{path.name} is no weights file: those end in .safetensors and come from this plugin, "
+            "or from 'semimoe import-weights'. Choose another."
         )

@@ -17,27 +17,41 @@ from napari_semimoe.core.values import Prediction
 def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any) -> dict[str, Any]:
     """Predict every file; one that cannot be read is refused in words and the others go on."""
     written: list[str] = []
+    notes: list[str] = []
     refused: list[list[str]] = []
     without_scale: list[str] = []
     files = [Path(file) for file in payload["files"]]
-    for index, file in enumerate(files):
+    scales = payload.get("scales") or [None] * len(files)
+    for index, (file, um_per_px) in enumerate(zip(files, scales, strict=True)):
         if observer.should_stop():
             break
         report = {"fraction": index / len(files), "text": file.name}
         observer.report("progress", report)
         try:
-            written += _predict_file(file, payload, predictor, written)
+            new, note = _predict_file(file, um_per_px, payload, predictor, written)
+            written += new
+            notes += [note] if note else []
         except StorageError:
             raise  # the next file would find the same full disk
         except SemiMoEError as error:
             refused.append([str(file), str(error)])
             without_scale += [str(file)] * isinstance(error, ScaleUnknownError)
-    return {"written": written, "refused": refused, "without_scale": without_scale}
+    return {
+        "written": written,
+        "notes": notes,
+        "refused": refused,
+        "without_scale": without_scale,
+    }
 
 
 def _predict_file(
-    file: Path, payload: Mapping[str, Any], predictor: Any, written: list[str]
-) -> list[str]:
+    file: Path,
+    um_per_px: float | None,
+    payload: Mapping[str, Any],
+    predictor: Any,
+    written: list[str],
+) -> tuple[list[str], str | None]:
+    """Write one image's mask; return what was written, and what had to be converted."""
     from napari_semimoe.project.arrays import content_hash
     from napari_semimoe.project.images import read_image, stem
     from napari_semimoe.project.mask_png import PREDICTED, mark_of, save_png
@@ -55,7 +69,7 @@ def _predict_file(
             f"{file.name} would overwrite {target}, the mask of another image of that name. "
             "Predict it into another folder, or move that mask."
         )
-    um_per_px = payload.get("um_per_px") or image.um_per_px
+    um_per_px = um_per_px or image.um_per_px
     if um_per_px is None:
         raise ScaleUnknownError(
             f"{file.name} does not say how large its pixels are. Give the microns per pixel."
@@ -65,7 +79,8 @@ def _predict_file(
     with storing(f"The mask {target.name}"):
         target.parent.mkdir(parents=True, exist_ok=True)
     save_png(target, prediction.instances, float(um_per_px), mark)
-    return [str(target), *(_write_maps(prediction, target) if payload.get("all_outputs") else [])]
+    maps = _write_maps(prediction, target) if payload.get("all_outputs") else []
+    return [str(target), *maps], image.note
 
 
 def _write_maps(prediction: Prediction, target: Path) -> list[str]:

@@ -241,7 +241,7 @@ def _no_image(folder: Path, written_here: bool = False) -> ImageReadError:
             f"The folder {folder} holds only masks that this plugin wrote, no image. Choose the "
             "folder of their images; the masks come along where they lie in a folder masks in it."
         )
-    below = [path for path in folder.iterdir() if path.is_dir()]
+    below = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
     hint = "Choose another."
     if any(path.suffix.lower() == ".zarr" for path in (folder, *below)):
         hint = "OME-Zarr cannot be added; choose the images that it was exported from."

@@ -285,8 +285,9 @@ def _note(project: Project, data: Mapping[str, Any]) -> str:
     note = data["error"] or ""
     if data["log"]:
         log = Path(data["log"])
-        inside = log.is_relative_to(project.path)
-        note += f" Log: {log.relative_to(project.path).as_posix() if inside else log}"
+        inside = log.is_relative_to(project.path)  # and stays true where the project is moved
+        place = f"{log.relative_to(project.path).as_posix()} in the project" if inside else log
+        note += f" Log: {place}"
     return as_text(note)
 
 

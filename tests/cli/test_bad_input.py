@@ -14,6 +14,9 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
+from napari_semimoe.cli.main import main
+from napari_semimoe.project import export_geojson, export_ome_zarr, export_png
+from napari_semimoe.project.exporting import read_curated
 from napari_semimoe.project.mask_png import save_png
 from tests.cli.conftest import environment
 from tests.jobs.clusters import wait_until
@@ -189,6 +192,18 @@ class TestWeights:
         sentence = self.predict(semimoe, image, tmp_path / "gone.safetensors", tmp_path)
         assert "does not exist" in sentence
 
+    def test_what_never_was_a_weights_file(self, semimoe, image, tmp_path):
+        assert "more_1.png is no weights file" in self.predict(semimoe, image, image, tmp_path)
+        assert "is a folder" in self.predict(semimoe, image, tmp_path, tmp_path)
+
+    def test_folder_for_masks_that_cannot_be_one_is_refused_before_any_is_predicted(
+        self, semimoe, image, weights, tmp_path
+    ):
+        (tmp_path / "out").write_text("mine")
+        sentence = self.predict(semimoe, image, weights, tmp_path / "out")
+        assert f"The masks in {tmp_path / 'out'} could not be stored" in sentence
+        assert (tmp_path / "out").read_text() == "mine"
+
     def test_cut_short(self, semimoe, image, weights, tmp_path):
         broken = tmp_path / "broken.safetensors"
         broken.write_bytes(weights.read_bytes()[:-100])
@@ -304,6 +319,16 @@ class TestMasks:
         assert ended.json["missing"] == ["b"]
         assert len(ended.json["images"]) == 1
 
+    def test_a_folder_is_not_compared_with_itself(self, semimoe, tmp_path):
+        masks = self.write(tmp_path / "t", a=(9, 9))
+        ended = semimoe("evaluate", "--pred", masks, "--truth", masks, code=1)
+        assert "The predictions and the truth are the same files" in refusal(ended)
+
+    def test_a_project_is_no_folder_of_masks(self, semimoe, trained, tmp_path):
+        pred = self.write(tmp_path / "p", a=(9, 9))
+        ended = semimoe("evaluate", "--pred", pred, "--truth", trained, code=1)
+        assert f"'semimoe evaluate {trained}'" in refusal(ended)
+
     def test_another_size_is_refused_by_both_names(self, semimoe, tmp_path):
         truth = self.write(tmp_path / "t", a=(9, 9))
         pred = self.write(tmp_path / "p", a=(9, 8))
@@ -381,6 +406,45 @@ class TestInterrupted:
         entry = semimoe("rounds", "list", copy, "--json").json["rounds"][1]
         assert entry["state"] == "cancelled"
         assert semimoe("info", copy, "--json").json["weights"] == "rounds/1/model.safetensors"
+
+    @pytest.mark.parametrize("kind", ["png", "ome-zarr", "geojson"])
+    def test_export_ends_after_the_file_at_hand_and_leaves_nothing_half(
+        self, trained, tmp_path, kind, monkeypatch, capsys
+    ):
+        asked = []
+
+        def refused(*arguments):  # the first question of each export's file
+            asked.append(signal.raise_signal(signal.SIGINT))
+            return read_curated(*arguments)
+
+        for module in (export_png, export_ome_zarr, export_geojson):
+            monkeypatch.setattr(module, "read_curated", refused)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            assert main(["export", str(trained), str(tmp_path), "--kind", kind, "--json"]) == 130
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        finally:
+            signal.signal(signal.SIGINT, before)
+        told = capsys.readouterr()
+        (written,) = json.loads(told.out)["written"]
+        assert "Interrupted. The same command exports all of them." in told.err
+        table = ["masks.csv"] if kind == "png" else []
+        assert sorted(os.listdir(tmp_path)) == sorted([Path(written).name, *table])
+        assert len(asked) == 1
+
+    def test_export_that_is_asked_twice_ends_at_once(self, trained, tmp_path, monkeypatch, capsys):
+        def twice(*arguments):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(export_png, "read_curated", twice)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            assert main(["export", str(trained), str(tmp_path), "--kind", "png"]) == 130
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert capsys.readouterr().err.endswith("the same command does the rest.\n")
+        assert os.listdir(tmp_path) == []
 
 
 def run_command_that(home, does):

@@ -333,6 +333,23 @@ class TestPredict:
         assert [name.rpartition("/")[2] for name in ended.json["written"]] == ["tissue_1.png"]
         assert "is the mask of an image beside it" in ended.err
 
+    def test_scale_of_the_glas_table_counts_and_conversions_are_told(
+        self, semimoe, weights, tmp_path
+    ):
+        folder = tmp_path / "in"
+        folder.mkdir()
+        Image.new("RGBA", (60, 50), (200, 90, 140, 128)).save(folder / "train_1.png")
+        given = ("predict", folder, "--weights", weights, "--out", tmp_path / "out")
+        assert "1 file does not say how large a pixel is" in semimoe(*given, code=1).err
+        (folder / "Grade.csv").write_text("name, patient ID, grade\ntrain_1, 3, benign\n")
+        ended = semimoe(*given)
+        assert "1 of 1 image predicted" in ended.out
+        assert "train_1.png: transparency was laid over white." in ended.err
+
+    def test_project_stands_alone(self, semimoe, trained, tissue):
+        ended = semimoe("predict", trained, tissue / "unlabelled", code=2)
+        assert "is a project and must stand alone" in " ".join(ended.err.split())
+
     def test_the_mask_of_another_image_of_that_name_is_kept(
         self, semimoe, tissue, weights, tmp_path
     ):

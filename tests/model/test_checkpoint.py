@@ -94,7 +94,7 @@ def test_a_truncated_file_is_refused(saved, left):
 def test_a_file_of_rubbish_is_refused(tmp_path):
     path = tmp_path / "w.safetensors"
     path.write_bytes(bytes(range(256)) * 20)
-    with pytest.raises(CheckpointError, match="damaged or cut short"):
+    with pytest.raises(CheckpointError, match="is no weights file"):
         load_checkpoint(path)
 
 

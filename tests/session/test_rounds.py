@@ -218,7 +218,7 @@ def test_killed_round_is_interrupted_says_why_and_can_be_resumed(no_starter, fil
     filled.process()
     record = filled.project.round(1)
     assert record.state is RoundState.INTERRUPTED
-    assert record.note == "The process was killed. Log: logs/it.log"
+    assert record.note == "The process was killed. Log: logs/it.log in the project"
     assert failed == [(record.note,)]
     filled.resume_round(1)
     assert filled.running_round == 1

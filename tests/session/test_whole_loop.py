@@ -191,7 +191,7 @@ def test_window_can_predict_while_a_round_runs(session):
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(b"\x80\x02}q\x00.", "is a pickled torch file"), (b"not weights", "is damaged or cut short")],
+    [(b"\x80\x02}q\x00.", "is a pickled torch file"), (b"not weights", "is no weights file")],
 )
 def test_bad_weights_are_said_in_words_through_the_job(session, content, sentence):
     record = train(session, model=TINY)
@@ -230,7 +230,7 @@ def test_files_outside_a_project_are_predicted_at_their_own_size(session, engine
         "settings": PredictSettings().model_dump(mode="json"),
         "files": [*files, tmp_path / "broken.png"],
         "out_dir": tmp_path / "out",
-        "um_per_px": 0.62,
+        "scales": [0.62] * 3,
         "all_outputs": True,
     }
     engine.submit("files", payload)
