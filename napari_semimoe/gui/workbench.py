@@ -23,7 +23,7 @@ from napari_semimoe.gui.preferences import (
 from napari_semimoe.gui.relay import SessionRelay
 from napari_semimoe.gui.tile_layers import TileLayers
 from napari_semimoe.project.records import AddReport, counted
-from napari_semimoe.session.demo import make_demo_project
+from napari_semimoe.session.demo import open_demo_project
 from napari_semimoe.session.models import NO_MODEL
 
 if TYPE_CHECKING:
@@ -155,13 +155,10 @@ class Workbench(QObject):
         """Open the demo project, filling it with tissue on first use."""
         folder = Path(user_data_dir("napari-semimoe", appauthor=False)) / "demo"
 
-        def work() -> None:
-            if (folder / "project.json").exists():
-                self.session.open(folder, take_over=True)
-            else:
-                make_demo_project(self.session, folder, progress=self.background.report)
-
-        self._change_project(work, "Opening the demo project")
+        self._change_project(
+            lambda: open_demo_project(self.session, folder, self.background.report),
+            "Opening the demo project",
+        )
 
     def close_project(self) -> None:
         """Close the project; strokes that were not accepted are kept as drafts."""

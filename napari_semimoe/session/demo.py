@@ -11,6 +11,7 @@ from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.discovery import find_files
+from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.images import stem
 from napari_semimoe.session.session import Session
 
@@ -23,6 +24,8 @@ IMMUNOHISTOCHEMISTRY_UM_PER_PX = 0.35
 DRAWN_PX = (320, 400)
 #: GlaS images that come with their masks, and without.
 GLAS_LABELLED, GLAS_UNLABELLED = 12, 8
+#: A demo with fewer tiles was interrupted while it was made.
+FEWEST_TILES = 18
 
 Progress = Callable[[int, int, str], None]
 
@@ -41,6 +44,22 @@ def find_glas(environment: Mapping[str, str] | None = None) -> Path | None:
     )
 
 
+def open_demo_project(session: Session, path: Path, progress: Progress | None = None) -> None:
+    """Open the demo; make it on first use, and fill it where its making was interrupted.
+
+    Parameters
+    ----------
+    session, path, progress
+        As of `make_demo_project`.
+    """
+    if not (path / DESCRIPTION).exists():
+        make_demo_project(session, path, progress)
+        return
+    session.open(path, take_over=True)
+    if len(session.tiles()) < FEWEST_TILES:
+        _fill(session, progress)  # what is there already is passed over
+
+
 def make_demo_project(session: Session, path: Path, progress: Progress | None = None) -> None:
     """Create a project and fill it, with GlaS where it is at hand, else with what is packaged.
 
@@ -56,8 +75,13 @@ def make_demo_project(session: Session, path: Path, progress: Progress | None = 
     progress
         Hears how many of how many files are done, and the file at hand.
     """
-    glas = find_glas()
+    find_glas()  # refuses a wrong folder before anything is made
     session.new(path, ("background", "gland"), name=NAME)
+    _fill(session, progress)
+
+
+def _fill(session: Session, progress: Progress | None) -> None:
+    glas = find_glas()
     if glas is not None:
         _add_glas(session, glas, progress)
     else:
