@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from napari_semimoe.cli.mask_pairs import MaskPair, pair_masks
 from napari_semimoe.cli.output import Json, progress, remark, result, table
 from napari_semimoe.core.errors import ImageReadError
+from napari_semimoe.core.values import IGNORE
+from napari_semimoe.project.mask_geojson import SUFFIX, read_geojson
+from napari_semimoe.project.mask_png import mark_of
 from napari_semimoe.project.masks import read_mask
 from napari_semimoe.project.records import counted
 
@@ -37,7 +40,9 @@ def evaluate(
     ] = None,
     truth: Annotated[
         Path | None,
-        typer.Option("--truth", help="Folder of true masks: NAME.png|bmp|tif or NAME_anno.*"),
+        typer.Option(
+            "--truth", help="Folder of true masks: NAME.* or NAME_anno.*, pixels or GeoJSON"
+        ),
     ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Accept truths without a prediction.")
@@ -57,7 +62,7 @@ def evaluate(
     This is the honest protocol: native size, threshold fixed at 0.5. Pixel Dice and Jaccard, and
     object F1, object Dice and object Hausdorff distance as the GlaS challenge defines them; pooled
     over all images, and as the mean of the images. Pixels with the value 65535 in a true mask are
-    left out.
+    left out, and count as background in a prediction.
 
     Either of a project, or of two folders: semimoe evaluate --pred OUT --truth MASKS
     """
@@ -97,8 +102,7 @@ def _left_out(names: list[str], what: str, other: str) -> None:
 def _read(pairs: list[MaskPair]) -> Iterator[tuple[str, NDArray[np.uint16], NDArray[np.uint16]]]:
     with progress() as bar:
         for pair in bar.track(pairs, description="Scoring"):
-            truth = read_mask(pair.truth)
-            prediction = read_mask(pair.prediction)
+            truth, prediction = _masks(pair)
             if prediction.shape != truth.shape:
                 (height, width), (true_height, true_width) = prediction.shape, truth.shape
                 raise ImageReadError(
@@ -107,6 +111,24 @@ def _read(pairs: list[MaskPair]) -> Iterator[tuple[str, NDArray[np.uint16], NDAr
                     "Predict the image at its own size."
                 )
             yield pair.name, prediction, truth
+
+
+def _masks(pair: MaskPair) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """Return the truth and the prediction; of one in outlines the other says the size."""
+    paths = (pair.truth, pair.prediction)
+    pixels = {path: read_mask(path) for path in paths if path.suffix.lower() != SUFFIX}
+    if not pixels:
+        raise ImageReadError(
+            f"{pair.truth.name} and its prediction are both GeoJSON, which does not say how large "
+            "the image is. Give one of them as pixels (png, bmp or tif)."
+        )
+    shape = next(iter(pixels.values())).shape
+    sha256 = mark_of(pair.prediction).get("of_image")
+    for path in paths:
+        if path not in pixels:
+            pixels[path], _, _ = read_geojson(path, shape, ("background", "object"), sha256)
+    prediction = pixels[pair.prediction]
+    return pixels[pair.truth], np.where(prediction == IGNORE, 0, prediction).astype(np.uint16)
 
 
 def _some(names: list[str]) -> str:

@@ -7,9 +7,15 @@ from pathlib import Path
 from shlex import quote
 
 from napari_semimoe.core.errors import ImageReadError
-from napari_semimoe.project.discovery import MASK_FOLDERS, image_name, list_images, rank
+from napari_semimoe.project.discovery import (
+    MASK_FOLDERS,
+    image_name,
+    list_images,
+    list_outlines,
+    rank,
+)
 from napari_semimoe.project.folder import DESCRIPTION
-from napari_semimoe.project.images import stem
+from napari_semimoe.project.images import SUFFIXES, stem
 from napari_semimoe.project.mask_png import is_own_png
 
 
@@ -25,7 +31,7 @@ class MaskPair:
 def pair_masks(
     predictions: Path, truths: Path, *, partial: bool = False
 ) -> tuple[list[MaskPair], list[str], list[str]]:
-    """Pair two folders by name, ``NAME.png`` with ``NAME.*`` or ``NAME_anno.*``.
+    """Pair two folders by name, ``NAME.png`` with ``NAME.*``, ``NAME_anno.*`` or ``NAME.geojson``.
 
     Where a folder of truths has both, the masks are taken: those beside their images, or those in
     a folder such as ``masks``.
@@ -79,12 +85,23 @@ def _refuse_project(folder: Path) -> None:
 
 
 def _masks(folder: Path) -> dict[str, Path]:
-    files = list_images(folder)
-    if not files:
+    files, drawn = list_images(folder), list_outlines(folder)
+    if not files and not drawn:
         below = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
         hint = f"Name one of its sub-folders, such as {below[0]}." if below else "Check its path."
-        raise ImageReadError(f"The folder {folder} holds no mask (png, bmp or tif). {hint}")
+        raise ImageReadError(
+            f"The folder {folder} holds no mask (png, bmp, tif or geojson). {hint}"
+        )
     files = sorted(files, key=rank, reverse=True)  # of two the last stays, what a person drew
     own = {stem(path): path for path in files if is_own_png(path)}  # under their images' names
     marked = {name: path for path in files if (name := image_name(path)) and stem(path) not in own}
-    return {**marked, **own} if marked else {stem(path): path for path in files}
+    outlines = {_image_of(path): path for path in drawn}
+    if marked or outlines:  # what else there is are images
+        return {**outlines, **marked, **own}
+    return {stem(path): path for path in files}
+
+
+def _image_of(outlines: Path) -> str:
+    """Return the name of an image by that of its GeoJSON, which may hold the image's ending."""
+    name = image_name(outlines) or stem(outlines)
+    return stem(Path(name)) if name.lower().endswith(SUFFIXES) else name

@@ -33,7 +33,7 @@ _Object = tuple[str, list[list[Ring]]]
 
 
 def read_geojson(
-    path: Path, shape: tuple[int, int], class_names: Sequence[str], sha256: str
+    path: Path, shape: tuple[int, int], class_names: Sequence[str], sha256: str | None
 ) -> tuple[NDArray[np.uint16], dict[int, int], list[str]]:
     """Read polygons: each feature is one instance, and later ones lie over earlier ones.
 
@@ -51,7 +51,7 @@ def read_geojson(
     class_names
         The project's classes, the background first.
     sha256
-        Content hash of the image.
+        Content hash of the image, or None where it is not known.
 
     Returns
     -------

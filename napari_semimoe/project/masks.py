@@ -301,8 +301,8 @@ def _parts(mask: NDArray[np.bool_], path: Path) -> NDArray[np.uint16]:
     return parts.astype(np.uint16)
 
 
-def refuse_other_image(path: Path, mark: object, sha256: str) -> None:
-    """Raise where a mask's mark says that it was exported for other pixels.
+def refuse_other_image(path: Path, mark: object, sha256: str | None) -> None:
+    """Raise where a mask's mark says that it was exported for other pixels than known ones.
 
     Raises
     ------
@@ -310,7 +310,7 @@ def refuse_other_image(path: Path, mark: object, sha256: str) -> None:
         If it does; two images of one name are easily given each other's mask.
     """
     told = mark.get("image_sha256") if isinstance(mark, Mapping) else None
-    if told is not None and told != sha256:
+    if None not in (told, sha256) and told != sha256:
         raise OtherImageError(
             f"The mask {path.name} was exported for an image with other pixels and was left out. "
             "If it is of this one, such as of a copy in another format, save it anew elsewhere."

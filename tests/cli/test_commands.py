@@ -490,6 +490,32 @@ class TestEvaluate:
         given = ("evaluate", "--pred", tmp_path / "p", "--truth", tmp_path / "t", "--json")
         assert semimoe(*given).json["pooled"]["dice"] == 1
 
+    @pytest.mark.parametrize("name", ["a.geojson", "a.png.geojson", "a_mask.geojson"])
+    def test_outlines_of_qupath_are_a_truth_or_a_prediction(self, semimoe, tmp_path, name):
+        drawn, pixels = tmp_path / "t", tmp_path / "p"
+        for folder in (drawn, pixels):
+            folder.mkdir()
+        Image.new("RGB", (20, 20), "pink").save(drawn / "a.png")  # the image that was drawn on
+        ring = [[2, 3], [12, 3], [12, 9], [2, 9], [2, 3]]
+        kinds = [{"classification": {"name": each}} for each in ("Tumor", "Ignore*")]
+        features = [
+            {"type": "Feature", "properties": kind, "geometry": {"type": "Polygon"}}
+            for kind in kinds
+        ]
+        for feature, right in zip(features, (0, 10), strict=True):
+            feature["geometry"]["coordinates"] = [[[x + right // 2, y + right] for x, y in ring]]
+        (drawn / name).write_text(json.dumps(features))
+        labels = np.zeros((20, 20), np.uint16)
+        labels[3:9, 2:12] = 5
+        save_png(pixels / "a.png", labels, 0.5, {"kind": PREDICTED, "of_image": "0"})
+        for truth, pred in ((drawn, pixels), (pixels, drawn)):
+            given = ("evaluate", "--pred", pred, "--truth", truth, "--json")
+            (image,) = semimoe(*given).json["images"]
+            assert (image["name"], image["dice"], image["object_f1"]) == ("a", 1, 1)
+        (pixels / "a.png").unlink()
+        shutil.copy(drawn / name, pixels)
+        assert "are both GeoJSON" in semimoe(*given, code=1).err
+
     def test_predictions_go_by_their_own_names_whatever_lies_beside_them(self, semimoe, tmp_path):
         (tmp_path / "t").mkdir()
         truth = np.eye(20, dtype=np.uint16)
