@@ -134,13 +134,9 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     }
     shared = [mask for mask, count in Counter(pairs.values()).items() if count > 1]
     pairs = {path: mask for path, mask in pairs.items() if mask not in shared}
-    notes = _notes([*elsewhere, *outlines, *taken], pairs, shared, list(written_here))
-    masklike = [path.name for path in images if image_name(path) and path not in pairs]
-    if masklike:
-        notes += (
-            f"Files named like masks count as images, for no image fits them: {len(masklike)} "
-            f"(first: {masklike[0]}).",
-        )
+    masklike = [path for path in images if image_name(path) and path not in pairs]
+    masks_found = [*elsewhere, *outlines, *taken]
+    notes = _notes(masks_found, pairs, shared, list(written_here), masklike)
     return FoundFiles(images, pairs, notes=notes)
 
 
@@ -176,6 +172,7 @@ def _notes(
     pairs: Mapping[Path, Path],
     shared: Sequence[Path],
     written_here: Sequence[Path],
+    masklike: Sequence[Path],
 ) -> tuple[str, ...]:
     used = {*pairs.values(), *shared}
     names = {name.lower() for path in pairs for name in (stem(path), path.name)}
@@ -199,6 +196,11 @@ def _notes(
         notes.append(
             f"Masks that this plugin wrote are no tissue and were left out: {len(written_here)} "
             f"(first: {written_here[0].name})."
+        )
+    if masklike:
+        notes.append(
+            f"Files named like masks count as images, for no image fits them: {len(masklike)} "
+            f"(first: {masklike[0].name})."
         )
     return tuple(notes)
 
