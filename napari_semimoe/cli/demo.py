@@ -111,7 +111,7 @@ def _make(folder: Path, minutes: float) -> None:
             make_demo_project(
                 session,
                 folder,
-                lambda done, total, _: bar.update(task, completed=done, total=total),
+                progress=lambda done, total, _: bar.update(task, completed=done, total=total),
             )
             bar.stop()
             if session.weights is None or find_glas() is None:

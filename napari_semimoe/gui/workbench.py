@@ -155,9 +155,9 @@ class Workbench(QObject):
         """Open the demo project, filling it with tissue on first use."""
         folder = Path(user_data_dir("napari-semimoe", appauthor=False)) / "demo"
 
+        how = {"progress": self.background.report, "should_stop": self.background.should_stop}
         self._change_project(
-            lambda: open_demo_project(self.session, folder, self.background.report),
-            "Opening the demo project",
+            lambda: open_demo_project(self.session, folder, **how), "Opening the demo project"
         )
 
     def close_project(self) -> None:

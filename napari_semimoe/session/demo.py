@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.settings import RoundSettings
@@ -13,6 +14,7 @@ from napari_semimoe.core.states import Pool
 from napari_semimoe.project.discovery import find_files
 from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.images import stem
+from napari_semimoe.project.import_options import Progress, ShouldStop
 from napari_semimoe.session.session import Session
 
 NAME = "Semi-MoE demo"
@@ -27,7 +29,10 @@ GLAS_LABELLED, GLAS_UNLABELLED = 12, 8
 #: A demo with fewer tiles was interrupted while it was made.
 FEWEST_TILES = 18
 
-Progress = Callable[[int, int, str], None]
+
+class _HowToFill(TypedDict, total=False):
+    progress: Progress | None
+    should_stop: ShouldStop | None
 
 
 def find_glas(environment: Mapping[str, str] | None = None) -> Path | None:
@@ -44,23 +49,23 @@ def find_glas(environment: Mapping[str, str] | None = None) -> Path | None:
     )
 
 
-def open_demo_project(session: Session, path: Path, progress: Progress | None = None) -> None:
+def open_demo_project(session: Session, path: Path, **how: Unpack[_HowToFill]) -> None:
     """Open the demo; make it on first use, and fill it where its making was interrupted.
 
     Parameters
     ----------
-    session, path, progress
+    session, path, **how
         As of `make_demo_project`.
     """
     if not (path / DESCRIPTION).exists():
-        make_demo_project(session, path, progress)
+        make_demo_project(session, path, **how)
         return
     session.open(path, take_over=True)
     if len(session.tiles()) < FEWEST_TILES:
-        _fill(session, progress)  # what is there already is passed over
+        _fill(session, **how)  # what is there already is passed over
 
 
-def make_demo_project(session: Session, path: Path, progress: Progress | None = None) -> None:
+def make_demo_project(session: Session, path: Path, **how: Unpack[_HowToFill]) -> None:
     """Create a project and fill it, with GlaS where it is at hand, else with what is packaged.
 
     Packaged: the immunohistochemistry picture of scikit-image, cut into two tiles to correct,
@@ -72,20 +77,21 @@ def make_demo_project(session: Session, path: Path, progress: Progress | None = 
         Opens the new project.
     path
         A new or empty folder.
-    progress
-        Hears how many of how many files are done, and the file at hand.
+    **how
+        ``progress`` hears how many of how many files are done, and the file at hand;
+        ``should_stop`` is asked before each of them.
     """
     find_glas()  # refuses a wrong folder before anything is made
     session.new(path, ("background", "gland"), name=NAME)
-    _fill(session, progress)
+    _fill(session, **how)
 
 
-def _fill(session: Session, progress: Progress | None) -> None:
+def _fill(session: Session, **how: Unpack[_HowToFill]) -> None:
     glas = find_glas()
     if glas is not None:
-        _add_glas(session, glas, progress)
+        _add_glas(session, glas, how)
     else:
-        _add_packaged(session, progress)
+        _add_packaged(session, how)
 
 
 def first_round(*, minutes: float = 1.0) -> RoundSettings:
@@ -106,22 +112,31 @@ def demo_round(*, minutes: float = 1.0) -> RoundSettings:
     return first_round(minutes=minutes).changed(labelled_only=0.0)
 
 
-def _add_packaged(session: Session, progress: Progress | None) -> None:
+def _add_packaged(session: Session, how: _HowToFill) -> None:
     # drawing needs scipy; the window imports this module at its start
     from napari_semimoe.data.synthetic import DIAMINOBENZIDINE, EOSIN, write_tiles
 
+    drawn = (
+        {"count": 6, "seed": 1, "stain": EOSIN, "name": "drawn_he"},
+        {"count": 6, "seed": 21, "stain": DIAMINOBENZIDINE, "name": "drawn_ihc"},
+        {
+            "count": 4,
+            "seed": 41,
+            "stain": DIAMINOBENZIDINE,
+            "name": "drawn_unlabelled",
+            "masks": False,
+        },
+    )
+    should_stop = how.get("should_stop")
     with tempfile.TemporaryDirectory() as folder:
         tissue = Path(folder) / "tissue"
-        for stain, name, seed in ((EOSIN, "drawn_he", 1), (DIAMINOBENZIDINE, "drawn_ihc", 21)):
-            write_tiles(tissue, 6, seed=seed, size=DRAWN_PX, stain=stain, name=name)
-        bare = {"masks": False, "stain": DIAMINOBENZIDINE, "name": "drawn_unlabelled"}
-        write_tiles(tissue, 4, seed=41, size=DRAWN_PX, **bare)
-        session.add_folder(tissue, progress=progress)
-        session.add_files(
-            _write_immunohistochemistry(Path(folder)),
-            um_per_px=IMMUNOHISTOCHEMISTRY_UM_PER_PX,
-            progress=progress,
-        )
+        for tiles in drawn:
+            if should_stop and should_stop():
+                return
+            write_tiles(tissue, size=DRAWN_PX, **tiles)
+        session.add_folder(tissue, **how)
+        pictures = _write_immunohistochemistry(Path(folder))
+        session.add_files(pictures, um_per_px=IMMUNOHISTOCHEMISTRY_UM_PER_PX, **how)
 
 
 def _write_immunohistochemistry(folder: Path) -> list[Path]:
@@ -137,12 +152,12 @@ def _write_immunohistochemistry(folder: Path) -> list[Path]:
     return [folder / f"{name}.png" for name in halves]
 
 
-def _add_glas(session: Session, folder: Path, progress: Progress | None) -> None:
+def _add_glas(session: Session, folder: Path, how: _HowToFill) -> None:
     found = find_files(folder)
     patients = {
         stem(image): found.patients[image] for image in found.images if image in found.patients
     }
-    known = {"um_per_px": found.um_per_px, "patient_of": patients, "progress": progress}
+    known = {"um_per_px": found.um_per_px, "patient_of": patients, **how}
     first = found.images[:GLAS_LABELLED]
     masks = [found.masks[image] for image in first if image in found.masks]
     session.add_files([*first, *masks], **known)

@@ -24,7 +24,7 @@ def test_demo_that_was_interrupted_while_it_was_made_is_filled_when_it_is_opened
 
     path = tmp_path / "demo"
     with pytest.raises(KilledError):
-        open_demo_project(session, path, kill)
+        open_demo_project(session, path, progress=kill)
     session.close()
     copy = shutil.copytree(path, tmp_path / "copy")
     open_demo_project(session, copy)
@@ -40,6 +40,16 @@ def test_whole_demo_is_opened_as_the_person_left_it(session, tmp_path):
     tile = session.next_tile()
     session.set_pool(tile, Pool.EXCLUDED)
     session.close()
-    open_demo_project(session, path, lambda *progress: heard.append(progress))
+    open_demo_project(session, path, progress=lambda *told: heard.append(told))
     assert heard == []
     assert session.project.tile(tile).pool is Pool.EXCLUDED
+
+
+def test_demo_stops_being_made_when_asked(session, tmp_path):
+    asked = []
+    open_demo_project(
+        session, tmp_path / "demo", should_stop=lambda: asked.append(1) or len(asked) > 6
+    )
+    assert 0 < len(session.tiles()) < FEWEST_TILES
+    open_demo_project(session, tmp_path / "demo")
+    assert len(session.tiles()) == FEWEST_TILES
