@@ -22,7 +22,7 @@ class MeasureWords:
     lower_is_better
         Whether 0 is perfect.
     noise
-        A change up to this size is not worth a person's look.
+        A change smaller than this is not worth a person's look.
     """
 
     name: str
@@ -35,12 +35,16 @@ class MeasureWords:
         return one < other if self.lower_is_better else one > other
 
     def is_worse(self, change: float) -> bool:
-        """Whether a score that changed so much got worse, beyond its noise."""
-        return (change if self.lower_is_better else -change) >= self.noise
+        """Whether a score that changed so much got worse, as a person reads it, by its noise."""
+        return round(change if self.lower_is_better else -change, self._digits) >= self.noise
 
     def text(self, value: float) -> str:
         """Return the number as a person reads it."""
-        return f"{value:.1f}{self.unit}" if self.unit else f"{value:.3f}"
+        return f"{value:.{self._digits}f}{self.unit}"
+
+    @property
+    def _digits(self) -> int:
+        return 1 if self.unit else 3
 
 
 #: Object scores as the GlaS challenge defines them.

@@ -49,17 +49,25 @@ def test_where_one_model_was_not_measured_dice_decides_between_all():
     assert state(new, old, "object_f1", {"tiles": 1, "dice": 0.95}) is RoundState.KEPT_BESIDE
 
 
-def test_worse_is_what_goes_beyond_the_noise_in_its_direction():
-    assert WORDS["dice"].is_worse(-0.001)
-    assert not WORDS["dice"].is_worse(-0.0009)
-    assert not WORDS["dice"].is_worse(0.5)
-    assert WORDS["object_hausdorff_px"].is_worse(0.5)
-    assert not WORDS["object_hausdorff_px"].is_worse(-20)
-
-
 def test_reports_of_earlier_versions_know_only_dice():
     old = {"dice": 0.8, "per_tile_dice": {"a": 0.8}}
     assert tile_scores(old, "dice") == {"a": 0.8}
     assert tile_scores(old, "object_f1") == {}
     new = old | {"per_tile_objects": {"a": {"object_f1": 0.5, "object_hausdorff_px": 3.0}}}
     assert tile_scores(new, "object_hausdorff_px") == {"a": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("measure", "change", "worse"),
+    [
+        ("dice", -0.0006, True),  # read as -0.001
+        ("dice", -0.0004, False),
+        ("dice", -0.001, True),
+        ("dice", 0.2, False),
+        ("object_hausdorff_px", 0.46, True),  # read as +0.5 px
+        ("object_hausdorff_px", 0.44, False),
+        ("object_hausdorff_px", -9.0, False),
+    ],
+)
+def test_what_counts_as_worse_is_what_is_read_so(measure, change, worse):
+    assert WORDS[measure].is_worse(change) is worse
