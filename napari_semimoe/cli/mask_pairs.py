@@ -97,7 +97,8 @@ def _masks(folder: Path) -> dict[str, Path]:
     marked = {name: path for path in files if (name := image_name(path)) and stem(path) not in own}
     outlines = {_image_of(path): path for path in drawn}
     if marked or outlines:  # what else there is are images
-        return {**outlines, **marked, **own}
+        by_program = {name: path for name, path in marked.items() if rank(path)}
+        return {**by_program, **outlines, **{n: p for n, p in marked.items() if not rank(p)}, **own}
     return {stem(path): path for path in files}
 
 

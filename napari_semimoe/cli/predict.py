@@ -138,7 +138,8 @@ def _predict_images(
         "files": [str(file.absolute()) for file in files],
         "out_dir": str(out.resolve()),
         "settings": settings.model_dump(),
-        "scales": [um_per_px or implied for implied in files.values()],
+        "um_per_px": um_per_px,
+        "scales_if_silent": list(files.values()),
         "all_outputs": all_outputs,
     }
     with engine() as running:

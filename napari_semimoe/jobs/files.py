@@ -21,14 +21,14 @@ def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any)
     refused: list[list[str]] = []
     without_scale: list[str] = []
     files = [Path(file) for file in payload["files"]]
-    scales = payload.get("scales") or [None] * len(files)
-    for index, (file, um_per_px) in enumerate(zip(files, scales, strict=True)):
+    scales = payload.get("scales_if_silent") or [None] * len(files)
+    for index, (file, if_silent) in enumerate(zip(files, scales, strict=True)):
         if observer.should_stop():
             break
         report = {"fraction": index / len(files), "text": file.name}
         observer.report("progress", report)
         try:
-            new, note = _predict_file(file, um_per_px, payload, predictor, written)
+            new, note = _predict_file(file, if_silent, payload, predictor, written)
             written += new
             notes += [note] if note else []
         except StorageError:
@@ -46,7 +46,7 @@ def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any)
 
 def _predict_file(
     file: Path,
-    um_per_px: float | None,
+    if_silent: float | None,
     payload: Mapping[str, Any],
     predictor: Any,
     written: list[str],
@@ -69,7 +69,7 @@ def _predict_file(
             f"{file.name} would overwrite {target}, the mask of another image of that name. "
             "Predict it into another folder, or move that mask."
         )
-    um_per_px = um_per_px or image.um_per_px
+    um_per_px = payload.get("um_per_px") or image.um_per_px or if_silent
     if um_per_px is None:
         raise ScaleUnknownError(
             f"{file.name} does not say how large its pixels are. Give the microns per pixel."

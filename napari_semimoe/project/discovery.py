@@ -112,7 +112,8 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     files
         Images, perhaps with masks among them (``NAME_anno`` or ``NAME.geojson`` with ``NAME``).
     masks
-        Folder of masks named as the images; it wins over masks among ``files``.
+        Folder of masks named as the images. Of several masks of an image what a person drew
+        goes first, then what lies in this folder, then pixels before GeoJSON.
     """
     given = set(files)
     outlines = [path for path in files if path.suffix.lower() == mask_geojson.SUFFIX]
@@ -126,12 +127,16 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     images = tuple(path for path in unmarked if path not in written_here)
     elsewhere = [] if masks is None else [*list_outlines(masks), *list_images(masks)]
     elsewhere = [path for path in elsewhere if path not in given]
-    beside, in_folder = _by_name(outlines) | beside, _by_name(elsewhere)
-    pairs = {
-        path: mask
-        for path in images
-        if (mask := _mask_of(path, in_folder, masks) or _mask_of(path, beside, path.parent))
-    }
+    in_folder, drawn = _by_name(elsewhere), _by_name(outlines)
+    pairs = {}
+    for path in images:
+        found = [
+            *_masks_of(path, in_folder, masks),
+            *_masks_of(path, beside, path.parent),
+            *_masks_of(path, drawn, path.parent),
+        ]
+        if found:
+            pairs[path] = min(found, key=rank)  # the first of equals
     shared = [mask for mask, count in Counter(pairs.values()).items() if count > 1]
     pairs = {path: mask for path, mask in pairs.items() if mask not in shared}
     masklike = [path for path in images if image_name(path) and path not in pairs]
@@ -146,12 +151,12 @@ def _of_these(path: Path, stems: set[tuple[Path, str]]) -> tuple[Path, str] | No
     return next((name for name in names if name in stems), None)
 
 
-def _mask_of(
+def _masks_of(
     image: Path, masks: Mapping[tuple[Path | None, str], Path], folder: Path | None
-) -> Path | None:
-    """Return the mask of an image; QuPath's scripts also name it ``NAME.png.geojson``."""
-    names = (stem(image).lower(), image.name.lower())
-    return next((mask for name in names if (mask := masks.get((folder, name)))), None)
+) -> list[Path]:
+    """Return masks of an image by its name; QuPath's scripts also say ``NAME.png.geojson``."""
+    names = ((folder, stem(image).lower()), (folder, image.name.lower()))
+    return [masks[name] for name in names if name in masks]
 
 
 def _by_name(masks: Sequence[Path]) -> dict[tuple[Path | None, str], Path]:

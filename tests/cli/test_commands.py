@@ -342,9 +342,14 @@ class TestPredict:
         given = ("predict", folder, "--weights", weights, "--out", tmp_path / "out")
         assert "1 file does not say how large a pixel is" in semimoe(*given, code=1).err
         (folder / "Grade.csv").write_text("name, patient ID, grade\ntrain_1, 3, benign\n")
+        telling = Image.new("RGB", (60, 50), (200, 90, 140))
+        telling.save(folder / "train_2.png", dpi=(50800, 50800))  # 0.5 um per pixel
         ended = semimoe(*given)
-        assert "1 of 1 image predicted" in ended.out
+        assert "2 of 2 images predicted" in ended.out
         assert "train_1.png: transparency was laid over white." in ended.err
+        for number, um_per_px in ((1, 0.62), (2, 0.5)):
+            with Image.open(tmp_path / "out" / f"train_{number}.png") as mask:
+                assert mask.info["dpi"][0] == pytest.approx(25400 / um_per_px, rel=1e-3)
 
     def test_project_stands_alone(self, semimoe, trained, tissue):
         ended = semimoe("predict", trained, tissue / "unlabelled", code=2)
@@ -488,6 +493,13 @@ class TestEvaluate:
         drawn.save(tmp_path / "t" / "a_anno.png")
         Image.new("L", (20, 20), 1).save(tmp_path / "t" / "a_cp_masks.png")
         given = ("evaluate", "--pred", tmp_path / "p", "--truth", tmp_path / "t", "--json")
+        assert semimoe(*given).json["pooled"]["dice"] == 1
+        (tmp_path / "t" / "a_anno.png").unlink()
+        corners = [[-1, -1], [99, -1], [99, 99], [-1, 99], [-1, -1]]
+        outline = {"geometry": {"type": "Polygon", "coordinates": [corners]}}
+        (tmp_path / "t" / "a.geojson").write_text(json.dumps(outline | {"type": "Feature"}))
+        Image.new("L", (20, 20), 1).save(tmp_path / "p" / "a.png")
+        Image.fromarray(np.eye(20, dtype=np.uint8)).save(tmp_path / "t" / "a_cp_masks.png")
         assert semimoe(*given).json["pooled"]["dice"] == 1
 
     @pytest.mark.parametrize("name", ["a.geojson", "a.png.geojson", "a_mask.geojson"])

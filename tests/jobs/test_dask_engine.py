@@ -121,7 +121,7 @@ def test_files_are_predicted_elsewhere_and_masks_come_home(engine, tmp_path):
         "files": [str(tmp_path / "plain.png"), str(tmp_path / "gone.png")],
         "out_dir": str(tmp_path / "masks"),
         "settings": PredictSettings(device="cpu").model_dump(mode="json"),
-        "scales": [1.0, 1.0],
+        "um_per_px": 1.0,
     }
     done = finish_of(engine, engine.submit("files", payload), 60)["result"]
     assert done["written"] == [str(tmp_path / "masks" / "plain.png")]

@@ -1,5 +1,6 @@
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,6 +106,34 @@ def test_of_two_masks_what_a_person_drew_wins_and_the_other_is_told(tmp_path, fo
     assert found.masks == {image: tmp_path / folder / f"a{best}.png"}
     assert found.notes == (
         f"Masks of images that have another one were left out: 1 (first: a{other}.png).",
+    )
+
+
+@pytest.mark.parametrize(
+    ("best", "other"),
+    [
+        ("a.geojson", "a_cp_masks.png"),
+        ("a.png.geojson", "a_cp_masks.png"),
+        ("a_anno.png", "masks/a_cp_masks.png"),
+        ("a.geojson", "masks/a_cp_masks.png"),
+        ("masks/a.png.geojson", "masks/a_cp_masks.png"),
+        ("masks/a.geojson", "a_anno.png"),
+        ("masks/a_cp_masks.png", "a_Simple Segmentation.png"),
+        ("a_anno.png", "a.geojson"),
+    ],
+)
+def test_what_a_person_drew_wins_wherever_it_lies(tmp_path, best, other):
+    image = save(tmp_path / "a.png", pixels(0))
+    (tmp_path / "masks").mkdir()
+    for name in (best, other):
+        if name.endswith("png"):
+            save(tmp_path / name, mask(0))
+        else:
+            (tmp_path / name).write_text("{}")
+    found = find_files(tmp_path)
+    assert found.masks == {image: tmp_path / best}
+    assert found.notes == (
+        f"Masks of images that have another one were left out: 1 (first: {Path(other).name}).",
     )
 
 

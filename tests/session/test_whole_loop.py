@@ -230,7 +230,7 @@ def test_files_outside_a_project_are_predicted_at_their_own_size(session, engine
         "settings": PredictSettings().model_dump(mode="json"),
         "files": [*files, tmp_path / "broken.png"],
         "out_dir": tmp_path / "out",
-        "scales": [0.62] * 3,
+        "um_per_px": 0.62,
         "all_outputs": True,
     }
     engine.submit("files", payload)
