@@ -36,7 +36,7 @@ def evaluate(
         ),
     ] = None,
     pred: Annotated[
-        Path | None, typer.Option("--pred", help="Folder of predicted instance masks.")
+        Path | None, typer.Option("--pred", help="Folder of predicted masks, pixels or GeoJSON.")
     ] = None,
     truth: Annotated[
         Path | None,
@@ -59,12 +59,13 @@ def evaluate(
 ) -> None:
     """Score predictions against true masks.
 
-    This is the honest protocol: native size, threshold fixed at 0.5. Pixel Dice and Jaccard, and
-    object F1, object Dice and object Hausdorff distance as the GlaS challenge defines them; pooled
-    over all images, and as the mean of the images. Pixels with the value 65535 in a true mask are
-    left out, and count as background in a prediction.
+    This is the honest protocol: native size, and for a project a threshold fixed at 0.5. Pixel
+    Dice and Jaccard, and object F1, object Dice and object Hausdorff distance as the GlaS challenge
+    defines them; pooled over all images, and as the mean of the images. Pixels with the value 65535
+    in a true mask are left out, and count as background in a prediction.
 
-    Either of a project, or of two folders: semimoe evaluate --pred OUT --truth MASKS
+    Either of a project, or of two folders: semimoe evaluate --pred OUT --truth MASKS. Of each
+    prediction and its truth one must be pixels: outlines do not say how large the image is.
     """
     if project is not None and (pred or truth):
         raise typer.BadParameter("Give a project, or --pred and --truth, not both.")
@@ -137,7 +138,8 @@ def _some(names: list[str]) -> str:
 
 def _tables(data: dict[str, Any], each: bool) -> list[Any]:
     rows = [(title, data["pooled"][key], data["mean"][key]) for key, title in SCORES.items()]
-    title = f"{counted(len(data['images']), 'image')}, native size, threshold 0.5"
+    title = f"{counted(len(data['images']), 'image')}, native size"
+    title += "" if "without_truth" in data else ", threshold 0.5"
     tables = [table(title, ("", "pooled", "mean of images"), rows)]
     if each:
         rows = [(image["name"], *(image[key] for key in SCORES)) for image in data["images"]]

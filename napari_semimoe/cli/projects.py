@@ -51,7 +51,7 @@ def add(
     project: ProjectFolder,
     folder: Annotated[
         Path,
-        typer.Argument(help="Folder of png, jpg, bmp or tif images.", show_default=False),
+        typer.Argument(help="Folder of png, jpg, bmp, tif or svs images.", show_default=False),
     ],
     masks: Annotated[
         Path | None,
@@ -73,10 +73,11 @@ def add(
 ) -> None:
     """Copy a folder of images and their masks into a project.
 
-    Masks are found as NAME_anno, NAME_mask, NAME_label or NAME.geojson (annotations exported from
-    QuPath) beside NAME, or by name in --masks.
-    The layout of the GlaS data set is known, its patients too. One labelled tile in five is
-    kept for validation and never teaches. The same image is not added twice.
+    Masks are found beside NAME (as NAME_anno, NAME_mask, NAME_label, NAME.geojson or
+    NAME.png.geojson of QuPath, and as Cellpose and ilastik name them), or by name in a folder such
+    as masks beside them, or in --masks. The layout of the GlaS data set is known, its patients too.
+    One labelled tile in five is kept for validation and never teaches. The same image is not added
+    twice.
     """
     if mask_kind not in ("instances", "classes"):
         raise typer.BadParameter("--mask-kind must be 'instances' or 'classes'.")

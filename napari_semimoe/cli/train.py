@@ -51,7 +51,8 @@ class Protocol(StrEnum):
 def train(
     project: ProjectFolder,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", help="Time for the round.  [4]")
+        float | None,
+        typer.Option("--minutes", help="Time for the round.  [4; --protocol paper: 1440]"),
     ] = None,
     steps: Annotated[
         int | None,
@@ -80,7 +81,7 @@ def train(
         typer.Option(
             "--from",
             help="What to start from: current (the model in charge), starter, imagenet (an encoder "
-            "that knows photographs), nothing, a round's number, or a weights file.  [current]",
+            "that knows photographs, and learns on), nothing, a round's number, or a weights file.  [current]",
             metavar="WHAT",
         ),
     ] = None,
@@ -88,8 +89,9 @@ def train(
         Path | None,
         typer.Option(
             "--encoder",
-            help="Start from a pretrained encoder: a ResNet or vision transformer of timm, as "
-            ".safetensors, .bin or .pth. It stays as it is, what is built around it learns.",
+            help="Start from a pretrained encoder: a ResNet or vision transformer of timm, or an "
+            "EfficientNet-Lite, as .safetensors, .bin or .pth. It stays as it is, what is built "
+            "around it learns.",
         ),
     ] = None,
     network: Annotated[

@@ -32,7 +32,7 @@ _KINDS = (
     ("GeoJSON for QuPath", "geojson", "Outlines of the glands, holes kept, to import in QuPath"),
 )
 _CHOICES = (
-    ("All accepted masks", "all"),
+    ("All masks", "all"),
     ("Only the open tile", "open"),
 )
 
@@ -59,15 +59,15 @@ class ExportPage(QWidget):
         self.which = QComboBox()
         for text, value in _CHOICES:
             self.which.addItem(text, value)
-        self.which.setToolTip("Which tiles are written; only accepted masks ever are")
+        self.which.setToolTip(
+            "Which tiles are written: with a mask that you accepted or that came with its image"
+        )
         self.folder = QLineEdit()
         self.folder.setPlaceholderText("Choose a folder")
         self.folder.setToolTip("Where the masks go; the folder is made when it is missing")
         self.browse = button("Browse…", "Choose the folder")
         self.count = hint("")
-        self.export = button(
-            "Export curated masks", "Write the accepted masks into the folder", "primary"
-        )
+        self.export = button("Export curated masks", "Write the masks into the folder", "primary")
         self.result = hint("")
         self.show_folder = button("Show the folder", "Open it in the file manager")
         self.show_folder.hide()
@@ -116,14 +116,16 @@ class ExportPage(QWidget):
 
     @Slot(object)
     def _on_tiles_listed(self, tiles: list[TileRecord]) -> None:
-        accepted = [tile for tile in tiles if tile.annotation_id is not None]
-        by_person = sum(tile.pool == Pool.CURATED for tile in accepted)
+        masked = [
+            tile for tile in tiles if tile.annotation_id is not None and tile.pool != Pool.EXCLUDED
+        ]
+        by_person = sum(tile.pool == Pool.CURATED for tile in masked)
         self.count.setText(
-            f"{counted(len(accepted), 'tile')} with a mask, {by_person} of them curated here."
-            if accepted
-            else "No tile has an accepted mask yet. Accept one on the Refine page first."
+            f"{counted(len(masked), 'tile')} with a mask, {by_person} of them curated here."
+            if masked
+            else "No tile has a mask yet. Accept one on the Refine page first."
         )
-        self.export.setEnabled(bool(accepted) and not self._exporting)
+        self.export.setEnabled(bool(masked) and not self._exporting)
 
     @Slot()
     def _on_browse(self) -> None:
@@ -145,7 +147,7 @@ class ExportPage(QWidget):
             return
         bench, tile_id = self._bench, self._bench.desk.tile_id
         if self.which.currentData() == "open" and tile_id is None:
-            bench.failed.emit("No tile is open. Open one, or export all accepted masks.")
+            bench.failed.emit("No tile is open. Open one, or export all masks.")
             return
         tiles = [tile_id] if self.which.currentData() == "open" else None
         project = bench.session.project

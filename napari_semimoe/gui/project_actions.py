@@ -37,7 +37,9 @@ class ProjectActions(QObject):
             "Add images…", "Copy image files into the project", self._on_add_images
         )
         self.demo = self._action(
-            "Open the demo project", "Real colon glands to try everything on", bench.open_demo
+            "Open the demo project",
+            "Real and drawn colon glands to try everything on",
+            bench.open_demo,
         )
         self.close = self._action(
             "Close project", "Close the project; everything is stored", bench.close_project

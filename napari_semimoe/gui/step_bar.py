@@ -12,7 +12,7 @@ _TIPS = {
     Step.PREDICT: "See what the network makes of the tiles",
     Step.REFINE: "Correct the mask with the brush and accept it",
     Step.RETRAIN: "Teach the network what was accepted",
-    Step.EXPORT: "Write the accepted masks for other programs",
+    Step.EXPORT: "Write the masks for other programs",
 }
 
 
