@@ -23,6 +23,7 @@ from napari_semimoe.core.errors import SemiMoEError
 from napari_semimoe.core.starter import imagenet_encoder, starter_weights
 
 LIBRARIES = ("napari", "torch", "numpy", "zarr", "ome-zarr", "scikit-image", "pydantic")
+_INSTALL = 'pip install "napari-semimoe[all]"'
 QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 
 
@@ -63,7 +64,7 @@ def _problems(facts: dict[str, Any]) -> list[str]:
     missing = [name for name, found in facts["libraries"].items() if found is None]
     told = []
     if missing:
-        told.append(f"Missing: {', '.join(missing)}. Install: pip install 'napari-semimoe[all]'")
+        told.append(f"Missing: {', '.join(missing)}. Install: {_INSTALL}")
     if "error" in facts["compute"]:
         told.append(f"torch does not work here: {facts['compute']['error']}. Install it anew.")
     return told
@@ -80,7 +81,7 @@ def _qt_binding() -> str:
     for name in QT_BINDINGS:
         if importlib.util.find_spec(name):
             return f"{name} {_version(name)}"
-    return "none: the command line works, the window does not (pip install 'napari-semimoe[all]')"
+    return f"none: the command line works, the window does not ({_INSTALL})"
 
 
 def _screen() -> str:
@@ -128,7 +129,7 @@ def _starter() -> dict[str, Any] | None:
 def _imagenet() -> str:
     path = imagenet_encoder()
     if path is None:
-        return "none: rounds cannot begin from it (pip install 'napari-semimoe[all]')"
+        return f"none: rounds cannot begin from it ({_INSTALL})"
     return _relative(path)
 
 

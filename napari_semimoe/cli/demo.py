@@ -85,7 +85,7 @@ def _require_qt() -> None:
     if not any(importlib.util.find_spec(name) for name in QT_BINDINGS):
         raise JobError(
             "The window needs a Qt binding, and none is installed. Install one, "
-            "pip install 'napari-semimoe[all]', or run: semimoe demo --headless"
+            'pip install "napari-semimoe[all]", or run: semimoe demo --headless'
         )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
+from napari_semimoe.cli.output import typed
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.project.discovery import (
     MASK_FOLDERS,
@@ -76,7 +76,7 @@ def pair_masks(
 
 def _refuse_project(folder: Path) -> None:
     if (folder / DESCRIPTION).is_file():
-        project = quote(str(folder))
+        project = typed(folder)
         raise ImageReadError(
             f"{folder} is a project, not a folder of masks: 'semimoe evaluate {project}' scores "
             f"its validation tiles, and 'semimoe export {project} MASKS --kind png' writes its "

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +35,13 @@ UmPerPx = Annotated[
 #: What a result may be told in.
 Part = str | Table | Tree
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+def typed(path: Path) -> str:
+    """Return a path as it is typed on this system's command line."""
+    if os.name == "nt":  # cmd does not know single quotes
+        return subprocess.list2cmdline([str(path)])
+    return shlex.quote(str(path))
 
 
 def remark(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from napari_semimoe.cli.output import (
     remark,
     result,
     table,
+    typed,
 )
 from napari_semimoe.cli.work import engine, session
 from napari_semimoe.core.states import Pool
@@ -42,7 +42,7 @@ def new(
         made = Session(running)
         made.new(project, names)
         made.close()
-    next_ = f"semimoe add {shlex.quote(str(project))} FOLDER_OF_IMAGES"
+    next_ = f"semimoe add {typed(project)} FOLDER_OF_IMAGES"
     text = f"Project {project} made. Next: {next_}"
     result({"project": str(project), "classes": names}, text, as_json)
 

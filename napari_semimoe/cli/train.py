@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from napari_semimoe.cli.output import (
     remark,
     result,
     told_as,
+    typed,
 )
 from napari_semimoe.cli.projects import add_folder
 from napari_semimoe.cli.work import INTERRUPTED, engine, pump, session
@@ -81,7 +81,8 @@ def train(
         typer.Option(
             "--from",
             help="What to start from: current (the model in charge), starter, imagenet (an encoder "
-            "that knows photographs, and learns on), nothing, a round's number, or a weights file.  [current]",
+            "that knows photographs, and learns on), nothing, a round's number, or a weights file."
+            "  [current]",
             metavar="WHAT",
         ),
     ] = None,
@@ -158,7 +159,7 @@ def train(
     _report(record, rivals, as_json)
     if interrupted:
         if record.state is RoundState.CANCELLED:
-            again = f"semimoe train {shlex.quote(str(project))} --resume {record.number}"
+            again = f"semimoe train {typed(project)} --resume {record.number}"
             remark(f"Interrupted: what was learned is kept. Go on with it: {again}")
         raise typer.Exit(INTERRUPTED)
 

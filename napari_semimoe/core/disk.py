@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
+import time
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,6 +21,12 @@ DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.err
 
 #: Marks files and folders that are being written; swept when a project is opened.
 TEMPORARY = ".tmp-"
+
+#: Windows refuses to rename, replace or remove what a scanner, an indexer or a synchroniser has
+#: open for a moment, which they do with new files. Seconds to wait before each new try.
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8) if os.name == "nt" else ()
+#: Longer paths are refused by Windows, by some programs a little sooner.
+_LONG_PATH = 240
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and try again",
@@ -33,8 +41,20 @@ _REASONS = {
 
 def storage_error(what: str, error: OSError) -> StorageError:
     """Put a refusal of the disk in words."""
-    reason = _REASONS.get(error.errno or 0, f"the system says '{error.strerror or error}'")
+    reason = _windows_reason(error) or _REASONS.get(
+        error.errno or 0, f"the system says '{error.strerror or error}'"
+    )
     return StorageError(f"{what} could not be stored: {reason}. What was stored before is safe.")
+
+
+def _windows_reason(error: OSError) -> str | None:
+    """Return why Windows refused where its own number says more than that of other systems."""
+    number = getattr(error, "winerror", None)
+    if number in (32, 33):
+        return "another program has the file open; close it there and try again"
+    if number == 206 or (number == 3 and len(str(error.filename)) > _LONG_PATH):
+        return "the path is too long for Windows; choose a folder with a shorter path"
+    return None
 
 
 @contextmanager
@@ -64,9 +84,19 @@ def flush(path: Path) -> None:
         return  # Windows has no handle for a folder; its journal keeps names
     handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
-        os.fsync(handle)
+        _flush_handle(handle)
     finally:
         os.close(handle)
+
+
+def _flush_handle(handle: int) -> None:
+    if sys.platform == "darwin":  # where fsync leaves the data in the disk's own memory
+        import fcntl
+
+        with suppress(OSError):  # a network disk may not know it
+            fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(handle)
 
 
 def flush_tree(folder: Path) -> None:
@@ -80,12 +110,24 @@ def flush_tree(folder: Path) -> None:
 def publish(temporary: Path, path: Path) -> None:
     """Flush a finished temporary file or folder and give it its name in one step."""
     if temporary.is_dir():
-        flush_tree(temporary)
+        _patiently(lambda: flush_tree(temporary))
     else:
         _permit_as_usual(temporary)
-        flush(temporary)
-    os.replace(temporary, path)
+        _patiently(lambda: flush(temporary))
+    _patiently(lambda: os.replace(temporary, path))
     flush(path.parent)
+
+
+def _patiently(do: Callable[[], None]) -> None:
+    """Do what the system may refuse while another program has a file open for a moment."""
+    for pause in _PAUSES:
+        try:
+            do()
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    do()
 
 
 def _permit_as_usual(file: Path) -> None:
@@ -117,6 +159,11 @@ def write_text(path: Path, text: str) -> None:
     """Replace a text file so that a reader sees the old or the new text, never a part."""
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def remove(path: Path) -> None:
+    """Remove a file that may be missing."""
+    _patiently(lambda: path.unlink(missing_ok=True))
 
 
 def discard(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -14,6 +15,14 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 def default_log_dir() -> Path:
     """Return the per-user folder for logs."""
     return platformdirs.user_log_path("napari-semimoe", appauthor=False)
+
+
+class _RotatingFile(RotatingFileHandler):
+    """Writes on where Windows refuses to rename a file that another window has open."""
+
+    def rotate(self, source: str, dest: str) -> None:
+        with suppress(OSError):
+            super().rotate(source, dest)
 
 
 class LogFile:
@@ -28,7 +37,7 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._handler = RotatingFileHandler(
+        self._handler = _RotatingFile(
             path, maxBytes=1_000_000, backupCount=2, delay=True, encoding="utf-8"
         )
         self._handler.setFormatter(logging.Formatter(_FORMAT))

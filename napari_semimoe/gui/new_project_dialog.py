@@ -16,7 +16,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.gui.widgets import button, hint
+from napari_semimoe.project.folder import refuse_unless_new
 
 
 class NewProjectDialog(QDialog):
@@ -89,8 +91,9 @@ class NewProjectDialog(QDialog):
         try:
             if not self.path.parent.is_dir():
                 return f"The folder {self.path.parent} does not exist."
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-                return f"{self.path} exists already and is not empty. Choose another name."
+            refuse_unless_new(self.path)
+        except ProjectError as error:
+            return str(error)
         except (OSError, RuntimeError, ValueError) as error:  # a name too long, a user unknown
             return f"The system refuses this folder: {error}."
         if len(self.class_names) < 2:

@@ -24,7 +24,7 @@ def require_distributed() -> None:
     if not _is_installed("distributed"):
         raise JobError(
             "Working on another machine needs the library 'distributed', which is not installed. "
-            "Install it with: pip install 'napari-semimoe[cluster]'"
+            'Install it with: pip install "napari-semimoe[cluster]"'
         )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from napari_semimoe.core.errors import is_out_of_memory
 from napari_semimoe.jobs.tasks import round_of
+from napari_semimoe.jobs.wire import get_ready_to_listen
 
 
 def start_teammate(
@@ -65,6 +66,7 @@ def main() -> None:
     from napari_semimoe.training.team import OUT_OF_MEMORY
 
     task = json.loads(sys.stdin.buffer.readline())
+    get_ready_to_listen()
     threading.Thread(target=_end_with_leader, name="leader", daemon=True).start()
     try:
         _help(task)

@@ -32,6 +32,15 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(values, default=_plain))
 
 
+def get_ready_to_listen() -> None:
+    """Load what looks at this process's input as it is loaded, before a thread reads there.
+
+    scipy's Fortran runtime does. On Windows it would wait until the thread has read something,
+    which may be never (numpy/numpy#24290).
+    """
+    import scipy.linalg  # noqa: F401
+
+
 def read_messages(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
     """Yield messages until the other side is gone; a half line at the end is dropped."""
     for line in stream:

@@ -24,7 +24,7 @@ from typing import IO, Any
 from napari_semimoe.core.reports import Observer
 from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs.sentences import ending_sentence, failed_answer
-from napari_semimoe.jobs.wire import Writer, read_messages
+from napari_semimoe.jobs.wire import Writer, get_ready_to_listen, read_messages
 
 #: Seconds that the running job has to save itself when this process shall end.
 _LAST_SECONDS = 4.0
@@ -71,6 +71,7 @@ class Worker:
 
     def run(self, module_name: str) -> None:
         """Serve until the parent is gone."""
+        get_ready_to_listen()
         threading.Thread(target=self._listen, name="listener", daemon=True).start()
         tasks = importlib.import_module(module_name)
         signal.signal(signal.SIGTERM, lambda *_: self._end())  # until here there is nothing to save

@@ -139,6 +139,8 @@ def _resized(table: Tensor, side: int, grid: tuple[int, int]) -> Tensor:
     """Return ``(1, h * w, dim)`` positions of a grid, from those of a square one."""
     if grid == (side, side):
         return table
-    square = table.transpose(1, 2).unflatten(2, (side, side))
-    resized = functional.interpolate(square.float(), grid, mode="bicubic", antialias=True)
-    return resized.flatten(2).transpose(1, 2)
+    square = table.transpose(1, 2).unflatten(2, (side, side)).float()
+    if table.device.type == "mps":  # which cannot learn through it; the table is small
+        square = square.cpu()
+    resized = functional.interpolate(square, grid, mode="bicubic", antialias=True)
+    return resized.to(table.device).flatten(2).transpose(1, 2)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.core.disk import DAMAGED, written_whole
+from napari_semimoe.core.disk import DAMAGED, remove, written_whole
 from napari_semimoe.core.errors import StorageError
 from napari_semimoe.project.records import TileRecord
 
@@ -104,7 +104,7 @@ def read_draft(project: Path, tile: TileRecord) -> Draft | None:
 
 def drop_draft(project: Path, tile: TileRecord) -> None:
     """Forget the draft of a tile, if there is one."""
-    draft_path(project, tile).unlink(missing_ok=True)
+    remove(draft_path(project, tile))
 
 
 def drafted_tiles(project: Path) -> set[str]:

@@ -124,6 +124,7 @@ def write_tile(project: Project, curated: CuratedTile, path: Path, version: Vers
     root = zarr.open_group(str(path), mode="w", zarr_format=2 if version == "0.4" else 3)
     pixels = np.moveaxis(project.read_image(tile.id), -1, 0)  # (3, H, W)
     write_image(pixels, root, name=tile.name, omero=_omero(tile.name), **place.arguments("cyx"))
+    root.create_group("labels")  # zarr makes a parent by a hard link, which not all disks know
     _write_labels(root, curated, project.classes, place)
     provenance = curated.provenance(project)
     root.attrs[PROVENANCE] = provenance

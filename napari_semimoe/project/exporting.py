@@ -218,7 +218,7 @@ def export_folder(out: Path) -> Path:
 def refuse_own_folder(out: Path) -> None:
     """Raise where results would lie among a project's own files."""
     for folder in (out, *out.parents):
-        if folder.name in FOLDERS and (folder.parent / DESCRIPTION).is_file():
+        if folder.name.lower() in FOLDERS and (folder.parent / DESCRIPTION).is_file():
             raise ProjectError(
                 f"{folder} holds the project's own files, and what is written there may be "
                 "cleared away. Choose a folder beside it."

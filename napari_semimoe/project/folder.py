@@ -51,7 +51,7 @@ def login_name() -> str:
 
 def refuse_unless_new(path: Path) -> None:
     """Raise unless ``path`` is free or an empty folder."""
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and _entries(path):
         raise ProjectError(
             f"A project needs a new or empty folder, but {path} holds files. "
             "Choose another name, or open it if it is a project."
@@ -188,4 +188,12 @@ def _set_aside(entry: Path, folder: Path) -> None:
 
 
 def _entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    """Return what lies in a folder, without what file managers leave there by themselves."""
+    if not folder.is_dir():
+        return []
+    return sorted(each for each in folder.iterdir() if not is_of_file_manager(each))
+
+
+def is_of_file_manager(path: Path) -> bool:
+    """Whether macOS or Windows made a file by itself, to remember a folder's looks."""
+    return path.name in (".DS_Store", "Thumbs.db", "desktop.ini") or path.name.startswith("._")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_semimoe.core.checkpoint_info import CheckpointInfo, read_info
-from napari_semimoe.core.disk import write_text
+from napari_semimoe.core.disk import remove, write_text
 from napari_semimoe.core.reports import Observer, RoundReport, StepReport, ValidationReport
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.model.checkpoint import save_checkpoint
@@ -125,7 +125,7 @@ class Journal:
 
     def _clear(self) -> None:
         clear_state(self.folder)
-        (self.folder / _PLAN).unlink(missing_ok=True)
+        remove(self.folder / _PLAN)
 
     @contextmanager
     def logging(self) -> Iterator[None]:

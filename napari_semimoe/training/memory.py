@@ -83,3 +83,5 @@ def free_memory() -> None:
         _GLIBC.malloc_trim(0)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from napari_semimoe.core.disk import TEMPORARY, discard, written_whole
+from napari_semimoe.core.disk import TEMPORARY, discard, remove, written_whole
 from napari_semimoe.core.errors import StorageError
 
 _STATE = "state.safetensors"
@@ -90,12 +90,12 @@ def clear_pseudo(folder: Path, *, keep: int | None = None) -> None:
     """Remove pseudo-labels; ``keep`` names the stage whose stay."""
     for path in folder.glob("pseudo-*.safetensors"):
         if keep is None or path != _pseudo_path(folder, keep):
-            path.unlink(missing_ok=True)
+            remove(path)
 
 
 def clear_state(folder: Path) -> None:
     """Remove what only an unfinished round needs, and what a killed one left half-written."""
-    (folder / _STATE).unlink(missing_ok=True)
+    remove(folder / _STATE)
     clear_pseudo(folder)
     for cut_off in folder.glob(f"*{TEMPORARY}*"):
         discard(cut_off)

@@ -391,7 +391,7 @@ def test_without_a_scheduler_the_work_stays_here():
 
 def test_missing_library_is_said_in_words(cluster, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(JobError, match=r"pip install 'napari-semimoe\[cluster\]'"):
+    with pytest.raises(JobError, match=r'pip install "napari-semimoe\[cluster\]"'):
         make_engine(cluster.settings)
 
 

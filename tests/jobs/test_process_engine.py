@@ -41,6 +41,23 @@ def test_child_is_started_only_when_needed(process_engine):
     assert set(process_engine.pids) == {"predict"}
 
 
+def test_child_has_loaded_what_looks_at_its_input_before_it_listens_there():
+    code = """
+import sys
+from napari_semimoe.jobs.wire import Writer
+from napari_semimoe.jobs.worker import Worker
+class Input:
+    def __iter__(self):
+        print("scipy.linalg" in sys.modules, flush=True)
+        return iter(())
+Worker("predict", Input(), Writer(open(__import__("os").devnull, "wb"))).run("json")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    assert done.stdout == "True\n"
+
+
 def test_child_is_kept_for_the_next_job(process_engine):
     first = finish_of(process_engine, process_engine.submit("predict", {"do": "echo"}))
     second = finish_of(process_engine, process_engine.submit("predict", {"do": "echo"}))

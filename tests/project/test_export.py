@@ -1,5 +1,7 @@
 import csv
+import errno
 import json
+import os
 
 import napari_ome_zarr
 import numpy as np
@@ -29,6 +31,20 @@ def curated(project, tmp_path):
     project.accept(4, mask(9))
     project.set_pool(4, Pool.EXCLUDED)
     return project
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_ome_zarr_goes_to_disks_without_hard_links(curated, tmp_path, version, monkeypatch):
+    def link(source, target, **options):
+        if os.path.exists(target):
+            raise FileExistsError(errno.EEXIST, "exists")
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", link)
+    report = export_ome_zarr(curated, tmp_path / "out", version=version)
+    assert len(report.written) == 2
+    levels = dict(zarr.open_group(report.written[0], mode="r")["labels/curated"].arrays())
+    assert (40, 56) in [level.shape for level in levels.values()]
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
@@ -388,6 +404,8 @@ def test_a_name_of_as_many_bytes_as_a_file_may_have_is_shortened(project, export
 def test_nothing_is_exported_among_the_project_s_own_files(curated):
     with pytest.raises(ProjectError, match=r"project's own files.*Choose a folder beside it"):
         export_png(curated, curated.path / "predictions" / "out")
+    with pytest.raises(ProjectError, match="project's own files"):  # one folder on Windows, macOS
+        export_png(curated, curated.path / "Annotations")
 
 
 def test_an_image_without_any_object_goes_out_as_geojson_and_comes_back(project, tmp_path):

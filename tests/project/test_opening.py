@@ -78,6 +78,18 @@ def test_a_folder_with_files_is_not_made_a_project(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_files_that_file_managers_make_by_themselves_are_no_files_of_anybody(tmp_path):
+    own = [".DS_Store", "Thumbs.db", "desktop.ini", "._a.zarr"]
+    for name in own:
+        (tmp_path / name).touch()
+    with Project.create(tmp_path) as project:
+        for name in own:
+            (project.path / "images" / name).touch()
+    Project.open(tmp_path).close()
+    assert sorted(os.listdir(tmp_path / "images")) == sorted(own)
+    assert not (tmp_path / "unreferenced").exists()
+
+
 def test_a_project_needs_two_classes(tmp_path):
     with pytest.raises(SettingsError, match="classes"):
         Project.create(tmp_path / "p", classes=("background",))

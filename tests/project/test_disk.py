@@ -1,0 +1,78 @@
+"""Writing where the system refuses for a moment, or in its own numbers."""
+
+import errno
+import os
+
+import pytest
+
+from napari_semimoe.core import disk
+from napari_semimoe.core.disk import remove, storage_error, write_text
+
+
+@pytest.fixture
+def busy(monkeypatch):
+    """Return a function that lets a call be refused some times, as a scanner does on Windows."""
+    monkeypatch.setattr(disk, "_PAUSES", (0.001, 0.001, 0.001))
+
+    def make(owner, name, times):
+        do, refused = getattr(owner, name), []
+
+        def call(*arguments, **options):
+            if len(refused) < times:
+                refused.append(arguments)
+                raise PermissionError(errno.EACCES, "in use")
+            return do(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, call)
+        return refused
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["replace", "fsync"])
+def test_a_file_that_is_open_elsewhere_for_a_moment_is_stored_all_the_same(tmp_path, busy, name):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    refused = busy(os, name, 3)
+    write_text(path, "new")
+    assert len(refused) == 3
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_file_that_stays_open_elsewhere_is_refused_and_the_old_one_is_whole(tmp_path, busy):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    refused = busy(os, "replace", 9)
+    with pytest.raises(PermissionError):
+        write_text(path, "new")
+    assert len(refused) == 4
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_file_is_removed_as_soon_as_it_is_let_go(tmp_path, busy):
+    path = tmp_path / "a.txt"
+    path.touch()
+    busy(type(path), "unlink", 2)
+    remove(path)
+    assert not path.exists()
+    remove(path)
+
+
+@pytest.mark.parametrize(
+    ("number", "length", "reason"),
+    [
+        (32, 9, "another program has the file open; close it there and try again"),
+        (3, 280, "the path is too long for Windows; choose a folder with a shorter path"),
+        (206, 280, "the path is too long for Windows; choose a folder with a shorter path"),
+        (3, 9, "the folder is gone; reconnect the disk or reopen the project"),
+        (5, 9, "writing is not permitted there; choose a place that can be written"),
+    ],
+)
+def test_numbers_of_windows_are_put_in_words(number, length, reason):
+    error = OSError(errno.ENOENT if number in (3, 206) else errno.EACCES, "refused", "x" * length)
+    error.winerror = number
+    assert str(storage_error("The mask", error)) == (
+        f"The mask could not be stored: {reason}. What was stored before is safe."
+    )
