@@ -145,7 +145,15 @@ def _permit_as_usual(file: Path) -> None:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to fill, which then takes the place of ``path``; or nothing does."""
+    """Yield a temporary path to fill, which then takes the place of ``path``; or nothing does.
+
+    Raises
+    ------
+    FileNotFoundError
+        If its folder is gone: some libraries would make it anew, where nobody looks for it.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
     temporary = temporary_beside(path)
     try:
         yield temporary

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_semimoe.project.records import TileRecord
     from napari_semimoe.session.session import Session
 
-#: Unaccepted strokes are stored this long after the last one.
+#: Unaccepted strokes are stored this long after the first that is not.
 AUTOSAVE_MS = 1500
 ALL_REVIEWED = "Every tile of the queue is reviewed."
 
@@ -79,6 +79,7 @@ class Desk(QObject):
         self._accepting: Painted | None = None  # what is being stored
         self._read_last: tuple[int, int | None] | None = None  # tile and prediction
         self._draft_on_disk = False
+        self._draft_refused = False  # by the disk: the strokes are only here
         self._highest_id = 0  # of all glands of the tile so far
         self._autosave = single_shot(self, AUTOSAVE_MS, self.keep_draft)
         self._first_view: TileView | None = None
@@ -191,18 +192,25 @@ class Desk(QObject):
 
         def work() -> TileView:
             first()
-            return self._read(tile_id)
+            view = self._read(tile_id)
+            if view.prediction is None and view.tile.prediction_id is not None:  # damaged
+                self._session.request_prediction(tile_id)
+            return view
 
         def arrive(view: TileView) -> None:
             if tile_id != self._requested:
                 return  # the person has moved on meanwhile
+            if self._draft_refused and self.tile_id != tile_id:
+                self._stay()
+                return
             self.layers.give_up_line()
-            now = self._mask
-            if before is None or now is None or self.tile_id != tile_id or now.is_same(before):
-                self._show(view)
-            else:  # painted on while it was read again
+            now = self._mask if self.tile_id == tile_id else None
+            only_here = self._accepting is not None or self._draft_refused
+            if before and now and (only_here or not now.is_same(before)):
                 self._show(replace(view, labels=now.labels, classes=now.classes))
                 self._autosave.start()
+            else:
+                self._show(view)
 
         def not_read(error: BaseException) -> None:
             if self._requested == tile_id:
@@ -244,7 +252,7 @@ class Desk(QObject):
         self.view = view
         self._classes = dict(view.classes)
         self._start_over.forget()
-        self._draft_on_disk = view.origin == "draft"
+        self._draft_on_disk, self._draft_refused = view.origin == "draft", False
         self.layers.show(view, n_classes=len(self.class_names))
         self._note_ids()
         self._autosave.stop()
@@ -262,7 +270,8 @@ class Desk(QObject):
             return
         if view.tile.prediction_id == self.view.tile.prediction_id:
             return  # it is on show already
-        if self.view.origin in ("prediction", "nothing") and not self.has_strokes:
+        untouched = self._accepting is None and not self.has_strokes
+        if untouched and self.view.origin in ("prediction", "nothing"):
             self._show(view)
             return
         self.layers.show_prediction(view.prediction)
@@ -281,11 +290,22 @@ class Desk(QObject):
 
     @Slot(object)
     def heed_pools(self, tiles: Sequence[TileRecord]) -> None:
-        """Know where the tile on the desk belongs now."""
-        pools = {tile.id: tile.pool for tile in tiles}
-        if self.view is not None and self.view.tile.id in pools:
-            tile = replace(self.view.tile, pool=pools[self.view.tile.id])
-            self.view = replace(self.view, tile=tile)
+        """Know where the tile on the desk belongs now, and take a mask that was added to it."""
+        tile = next((each for each in tiles if each.id == self.tile_id), None)
+        if self.view is None or tile is None:
+            return
+        known = self.view.tile.annotation_id
+        at_hand = replace(self.view.tile, pool=tile.pool, annotation_id=tile.annotation_id)
+        self.view = replace(self.view, tile=at_hand)
+        if tile.annotation_id == known or self._accepting is not None:
+            return
+        if self.has_strokes:
+            self.said.emit(
+                "A mask was added to this tile. Your strokes are kept; accept them, or undo them "
+                "and open the tile again to see the other mask."
+            )
+        else:
+            self.read_again()
 
     # -- leaving a tile -----------------------------------------------------------------------
 
@@ -298,8 +318,27 @@ class Desk(QObject):
             self.clock.stop()
         self._requested = None
 
-    def clear(self) -> None:
-        """Leave the tile and empty the layers."""
+    def leave(self, then: Callable[[], None], otherwise: Callable[[], None]) -> None:
+        """Leave the tile, empty the layers and go on; otherwise where its strokes have no place."""
+        self.put_away()
+
+        def empty(_: object) -> None:
+            if self._draft_refused and self.view is not None:
+                self._stay()
+                otherwise()
+                return
+            self._clear()
+            then()
+
+        self._background.run(lambda: None, empty)  # after the draft was written
+
+    def _stay(self) -> None:
+        """Stay at the tile on the desk: the disk refused its strokes, and has said so."""
+        self._requested = self.tile_id
+        if not self.clock.is_running:
+            self.clock.start(self.clock.seconds)
+
+    def _clear(self) -> None:
         self.put_away()
         self.view = self._read_last = None
         self.layers.clear()
@@ -326,10 +365,20 @@ class Desk(QObject):
         if self.has_strokes:
             draft = mask.as_draft(self.clock.seconds)
             self._draft_on_disk = True
-            self._background.run(lambda: write_draft(folder, tile, draft))
-        elif self._draft_on_disk:
+            self._background.run(
+                lambda: write_draft(folder, tile, draft),
+                lambda _: self._know_refused(tile, False),
+                otherwise=lambda _: self._know_refused(tile, True),
+            )
+            return
+        self._draft_refused = False
+        if self._draft_on_disk:
             self._draft_on_disk = False
             self._background.run(lambda: drop_draft(folder, tile))
+
+    def _know_refused(self, tile: TileRecord, refused: bool) -> None:
+        if self.tile_id == tile.id:
+            self._draft_refused = refused
 
     # -- deciding on a tile -------------------------------------------------------------------
 
@@ -395,7 +444,7 @@ class Desk(QObject):
 
         def stored(next_id: int | None) -> None:
             self._accepting = None
-            self._draft_on_disk = False
+            self._draft_on_disk = self._draft_refused = False
             done = f" {ALL_REVIEWED}" if next_id is None else ""
             self.decided.emit(f"{view.tile.name} accepted.{done}")
             if self.tile_id == tile_id:
@@ -413,11 +462,13 @@ class Desk(QObject):
 
     def exclude(self) -> None:
         """Take the tile out of everything and go on with the next one."""
-        tile_id = self.tile_id
+        tile_id, project = self.tile_id, self._session.project
         if tile_id is None:
             return
 
         def work() -> int | None:
+            if self._session.project is not project:
+                return None
             self._session.exclude(tile_id)
             return self._session.next_tile()
 
@@ -519,7 +570,8 @@ class Desk(QObject):
             return
         self._note_ids()
         self.clock.touch()
-        self._autosave.start()
+        if not self._autosave.isActive():  # who paints without a pause has drafts, too
+            self._autosave.start()
         self.edited.emit()
 
     def close(self) -> None:

@@ -96,6 +96,7 @@ class Workbench(QObject):
         self._open = True
         self._listing = False
         self._processing = False
+        self._changes = 0  # of the project, asked for and not done
         self._connect()
 
     def _connect(self) -> None:
@@ -166,18 +167,29 @@ class Workbench(QObject):
 
     def _change_project(self, work: Callable[[], Any], title: str) -> None:
         self.project_leaving.emit()
-        self.desk.clear()
+        self._changes += 1
 
         def change() -> None:
             self.session.engine.warm_up()  # its process starts while the project is read
             with self.long_work.held():
                 work()
 
-        self.background.run(
-            change, self._on_project, title=title, otherwise=lambda _: self._on_project()
+        self.desk.leave(
+            lambda: self.background.run(
+                change, self._on_project, title=title, otherwise=lambda _: self._on_project()
+            ),
+            otherwise=self._on_stayed,
         )
 
+    def _on_stayed(self) -> None:
+        """Go on with the project: strokes on it could not be kept."""
+        self._changes -= 1
+        self.project_changed.emit()
+
     def _on_project(self, _: Any = None) -> None:
+        self._changes -= 1
+        if self._changes:  # another project is on its way
+            return
         self.project_changed.emit()
         if self.has_project:
             self.list_tiles()
@@ -303,11 +315,16 @@ class Workbench(QObject):
 
     def predict(self) -> None:
         """Ask for a prediction of the tile on the desk by the model in use."""
-        tile_id = self.desk.tile_id
+        tile_id, project = self.desk.tile_id, self.session.project
+
+        def work() -> None:
+            if self.session.project is project and tile_id is not None:
+                self.session.request_prediction(tile_id)
+
         if self.session.weights is None:
             self.failed.emit(NO_MODEL)
         elif tile_id is not None:
-            self.background.run(lambda: self.session.request_prediction(tile_id))
+            self.background.run(work)
 
     def expect_round(self) -> None:
         """Let the process that trains start now: it takes seconds until it can."""
@@ -324,8 +341,10 @@ class Workbench(QObject):
 
     def set_pool(self, tile_ids: Sequence[int], pool: Pool) -> None:
         """Move tiles to another pool by the person's decision."""
+        project = self.session.project
 
         def work() -> None:
+            self.refuse_another(project)
             for tile_id in tile_ids:
                 self.session.set_pool(tile_id, pool)
 
@@ -333,8 +352,10 @@ class Workbench(QObject):
 
     def set_um_per_px(self, tile_ids: Sequence[int], um_per_px: float) -> None:
         """Correct how large a pixel is of the images that tiles are of."""
+        project = self.session.project
 
         def work() -> tuple[int, set[int]]:
+            self.refuse_another(project)
             changed = self.session.set_um_per_px(tile_ids, um_per_px)
             tiles = {tile.id: tile.image_id for tile in self.session.tiles()}
             return changed, {tiles[tile_id] for tile_id in tile_ids}

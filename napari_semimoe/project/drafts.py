@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_semimoe.core.disk import DAMAGED, remove, written_whole
 from napari_semimoe.core.errors import StorageError
+from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.records import TileRecord
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,11 @@ def write_draft(project: Path, tile: TileRecord, draft: Draft) -> None:
         When the disk refuses; the previous draft is still there.
     """
     path = draft_path(project, tile)
+    if not (project / DESCRIPTION).is_file():
+        raise StorageError(
+            f"The unaccepted strokes of {tile.name} could not be stored: the project's folder "
+            f"{project} is gone. Put it back where it was, then accept the tile."
+        )
     about = {"classes": dict(draft.classes), "seconds": draft.seconds, "model": draft.model}
     about |= {"baseline_classes": dict(draft.baseline_classes)}
     try:

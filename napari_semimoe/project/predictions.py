@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_semimoe.core.disk import discard
-from napari_semimoe.core.errors import ProjectError, ProjectFormatError
+from napari_semimoe.core.errors import ProjectError, ProjectFormatError, StorageError
 from napari_semimoe.core.values import Prediction
 from napari_semimoe.project.arrays import read_prediction
 from napari_semimoe.project.records import PredictionRecord, now
@@ -86,7 +87,8 @@ def find(index: Store, tile_id: int) -> PredictionRecord | None:
 def read(index: Store, tile_id: int) -> Prediction | None:
     """Read the tile's latest prediction; None when there is none or its file is damaged.
 
-    A prediction can always be made again, so damage is no reason to stop the person.
+    A prediction can always be made again, so damage is no reason to stop the person: a damaged
+    one is forgotten.
     """
     record = find(index, tile_id)
     while record is not None:
@@ -95,9 +97,18 @@ def read(index: Store, tile_id: int) -> Prediction | None:
         except ProjectFormatError:
             newer = find(index, tile_id)
             if newer is None or newer.id == record.id:
+                _forget(index, record)
                 return None
             record = newer  # it was replaced while it was being read
     return None
+
+
+def _forget(index: Store, record: PredictionRecord) -> None:
+    if index.read_only:
+        return
+    with suppress(StorageError), index.transaction() as connection:
+        connection.execute("DELETE FROM prediction WHERE id = ?", (record.id,))
+    discard(index.path / record.path)
 
 
 def _relative(index: Store, path: Path) -> str:

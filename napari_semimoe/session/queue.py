@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Literal
 
+from napari_semimoe.core.errors import StorageError
 from napari_semimoe.core.natural import natural_key
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.project import Project
@@ -103,7 +105,8 @@ class TileQueue:
         self.current = tile_id
         self._visited.visit(tile_id)
         self._since = self._clock()
-        self._project.set_setting("active_tile", tile_id)
+        with suppress(StorageError):  # a full disk hinders nobody from looking
+            self._project.set_setting("active_tile", tile_id)
 
     def upcoming(self, count: int | None = None) -> list[int]:
         """Return the next open tiles after the current one, going round once; None: all."""

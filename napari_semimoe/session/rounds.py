@@ -52,6 +52,7 @@ class RoundDesk:
         self._engine = engine
         self._events = events
         self._lock = threading.RLock()
+        self._storing = threading.RLock()  # an end, which may take long: nobody else waits for it
         self._running: _Running | None = None
         self._stop_as: RoundState | None = None  # what a round becomes that was asked to stop
         self._unstored: tuple[_Running, Mapping[str, Any]] | None = None
@@ -150,7 +151,7 @@ class RoundDesk:
         StorageError
             If the disk refuses; the next call tries again.
         """
-        with self._lock:
+        with self._storing:
             if self._unstored is None:
                 return None
             record = self._finish(*self._unstored)
