@@ -256,7 +256,12 @@ class RoundSettings(Settings):
     measure: Measure = Field(
         "dice", description="Score on the validation tiles by which the new model must win"
     )
-    validate_every: int = Field(100, ge=1, description="Steps between looks at validation tiles")
+    validate_every: int = Field(
+        100,
+        ge=1,
+        description="Steps between looks at the validation tiles; more in a timed round where a "
+        "look takes long",
+    )
     joint_forward: bool = Field(True, description="One pass over labelled and unlabelled crops")
 
     @model_validator(mode="before")

@@ -8,10 +8,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from napari_semimoe.core.errors import ShapeError
+
+#: Pixels to which a tile may be enlarged.
+MAX_ENLARGED = 64_000_000
+
 
 def working_size(height: int, width: int, um_per_px: float, working: float) -> tuple[int, int]:
-    """Return the size in pixels of a tile at ``working`` um per px; at least 1 x 1."""
-    return scaled((height, width), working / um_per_px)
+    """Return the size in pixels of a tile at ``working`` um per px; at least 1 x 1.
+
+    Raises
+    ------
+    ShapeError
+        If it is a wrong pixel size that makes it larger than memory holds.
+    """
+    size = scaled((height, width), working / um_per_px)
+    if um_per_px > working and size[0] * size[1] > MAX_ENLARGED:
+        raise ShapeError(
+            f"A tile of {width} x {height} px would be enlarged to {size[1]} x {size[0]} px, for "
+            f"its pixels are said to be {um_per_px:.3g} um large and the network works at "
+            f"{working:.3g}. Correct the tile's pixel size: about 0.5 for a 20x scan."
+        )
+    return size
 
 
 def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
@@ -24,9 +42,12 @@ def resample_image(image: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
     tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1)  # a copy: it may be read-only
     if tuple(tensor.shape[1:]) == size:
         return tensor.contiguous()
-    resampled = functional.interpolate(
-        tensor[None].float(), size=size, mode="bilinear", antialias=True, align_corners=False
-    )[0]
+    smooth = {"mode": "bilinear", "antialias": True, "align_corners": False}
+    if size[1] == 1:  # torch would take each row from the first one
+        upright = functional.interpolate(tensor.mT[None].float(), size=(1, size[0]), **smooth)
+        resampled = upright[0].mT
+    else:
+        resampled = functional.interpolate(tensor[None].float(), size=size, **smooth)[0]
     return resampled.round().clamp(0, 255).to(torch.uint8)
 
 

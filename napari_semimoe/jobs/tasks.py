@@ -51,12 +51,16 @@ def predict_tile(payload: Mapping[str, Any], observer: Observer) -> dict[str, An
     """
     from napari_semimoe.core.values import Box
     from napari_semimoe.project.arrays import read_array, write_prediction
+    from napari_semimoe.training.memory import free_card_memory
 
     start = time.monotonic()
     predictor = _predictor(payload)
     image = payload["image"]
     pixels = read_array(Path(image["array"]), Box(*image["box"]))
-    prediction = predictor.predict(pixels, float(image["um_per_px"]))
+    try:
+        prediction = predictor.predict(pixels, float(image["um_per_px"]))
+    finally:
+        free_card_memory()
     write_prediction(Path(payload["out"]), prediction)
     return {
         "out": payload["out"],
@@ -133,8 +137,12 @@ def predict_files(payload: Mapping[str, Any], observer: Observer) -> dict[str, A
         Hears of every file and may stop after any.
     """
     from napari_semimoe.jobs.files import predict_each
+    from napari_semimoe.training.memory import free_card_memory
 
-    return predict_each(payload, observer, _predictor(payload))
+    try:
+        return predict_each(payload, observer, _predictor(payload))
+    finally:
+        free_card_memory()
 
 
 class _PredictorCache:

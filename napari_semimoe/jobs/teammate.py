@@ -41,12 +41,14 @@ def start_teammate(
 def _help(task: Mapping[str, Any]) -> None:
     import torch
 
+    from napari_semimoe.training.device import choose_device
     from napari_semimoe.training.teammate import help_round
 
-    if torch.cuda.is_available():
+    given = round_of(task)
+    if choose_device(given["settings"].device).type == "cuda":
         torch.cuda.set_device(task["rank"] % torch.cuda.device_count())
     help_round(
-        **round_of(task),
+        **given,
         rank=task["rank"],
         size=task["size"],
         meeting=Path(task["meeting"]),

@@ -115,8 +115,7 @@ class SemiMoE(nn.Module):
 
     def _gate_table(self, features: dict[str, Tensor]) -> Tensor:
         # pooled before the cast: the backward pass then spreads no 32-bit copy of the features
-        means = [functional.avg_pool2d(f, f.shape[2:]).flatten(1) for f in features.values()]
-        pooled = torch.cat(means, dim=1).float()
+        pooled = torch.cat([_mean(each) for each in features.values()], dim=1).float()
         with torch.autocast(pooled.device.type, enabled=False):
             return torch.stack([self.gates[name](pooled) for name in self.names], dim=1)
 
@@ -143,6 +142,17 @@ def _build_backbone(settings: ModelSettings) -> nn.Module:
         )
     build = SeparateExperts if settings.architecture == "paper" else SharedExperts
     return build(settings.width, settings.experts)
+
+
+def _mean(features: Tensor) -> Tensor:
+    """Return the mean of each channel ``(B, C)``, the way that is fast on each device.
+
+    A graphics card pools a whole image with one thread for each channel; a processor's mean
+    makes a 32-bit copy first.
+    """
+    if features.device.type == "cpu":
+        return functional.avg_pool2d(features, features.shape[2:]).flatten(1)
+    return features.mean((2, 3))
 
 
 def _enlarged(maps: dict[str, Tensor], size: torch.Size) -> dict[str, Tensor]:

@@ -176,10 +176,13 @@ def _stored(path: Path, colours_of_palette: bool) -> NDArray[Any]:
 
 def _numbers_of(image: Image.Image, path: Path, colours_of_palette: bool) -> NDArray[Any]:
     """Return the numbers or colours of a decoded image."""
+    from PIL import ImageOps
+
     if png_is_16_bit_colour(image, path):
         raise _too_deep(path)
     if image.format in ("JPEG", "MPO"):
         raise _blurred(path)
+    image = ImageOps.exif_transpose(image)  # as its image is
     if image.mode == "P" and colours_of_palette and _hides_background(image):
         image = image.convert("RGB")
     elif image.mode in ("PA", "La", "RGBa"):

@@ -144,7 +144,7 @@ def read_stored(path: Path) -> StoredTiff:
                 return StoredTiff(
                     None,
                     um_per_px,
-                    zero_is_white=int(page.photometric) == 0,
+                    zero_is_white=_zero_is_white(page),
                     is_16_bit_colour=deep,
                     unusual_codec=_unusual_codec(page),
                 )
@@ -153,7 +153,7 @@ def read_stored(path: Path) -> StoredTiff:
                 raise ValueError("it has no pixels")
             extra = [int(kind) for kind in page.extrasamples]
             has_alpha = 1 in extra or 2 in extra
-            return StoredTiff(values, um_per_px, int(page.photometric) == 0, has_alpha, 1 in extra)
+            return StoredTiff(values, um_per_px, _zero_is_white(page), has_alpha, 1 in extra)
     except ImageReadError:
         raise
     except tifffile.TiffFileError as error:
@@ -176,6 +176,16 @@ def _single_image_axes(series: tifffile.TiffPageSeries, path: Path) -> str:
     if shape[axes.index("Y")] * shape[axes.index("X")] > MAX_PIXELS:
         raise too_large(path)
     return kept
+
+
+def _zero_is_white(page: tifffile.TiffPage) -> bool:
+    """Whether low numbers are bright.
+
+    tifffile, and with it imageio, says so of every array of booleans and stores True as 1 all the
+    same: there True is what was marked.
+    """
+    of_booleans = page.bitspersample == 1 and str(page.software).startswith("tifffile")
+    return int(page.photometric) == 0 and not of_booleans
 
 
 def _needs_pillow(page: tifffile.TiffPage) -> bool:

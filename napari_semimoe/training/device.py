@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from contextlib import AbstractContextManager
 
 import torch
@@ -26,7 +27,7 @@ def choose_device(name: str) -> torch.device:
         "cpu": True,
     }
     if name == "auto":
-        return torch.device(next(kind for kind, there in present.items() if there))
+        return torch.device(next(kind for kind, there in present.items() if there and works(kind)))
     if not present.get(name, False):
         found = ", ".join(kind for kind, there in present.items() if there)
         raise SettingsError(
@@ -34,6 +35,17 @@ def choose_device(name: str) -> torch.device:
             "'auto' or 'cpu'."
         )
     return torch.device(name)
+
+
+@functools.cache
+def works(kind: str) -> bool:
+    """Whether a device can add: this build of torch may have nothing for a card that is there."""
+    try:
+        return kind == "cpu" or torch.ones(2, device=kind).sum().item() == 2
+    except torch.OutOfMemoryError:  # it can when others have left it
+        return True
+    except RuntimeError:
+        return False
 
 
 def set_threads(count: int) -> int:
@@ -46,7 +58,7 @@ def set_threads(count: int) -> int:
 def gains_from_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is faster than float32 here: GPUs and CPUs with instructions for it."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
         capabilities = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

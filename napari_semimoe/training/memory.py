@@ -81,7 +81,12 @@ def free_memory() -> None:
     gc.collect()
     if _GLIBC is not None:
         _GLIBC.malloc_trim(0)
-    if torch.cuda.is_available():
+    free_card_memory()
+
+
+def free_card_memory() -> None:
+    """Leave a graphics card's memory to other processes, such as that of a round."""
+    if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()

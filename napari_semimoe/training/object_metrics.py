@@ -147,15 +147,31 @@ class _Objects:
         return np.array(rows, dtype=np.int_).reshape(-1, 4)
 
 
+def _best_partners(
+    own: NDArray[np.int64], other: NDArray[np.int64], overlaps: NDArray[np.int64], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return of each object the partner it overlaps most, the first of equals, and the pixels.
+
+    An object that overlaps none has the partner 0 and no pixel.
+    """
+    partners, pixels = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    order = np.lexsort((other, -overlaps, own))
+    objects, first = np.unique(own[order], return_index=True)
+    partners[objects], pixels[objects] = other[order][first], overlaps[order][first]
+    return partners, pixels
+
+
 class _Comparison:
     """Two masks side by side."""
 
     def __init__(self, predicted: _Objects, true: _Objects) -> None:
         self.predicted, self.true = predicted, true
-        shape = (predicted.n + 1, true.n + 1)
-        codes = predicted.labels.astype(np.int64) * shape[1] + true.labels
-        table = np.bincount(codes.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
-        self.shared = table[1:, 1:]
+        inside = (predicted.labels > 0) & (true.labels > 0)
+        codes = (predicted.labels[inside] - 1).astype(np.int64) * true.n + true.labels[inside] - 1
+        pairs, overlaps = np.unique(codes, return_counts=True)
+        rows, columns = np.divmod(pairs, max(1, true.n))
+        self.forth = _best_partners(rows, columns, overlaps, predicted.n)
+        self.back = _best_partners(columns, rows, overlaps, true.n)
         self.diagonal = math.hypot(*predicted.labels.shape)
         self._distances: dict[tuple[int, int], float] = {}
 
@@ -178,24 +194,21 @@ class _Comparison:
 
     def _found(self) -> int:
         """Return how many true objects were found; two exact halves find one object once."""
-        if not self.shared.size:
-            return 0
-        best = self.shared.argmax(axis=1)
-        overlap = self.shared[np.arange(self.predicted.n), best]
-        found = (overlap > 0) & (overlap >= COVERED * self.true.areas[best])
-        return len(np.unique(best[found]))
+        best, overlap = self.forth
+        some = overlap > 0
+        best, overlap = best[some], overlap[some]
+        return len(np.unique(best[overlap >= COVERED * self.true.areas[best]]))
 
     def _directed(self, *, forth: bool) -> tuple[float, float]:
         """Sum area x Dice and area x Hausdorff of each object with its best partner."""
-        shared = self.shared if forth else self.shared.T
+        partners, overlaps = self.forth if forth else self.back
         own, other = (self.predicted, self.true) if forth else (self.true, self.predicted)
         dice = distance = 0.0
         for index, area in enumerate(own.areas):
             if other.n == 0:
                 distance += area * self.diagonal
                 continue
-            partner = int(shared[index].argmax())
-            overlap = shared[index, partner]
+            partner, overlap = int(partners[index]), int(overlaps[index])
             dice += area * 2 * overlap / (area + other.areas[partner])
             if overlap:
                 distance += area * self._distance(index, partner, forth=forth)

@@ -11,6 +11,8 @@ from napari_semimoe.core.settings import RoundSettings
 _STEP_QUARTERS = 4
 #: Largest share of a timed round that goes into making pseudo-labels.
 _PSEUDO_SHARE = 1 / 3
+#: Largest share of the steps' time that goes into looks at the validation tiles between them.
+_LOOK_SHARE = 0.1
 
 
 def rate_factor(settings: RoundSettings, step: int, steps: int) -> float:
@@ -81,7 +83,8 @@ def fit_to_budget(settings: RoundSettings, costs: Costs, unlabelled: int) -> Rou
     """Return the settings with steps, views and tiles that fit the round's minutes.
 
     Pseudo-labels may take a third of the time: first they are averaged over fewer views, then
-    fewer unlabelled tiles are used. A round that is repeated with the returned settings gives
+    fewer unlabelled tiles are used. Looks at the validation tiles become rarer where steps are
+    quick. A round that is repeated with the returned settings gives
     the same numbers, whatever the clock says.
 
     Parameters
@@ -102,7 +105,11 @@ def fit_to_budget(settings: RoundSettings, costs: Costs, unlabelled: int) -> Rou
     left -= 2 * costs.look  # the base model's look, and the last one
     alone = settings.labelled_only
     step = alone * costs.labelled_step + (1 - alone) * costs.step
-    steps = max(1, int(left / (step + costs.look / settings.validate_every)))
+    every = max(settings.validate_every, math.ceil(costs.look / _LOOK_SHARE / max(step, 1e-9)))
+    steps = max(1, int(left / (step + costs.look / every)))
     return settings.changed(
-        max_steps=steps, pseudo_views=views, pseudo_tiles=tiles or settings.pseudo_tiles
+        max_steps=steps,
+        validate_every=every,
+        pseudo_views=views,
+        pseudo_tiles=tiles or settings.pseudo_tiles,
     )

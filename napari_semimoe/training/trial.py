@@ -94,6 +94,6 @@ def _usual(call: Callable[[], object], check: Callable[[], None]) -> float:
 def _timed(call: Callable[[], object]) -> float:
     started = time.monotonic()
     call()
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # a round on the processor leaves the card alone
         torch.cuda.synchronize()
     return time.monotonic() - started

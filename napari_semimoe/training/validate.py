@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,8 @@ def validate(
     """Score ``model`` on tiles of the source; ``None`` if none of them has a mask.
 
     Dice, Jaccard and the shares of foreground are pooled over all pixels; ignored pixels count
-    nowhere.
+    nowhere. Where there are several classes, Dice and Jaccard are the mean of those of each class,
+    and an object counts as found only by one of its own class.
 
     Parameters
     ----------
@@ -63,27 +65,39 @@ def validate(
         if patch.labels is None:
             continue
         prediction = predictor.predict(patch.image, patch.um_per_px)
-        hear(name, tally.add(name, prediction, patch.labels))
+        hear(name, tally.add(name, prediction, patch.labels, patch.classes))
     return tally.report(step) if tally.gated else None
 
 
 @dataclass(slots=True)
 class _Tally:
-    gated: dict[str, PixelCounts] = field(default_factory=dict)
+    gated: dict[str, tuple[PixelCounts, ...]] = field(default_factory=dict)  # of each class
+    marked: PixelCounts = field(default_factory=PixelCounts)  # of whatever class
     objects: dict[str, ObjectCounts] = field(default_factory=dict)
     experts: dict[str, PixelCounts] = field(default_factory=dict)
     curve: AgreementCurve = field(default_factory=AgreementCurve)
     pixels: int = 0
 
     def add(
-        self, name: str, prediction: Prediction, truth: NDArray[np.integer]
+        self,
+        name: str,
+        prediction: Prediction,
+        truth: NDArray[np.integer],
+        classes: Mapping[int, int],
     ) -> NDArray[np.bool_]:
         """Count one tile; return what the gated head marks."""
         found = prediction.gated["segmentation"] >= THRESHOLD
-        self.gated[name] = count_pixels(found, truth)
-        self.objects[name] = count_objects(prediction.instances, truth)
+        self.marked += count_pixels(found, truth)
+        kinds = np.where(found, 1 + prediction.class_probabilities[1:].argmax(axis=0), 0)
+        marked = prediction.instances
+        each, objects = [], ObjectCounts()
+        for kind in range(1, len(prediction.class_probabilities)):
+            true = _of_class(truth, classes, kind)
+            each.append(count_pixels(kinds == kind, true))
+            objects += count_objects(_of_class(marked, prediction.classes, kind), true)
+        self.gated[name], self.objects[name] = tuple(each), objects
         for expert, inside in _INSIDE.items():
-            if expert in prediction.experts:
+            if expert in prediction.experts and len(each) == 1:  # alone it tells no class
                 counts = count_pixels(prediction.experts[expert] >= inside, truth)
                 self.experts[expert] = self.experts.get(expert, PixelCounts()) + counts
         self.curve.add(1 - prediction.disagreement, found, truth)
@@ -91,21 +105,43 @@ class _Tally:
         return found
 
     def report(self, step: int) -> ValidationReport:
-        pooled = pool(self.gated.values())
+        pooled = [pool(counts) for counts in zip(*self.gated.values(), strict=True)]
         objects = sum(self.objects.values(), ObjectCounts())
         return ValidationReport(
             step=step,
             tiles=len(self.gated),
-            dice=pooled.dice,
-            jaccard=pooled.jaccard,
+            dice=_mean(each.dice for each in pooled if _is_there(each)),
+            jaccard=_mean(each.jaccard for each in pooled if _is_there(each)),
             **_object_scores(objects),
             experts={name: counts.dice for name, counts in self.experts.items()},
-            per_tile_dice={name: count.dice for name, count in self.gated.items()},
+            per_tile_dice={
+                name: _mean(each.dice for each in counts if _is_there(each))
+                for name, counts in self.gated.items()
+            },
             per_tile_objects={name: _object_scores(each) for name, each in self.objects.items()},
-            foreground=pooled.predicted / self.pixels if self.pixels else None,
-            true_foreground=pooled.true / self.pixels if self.pixels else None,
+            foreground=self.marked.predicted / self.pixels if self.pixels else None,
+            true_foreground=self.marked.true / self.pixels if self.pixels else None,
             agreement=self.curve.points(),
         )
+
+
+def _of_class(
+    labels: NDArray[np.integer], classes: Mapping[int, int], kind: int
+) -> NDArray[np.integer]:
+    """Return instance ids without objects of other classes; what is ignored stays so."""
+    ids = np.setdiff1d(labels, (0, IGNORE))
+    others = [each for each in ids if classes.get(int(each), 1) != kind]
+    return np.where(np.isin(labels, others), 0, labels) if others else labels
+
+
+def _is_there(counts: PixelCounts) -> bool:
+    return bool(counts.predicted or counts.true)
+
+
+def _mean(scores: Iterable[float]) -> float:
+    """Return the mean over classes; 1 where none is there, nor marked."""
+    values = list(scores)
+    return fmean(values) if values else 1.0
 
 
 def _object_scores(counts: ObjectCounts) -> dict[str, float]:

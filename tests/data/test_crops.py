@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from napari_semimoe.core.errors import ShapeError
 from napari_semimoe.core.settings import AugmentSettings, ModelSettings
 from napari_semimoe.core.values import IGNORE, Patch
 from napari_semimoe.data import augment
 from napari_semimoe.data.augment import change_colours, crop_batch
 from napari_semimoe.data.prepare import prepare
+from napari_semimoe.data.resample import resample_image, working_size
 from napari_semimoe.data.sampling import draw, generator_for, stable_seed
 
 MODEL = ModelSettings(width=4, um_per_px=1.0)
@@ -174,3 +176,19 @@ def test_the_generator_moves_on_alike_whatever_is_drawn():
     image = torch.rand(2, 3, 8, 8, generator=generator())
     one, two = (change_colours(image, STRONG, generator(4)) for _ in range(2))
     assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("width", [1, 3, 7])
+def test_a_tile_that_becomes_one_pixel_wide_keeps_its_rows(width):
+    image = np.repeat(np.arange(200, dtype=np.uint8)[:, None, None], width, axis=1)
+    narrow = resample_image(np.repeat(image, 3, axis=2), (40, 1))
+    expected = 5 * np.arange(40) + 2
+    assert narrow.shape == (3, 40, 1)
+    assert np.abs(narrow[0, :, 0].numpy() - expected).max() <= 1
+
+
+def test_a_wrong_pixel_size_that_fills_the_memory_is_refused_in_words():
+    assert working_size(2048, 2048, 2.0, 1.25) == (3277, 3277)
+    assert working_size(20_000, 20_000, 0.5, 1.25) == (8000, 8000)
+    with pytest.raises(ShapeError, match=r"enlarged to 16384 x 16384 px.*Correct the tile's pixel"):
+        working_size(2048, 2048, 10.0, 1.25)

@@ -5,6 +5,7 @@ from PIL import Image
 
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.values import IGNORE
+from napari_semimoe.project.images import read_image
 from napari_semimoe.project.mask_png import save_png
 from napari_semimoe.project.masks import read_class_mask, read_mask
 from tests.project.making import mask, pixels, png_16_bit_colour, save
@@ -87,9 +88,30 @@ def test_black_is_background_wherever_the_palette_has_it(tmp_path, ending):
 
 
 def test_a_one_bit_tiff_in_which_zero_is_white_is_turned_round(tmp_path):
-    tifffile.imwrite(tmp_path / "m.tif", two_squares() == 0, photometric="miniswhite")
+    tifffile.imwrite(
+        tmp_path / "m.tif", two_squares() == 0, photometric="miniswhite", software=False
+    )
     read = read_mask(tmp_path / "m.tif", SHAPE)
     np.testing.assert_array_equal(read > 0, two_squares() > 0)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "deflate"}, {"metadata": None}])
+def test_booleans_that_python_wrote_as_tiff_are_marked_where_they_are_true(tmp_path, options):
+    tifffile.imwrite(tmp_path / "m.tif", two_squares() > 0, **options)
+    read = read_mask(tmp_path / "m.tif", SHAPE)
+    np.testing.assert_array_equal(read > 0, two_squares() > 0)
+
+
+def test_a_mask_is_turned_upright_as_its_image_is(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name, turned in (("image.png", 6), ("mask.png", 6), ("upright.png", 1)):
+        exif[0x0112] = turned
+        Image.fromarray(two_squares().astype(np.uint8)).save(tmp_path / name, exif=exif)
+    found = read_mask(tmp_path / "mask.png")
+    np.testing.assert_array_equal(found, np.rot90(read_mask(tmp_path / "upright.png"), -1))
+    image = read_image(tmp_path / "image.png").pixels[..., 0]
+    np.testing.assert_array_equal(image > 0, found > 0)
 
 
 def test_numbers_of_a_compressed_tiff_in_which_zero_is_white_are_those_of_the_file(tmp_path):

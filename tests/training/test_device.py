@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from napari_semimoe.core.settings import ModelSettings
+from napari_semimoe.model import semi_moe
 from napari_semimoe.model.checkpoint import copy_of
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training import device
@@ -48,3 +49,31 @@ def test_the_layout_changes_no_number_but_its_last_bits():
         ]
     for name in model.names:
         torch.testing.assert_close(found[0].gated[name], found[1].gated[name])
+
+
+def test_a_card_that_this_torch_cannot_use_is_passed_over(monkeypatch):
+    def refuse(*arguments, **options):
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+    device.works.cache_clear()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "ones", refuse)
+        assert device.choose_device("auto").type == "cpu"
+    device.works.cache_clear()
+    with monkeypatch.context() as patch:  # full of another program's work
+        patch.setattr(torch, "ones", lambda *_, **__: _raise(torch.OutOfMemoryError("full")))
+        assert device.choose_device("auto").type == "cuda"
+    device.works.cache_clear()
+
+
+def _raise(error):
+    raise error
+
+
+def test_the_mean_of_each_channel_is_the_same_on_every_device():
+    features = torch.rand(2, 5, 7, 9)
+    on_card = features.to("meta")
+    assert semi_moe._mean(on_card).shape == (2, 5)
+    torch.testing.assert_close(semi_moe._mean(features), features.mean((2, 3)))

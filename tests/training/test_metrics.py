@@ -1,6 +1,7 @@
 """Hand-computed numbers for every score."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -284,3 +285,18 @@ class TestEvaluate:
     def test_no_image_is_refused(self):
         with pytest.raises(ShapeError, match="at least one image"):
             evaluate([])
+
+
+def test_thousands_of_objects_are_compared_in_little_memory():
+    grid = np.zeros((800, 800), np.uint16)
+    ys, xs = np.mgrid[0:800:10, 0:800:10]
+    for number, (y, x) in enumerate(zip(ys.ravel(), xs.ravel(), strict=True), start=1):
+        grid[y : y + 6, x : x + 6] = number
+    tracemalloc.start()
+    counts = count_objects(grid, np.roll(grid, 1, axis=0))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (counts.found, counts.wrong, counts.missed) == (6400, 0, 0)
+    assert counts.dice == pytest.approx(5 / 6)
+    assert counts.hausdorff == 1
+    assert most < 100e6  # a table of all pairs has 330 MB

@@ -53,10 +53,18 @@ def test_the_unlabelled_weight_ramps_up_only_when_made_at_every_step():
 def test_steps_fill_the_minutes_that_other_work_leaves():
     chosen = settings(max_steps=0, budget_minutes=2, stages=2, validate_every=10, pseudo_views=2)
     chosen = chosen.changed(adapt=False)
-    # 120 s - 2 stages x 2 views x 5 tiles x 1 s - 2 looks x 5 s = 90 s, at 1 s + 5 s / 10 a step
-    fitted = fit_to_budget(chosen, Costs(1.0, 1.0, 1.0, 5.0), 5)
-    assert (fitted.max_steps, fitted.pseudo_views, fitted.pseudo_tiles) == (60, 2, 5)
+    # 120 s - 2 stages x 2 views x 5 tiles x 1 s - 2 looks x 1 s = 98 s, at 1 s + 1 s / 10 a step
+    fitted = fit_to_budget(chosen, Costs(1.0, 1.0, 1.0, 1.0), 5)
+    assert (fitted.max_steps, fitted.pseudo_views, fitted.pseudo_tiles) == (89, 2, 5)
     assert fit_to_budget(chosen, Costs(1000.0, 1000.0, 1.0, 5.0), 5).max_steps == 1
+
+
+def test_looks_take_a_tenth_of_the_steps_time_at_most():
+    chosen = settings(max_steps=0, budget_minutes=2, validate_every=10, adapt=False)
+    fitted = fit_to_budget(chosen, Costs(0.1, 0.1, 1.0, 5.0), 0)
+    # 120 s - 2 looks x 5 s = 110 s, at 0.1 s + 5 s / 500 a step
+    assert (fitted.validate_every, fitted.max_steps) == (500, 1000)
+    assert fit_to_budget(chosen, Costs(5.0, 5.0, 1.0, 5.0), 0).validate_every == 10
 
 
 def test_steps_on_labelled_tiles_alone_count_with_their_own_cost():

@@ -40,7 +40,9 @@ def found(monkeypatch):
         return SimpleNamespace(
             gated={"segmentation": marked},
             experts=experts,
+            class_probabilities=np.stack([1 - marked, marked]),
             instances=instances,
+            classes={1: 1},
             disagreement=1 - marked,
         )
 
@@ -124,3 +126,36 @@ def test_the_settings_say_which_objects_count(found, monkeypatch):
     counted = settings(min_object_um2=12.5, min_confidence=0.25)
     validate(SemiMoE(MODEL), tiles, tiles.validation, counted, 0)
     assert heard == [(12.5, 0.25, "cpu")]
+
+
+@pytest.mark.parametrize(
+    ("classes", "dice", "f1"),
+    [
+        ({1: 1, 2: 2}, 1.0, 1.0),
+        ({1: 2, 2: 1}, 0.0, 0.0),  # all is marked, as the other class
+        ({1: 1, 2: 1}, 1 / 3, 1 / 2),  # (2/3 + 0) / 2; one object found, one wrong, one missed
+    ],
+)
+def test_what_is_marked_as_another_class_is_wrong(monkeypatch, classes, dice, f1):
+    truth = np.zeros((10, 20), np.uint16)
+    truth[2:8, 2:8], truth[2:8, 12:18] = 1, 2
+
+    def predict(self, image, um_per_px):
+        kinds = np.array([0, 1, 2])[truth]
+        return SimpleNamespace(
+            gated={"segmentation": (truth > 0).astype(np.float32)},
+            experts={"segmentation": (truth > 0).astype(np.float32)},
+            class_probabilities=np.stack([kinds == kind for kind in range(3)]).astype(np.float32),
+            instances=truth,
+            classes={1: 1, 2: 2},
+            disagreement=np.zeros(truth.shape, np.float32),
+        )
+
+    monkeypatch.setattr("napari_semimoe.training.predict.Predictor.predict", predict)
+    image = np.zeros((*truth.shape, 3), np.uint8)
+    patches = {"a": Patch(image, truth, MODEL.um_per_px, "a", classes)}
+    tiles = MemorySource(patches, labelled=(), validation=("a",))
+    report = validate(SemiMoE(MODEL), tiles, tiles.validation, settings(), 0)
+    assert report.dice == report.per_tile_dice["a"] == pytest.approx(dice)
+    assert report.object_f1 == pytest.approx(f1)
+    assert (report.foreground, report.experts) == (report.true_foreground, {})
