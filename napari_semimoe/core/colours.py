@@ -8,7 +8,8 @@ import colorsys
 # from yellow over green to cyan, and orange. Neighbouring ids are far apart.
 _HUES = (0.16, 0.50, 0.33, 0.10, 0.42, 0.22, 0.53, 0.28, 0.07, 0.46)
 # With several classes the hue tells the class and the lightness the instance.
-_CLASS_HUES = (0.15, 0.50, 0.33, 0.60, 0.07, 0.42, 0.78, 0.97)
+# The first three differ for people who do not tell red from green, too.
+_CLASS_HUES = (0.15, 0.50, 0.60, 0.33, 0.07, 0.42, 0.78, 0.97)
 _LIGHT = (0.55, 0.45, 0.65)
 
 #: Red, green and blue in [0, 1].

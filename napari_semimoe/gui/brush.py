@@ -93,10 +93,12 @@ class Brush(QObject):
         return self.label == IGNORE
 
     def use(self, mode: str) -> None:
-        """Take a tool."""
+        """Take a tool; brush and fill are for glands, whatever the label was for before."""
+        self._desk.bring_mask()
         if self.layer is not None:
             self._desk.layers.make_active()
-            if mode == "fill" and self.layer.selected_label == 0:
+            not_a_gland = {"paint": (IGNORE,), "fill": (0, IGNORE)}
+            if self.layer.selected_label in not_a_gland.get(mode, ()):
                 self.layer.selected_label = self._desk.free_label()
             self.layer.mode = mode
         self.changed.emit()  # also where nothing did: the button that was clicked follows it
@@ -116,6 +118,7 @@ class Brush(QObject):
 
     def _take(self, mode: str, label: int | None = None) -> None:
         """Take a tool and the label for it, a free one where none is said."""
+        self._desk.bring_mask()
         if self.layer is not None:
             self._desk.layers.give_up_line()  # else its rest would be of the new label
             self._desk.layers.make_active()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal, Slot
 
 from napari_semimoe.core.errors import SemiMoEError
+from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE, MAX_INSTANCE
 from napari_semimoe.gui.bridge import Background
 from napari_semimoe.gui.effort import EffortClock
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 #: Unaccepted strokes are stored this long after the first that is not.
 AUTOSAVE_MS = 1500
+_VALIDATES = " It is one of those that judge new models, and never teaches."
 ALL_REVIEWED = "Every tile of the queue is reviewed."
 
 
@@ -48,6 +50,8 @@ class Desk(QObject):
     ----------
     tile_shown
         The `TileView` on the desk, or ``None`` when it was cleared.
+    tile_moving
+        Another tile is about to take the place of the one that was shown.
     edited
         The mask under the brush changed.
     said
@@ -59,6 +63,7 @@ class Desk(QObject):
     """
 
     tile_shown = Signal(object)
+    tile_moving = Signal()
     edited = Signal()
     said = Signal(str)
     refused = Signal(str)
@@ -247,6 +252,7 @@ class Desk(QObject):
         self._making.stop()
         moved = self.tile_id != view.tile.id
         if moved:
+            self.tile_moving.emit()
             self.keep_draft()  # of the tile before, painted on while this one was read
             self._highest_id = 0
         self.view = view
@@ -390,12 +396,11 @@ class Desk(QObject):
         if self._requested != view.tile.id:
             return  # another tile is being opened, and this one is kept as a draft
         self.layers.give_up_line()
-        layer = self.layers.labels_layer
-        if layer is None:
+        if self.layers.labels_layer is None:
             self._bring_back(view)
             self.refused.emit("The pseudo-label layer was gone and is back. Look, then accept.")
-        elif not layer.visible:
-            layer.visible = True
+        elif not self.layers.shows_mask:
+            self.layers.reveal_mask()
             self.refused.emit("The mask was hidden. Look, then accept.")
         elif view.origin == "nothing" and not self.has_strokes:
             self.refused.emit(
@@ -404,6 +409,14 @@ class Desk(QObject):
             )
         else:
             self._store(view)
+
+    def bring_mask(self) -> None:
+        """Let a tool find the mask that it is for: back if it was deleted, shown if hidden."""
+        if self.view is not None and self.layers.labels_layer is None:
+            self._bring_back(self.view)
+            self.said.emit("The pseudo-label layer was gone and is back.")
+        elif self.view is not None and not self.layers.shows_mask:
+            self.layers.reveal_mask()
 
     def _bring_back(self, view: TileView) -> None:
         """Show the mask as it stands in a new layer, its own having been deleted."""
@@ -424,7 +437,7 @@ class Desk(QObject):
         project = self._session.project
         assert project is not None, "a tile is on the desk only while a project is open"
 
-        def work() -> int | None:
+        def work() -> tuple[int | None, str]:
             try:
                 self._session.accept(
                     tile_id,
@@ -440,13 +453,15 @@ class Desk(QObject):
                     write_draft(project.path, view.tile, draft)
                 raise
             drop_draft(project.path, view.tile)
-            return self._session.next_tile()
+            validates = project.tile(tile_id).pool is Pool.VALIDATION
+            return self._session.next_tile(), _VALIDATES if validates else ""
 
-        def stored(next_id: int | None) -> None:
+        def stored(found: tuple[int | None, str]) -> None:
+            next_id, note = found
             self._accepting = None
             self._draft_on_disk = self._draft_refused = False
             done = f" {ALL_REVIEWED}" if next_id is None else ""
-            self.decided.emit(f"{view.tile.name} accepted.{done}")
+            self.decided.emit(f"{view.tile.name} accepted.{note}{done}")
             if self.tile_id == tile_id:
                 as_stored = Start(mask.labels, mask.classes, mask.begun.model)
                 self.view = replace(view, begun=as_stored, stored=as_stored, origin="annotation")

@@ -119,9 +119,8 @@ class ExportPage(QWidget):
         masked = [
             tile for tile in tiles if tile.annotation_id is not None and tile.pool != Pool.EXCLUDED
         ]
-        by_person = sum(tile.pool == Pool.CURATED for tile in masked)
         self.count.setText(
-            f"{counted(len(masked), 'tile')} with a mask, {by_person} of them curated here."
+            f"{counted(len(masked), 'tile')} with a mask."
             if masked
             else "No tile has a mask yet. Accept one on the Refine page first."
         )

@@ -1,8 +1,8 @@
 """Keys on the canvas. None of them is taken by napari's image or labels layers.
 
 napari's own labels keys keep working: P brush, E erase, F fill, L pick, Z move, B protect
-neighbours, [ and ] brush size, Ctrl+Z undo. Only M is replaced by ours, because napari would
-count the grey 'do not learn here' value as a gland when it looks for a new id.
+neighbours, [ and ] brush size, Ctrl+Z undo. M, P and F do the same by ours: napari's would
+count the grey 'do not learn here' value as a gland, and go on painting with it.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ class Keys:
         if layer is not None and layer is not self._with_m:
             self._with_m = layer
             layer.bind_key("M", lambda _layer: self._brush.new_gland(), overwrite=True)
+            layer.bind_key("P", lambda _layer: self._brush.use("paint"), overwrite=True)
+            layer.bind_key("F", lambda _layer: self._brush.use("fill"), overwrite=True)
 
     def _toggle_mask(self) -> None:
         layer = self._brush.layer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, QTimer, Slot
+from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -17,6 +18,7 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel, QLabeledSlider
 from superqt.utils import signals_blocked
 
+from napari_semimoe.core.colours import class_colour
 from napari_semimoe.core.states import Pool
 from napari_semimoe.gui.brush import TOOLS, Brush
 from napari_semimoe.gui.tile_table import POOL_TEXT
@@ -193,7 +195,10 @@ class RefinePage(QWidget):
         shown = [self.gland_class.itemText(row) for row in range(self.gland_class.count())]
         if several and shown != list(names[1:]):
             self.gland_class.clear()
-            self.gland_class.addItems(names[1:])
+            for number, name in enumerate(names[1:], start=1):
+                square = QPixmap(12, 12)
+                square.fill(QColor.fromRgbF(*class_colour(number)))
+                self.gland_class.addItem(QIcon(square), name)
 
     @Slot()
     def _on_brush_changed(self) -> None:

@@ -135,6 +135,8 @@ class RoundPlot(QWidget):
             }
         for key, (steps, values) in self._points.items():
             self._curves[key].setData(steps, values)
+            if key != _DICE:  # a line needs two points
+                self._curves[key].setSymbol("o" if len(steps) < 2 else None)
 
     def drawn(self, key: str) -> list[float]:
         """Return the values of a curve as drawn."""

@@ -40,6 +40,7 @@ class TileDifference(QObject):
         self._bench = bench
         self._asked: tuple[int, int] | None = None
         self._layer: Labels | None = None
+        bench.desk.tile_moving.connect(self._take_away)  # else the view is fitted to it, too
         bench.desk.tile_shown.connect(self._on_tile_shown)
 
     def open(self, number: int, tile_id: int) -> None:

@@ -87,7 +87,7 @@ class TileLayers:
         self.on_new_labels_layer: Callable[[Labels], None] = lambda layer: None
         #: Whether the layers are being filled, so that their events are not the person's.
         self.filling = False
-        self._outlines = self._covered = False
+        self._outlines = self._covered = self._has_scale_bar = False
         self._colored: tuple[Any, ...] = ()
 
     @property
@@ -155,8 +155,10 @@ class TileLayers:
         self._forget_strokes(mode)
         if fresh:
             self._arrange()
+        if not self._has_scale_bar:
+            self._show_scale_bar()
         if moved:
-            self._reveal()
+            self.reveal_mask()
         if before is None or moved or before.tile.um_per_px != view.tile.um_per_px:
             self._viewer.reset_view()
         self.make_active()
@@ -301,10 +303,35 @@ class TileLayers:
             if mode:
                 layer.mode = mode
 
-    def _reveal(self) -> None:
+    def _show_scale_bar(self) -> None:
+        """Show how long some microns are.
+
+        It also keeps napari 0.9 alive under software OpenGL, which crashes in a canvas that is
+        empty after the brush was used.
+        """
+        self._has_scale_bar = True  # once: the person may switch it off
+        self._viewer.canvas.overlays.scale_bar.visible = True
+
+    @property
+    def shows_mask(self) -> bool:
+        """Whether the mask can be seen: neither hidden, nor transparent, nor below the tissue."""
+        mask, image = self._layers.get(LABELS), self._layers.get(IMAGE)
+        layers = self._viewer.layers
+        if mask is None or mask not in layers or not mask.visible or not mask.opacity:
+            return False
+        return image not in layers or layers.index(mask) > layers.index(image)
+
+    def reveal_mask(self) -> None:
+        """Let the mask be seen."""
+        if self.labels_layer is None or self.shows_mask:  # setting takes the tool out of hand
+            return
         layer = self._layers[LABELS]
-        if not layer.visible:  # setting it takes the tool out of hand
-            layer.visible = True
+        layer.visible = True
+        layer.opacity = layer.opacity or _FILL_OPACITY
+        if all(self._has(name) for name in NAMES):
+            self._arrange()
+        elif not self.shows_mask:  # some of ours were deleted
+            self._viewer.layers.move(self._viewer.layers.index(layer), -1)
 
     def make_active(self) -> None:
         """Select the mask's layer, so that brush and keys act on it."""

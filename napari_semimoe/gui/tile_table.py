@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QW
 
 from napari_semimoe.core.natural import natural_key
 from napari_semimoe.core.states import Pool
+from napari_semimoe.project.pools import WITH_MASK
 from napari_semimoe.session.queue import is_open
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ POOL_TEXT = {
     Pool.EXCLUDED: "excluded",
 }
 TILE_ID = Qt.ItemDataRole.UserRole
+HAS_MASK = Qt.ItemDataRole.UserRole + 1
 
 
 class TileModel(QAbstractTableModel):
@@ -118,6 +120,8 @@ class TileModel(QAbstractTableModel):
             return self._text(tile, column)
         if role == TILE_ID:
             return tile.id
+        if role == HAS_MASK:
+            return tile.annotation_id is not None
         if role == Qt.ItemDataRole.TextAlignmentRole and column == 2:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.FontRole and tile.id == self._active:
@@ -263,6 +267,9 @@ class TileTable(QTableView):
         """Return the ids of the selected rows."""
         return [index.data(TILE_ID) for index in self.selectionModel().selectedRows(0)]
 
+    def _all_masked(self) -> bool:
+        return all(index.data(HAS_MASK) for index in self.selectionModel().selectedRows(0))
+
     def _choose(self, index: QModelIndex) -> None:
         if len(self.selected_ids()) == 1:  # more are being selected to move them to a pool
             self.tile_chosen.emit(index.data(TILE_ID))
@@ -275,6 +282,7 @@ class TileTable(QTableView):
         for pool in Pool:
             action = menu.addAction(f"Move to: {POOL_TEXT[pool]}")
             action.setData(pool)
+            action.setEnabled(pool not in WITH_MASK or self._all_masked())
         menu.addSeparator()
         scale = menu.addAction("Correct the pixel size…")
         picked = menu.exec(self.viewport().mapToGlobal(where))

@@ -49,6 +49,8 @@ class RoundPlan:
         How many pixels of unlabelled tiles may teach, in words; empty if all may.
     is_due
         Whether enough tiles were accepted since the last round for one to begin by itself.
+    passed_over
+        Name of the model in use where a round cannot begin from it; else empty.
     """
 
     number: int
@@ -62,11 +64,14 @@ class RoundPlan:
     device_text: str
     agreement: str
     is_due: bool
+    passed_over: str = ""
 
     @property
     def sentence(self) -> str:
         """The plan in words."""
         start = f"from {self.base}" if self.base else "from nothing"
+        if self.passed_over:
+            start += f" ({self.passed_over} knows another number of classes)"
         fresh = f" ({self.new} new)" if 0 < self.new < self.labelled else ""
         check = f", {counted(self.validation, 'tile')} to check it" if self.validation else ""
         where = f" on {self.device_text}" if self.device_text else ""
@@ -103,6 +108,7 @@ def make_plan(
         device_text=DEVICE_TEXTS.get(settings.device, device_text),
         agreement=agreement_words(_scores(project, base, tiles), settings.agreement),
         is_due=is_due(project),
+        passed_over=model.name if model and not base and start.kind is StartKind.CURRENT else "",
     )
 
 

@@ -612,7 +612,7 @@ class TestOthers:
     def test_help_shows_the_defaults_in_brackets(self, semimoe):
         told = " ".join(semimoe("train", "--help").out.split())
         assert "auto, cpu, cuda or mps. [auto]" in told
-        assert "Time for the round. [4]" in told
+        assert "Time for the round. [4; --protocol paper: 1440]" in told
         assert "this machine only. [a cache folder]" in " ".join(
             semimoe("worker", "--help").out.split()
         )

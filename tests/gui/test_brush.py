@@ -200,6 +200,60 @@ def test_unsure_key_pressed_again_goes_back_to_glands(layer, viewer, opened):
     assert layer.data[35, 45] == 2
 
 
+@pytest.mark.parametrize(
+    "keys_pressed",
+    [(Qt.Key.Key_P,), (Qt.Key.Key_E, Qt.Key.Key_P), (Qt.Key.Key_F,), (Qt.Key.Key_L, Qt.Key.Key_P)],
+)
+def test_brush_and_fill_are_for_glands_after_grey_was_painted(layer, viewer, opened, keys_pressed):
+    press(viewer, Qt.Key.Key_I)
+    for key in keys_pressed:
+        press(viewer, key)
+    assert not opened.refine_page.ignore.isChecked()
+    stroke(viewer, layer, OUTSIDE)
+    assert 0 < layer.data[OUTSIDE] < IGNORE
+
+
+def test_a_tool_brings_a_deleted_mask_back(layer, viewer, opened):
+    before = layer.data.copy()
+    viewer.layers.remove(layer)
+    opened.refine_page.tools["paint"].click()
+    assert "was gone and is back" in opened.messages.text
+    back = viewer.layers["pseudo-label"]
+    np.testing.assert_array_equal(back.data, before)
+    stroke(viewer, back, OUTSIDE)
+    assert back.data[OUTSIDE]
+
+
+@pytest.mark.parametrize("way", ["hidden", "transparent", "below the tissue"])
+def test_a_mask_that_cannot_be_seen_is_shown_before_it_is_painted_or_accepted(
+    layer, viewer, opened, settled, way
+):
+    def hide():
+        layer.visible = way != "hidden"
+        layer.opacity = 0 if way == "transparent" else layer.opacity
+        if way == "below the tissue":
+            viewer.layers.move(viewer.layers.index(layer), 0)
+
+    def is_seen():
+        names = [each.name for each in viewer.layers]
+        return layer.visible and layer.opacity and names.index("image") < names.index(layer.name)
+
+    hide()
+    opened.refine_page.tools["paint"].click()
+    assert is_seen()
+    assert layer.mode == "paint"
+    hide()
+    tile_id = opened.bench.desk.tile_id
+    press(viewer, Qt.Key.Key_A)
+    settled(opened)
+    assert is_seen()
+    assert "The mask was hidden" in opened.messages.text
+    assert opened.bench.session.project.annotations(tile_id) == []
+    hide()
+    open_tile(opened, settled, "tile_5")
+    assert is_seen()
+
+
 def test_next_tile_is_not_painted_grey_by_accident(layer, viewer, opened, settled):
     press(viewer, Qt.Key.Key_I)
     press(viewer, Qt.Key.Key_Period)

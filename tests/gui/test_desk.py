@@ -112,6 +112,7 @@ def test_a_prediction_that_comes_while_the_first_layers_are_made_is_shown(
 
 
 def test_layers_carry_microns(opened, viewer):
+    assert viewer.canvas.overlays.scale_bar.visible
     for layer in viewer.layers:
         assert tuple(layer.scale[-2:]) == (0.5, 0.5)
         assert [str(unit) for unit in layer.units[-2:]] == ["micrometer", "micrometer"]

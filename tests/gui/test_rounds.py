@@ -389,7 +389,7 @@ def test_letters_typed_over_tables_of_rounds_reach_the_canvas(opened, scored, se
 
 
 def test_click_on_a_tile_shows_what_got_better_and_worse_until_the_tile_goes(
-    opened, viewer, scored, settled
+    opened, viewer, scored, settled, monkeypatch
 ):
     """The mask of tile 1 is [5:15, 5:15]; before, its left half was found, now its upper half."""
     scored(tile_1=(0.6, 0.6), tile_2=(0.9, 0.9))
@@ -409,8 +409,13 @@ def test_click_on_a_tile_shows_what_got_better_and_worse_until_the_tile_goes(
     assert viewer.layers.selection.active is viewer.layers["pseudo-label"]
     assert viewer.layers["pseudo-label"].contour == 2  # nothing is hidden under it
     assert "Green: only round 1 is right" in opened.messages.text
+    fitted = []
+    monkeypatch.setattr(
+        type(viewer), "reset_view", lambda self, **_: fitted.append(set(map(str, self.layers)))
+    )
     report.table.cellClicked.emit(1, 0)
     settled(opened)
+    assert [tile_difference.NAME in names for names in fitted] == [False]
     assert tile_difference.NAME not in viewer.layers
     assert viewer.layers["pseudo-label"].contour == 0
     assert "Where round 1 differs is not known" in opened.messages.text

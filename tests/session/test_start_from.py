@@ -254,3 +254,11 @@ def test_file_that_is_chosen_is_a_checkpoint_of_ours_or_an_encoder(tmp_path):
     assert StartFrom.of_chosen(ours) == StartFrom.of_file(ours)
     gone = tmp_path / "gone.safetensors"
     assert StartFrom.of_chosen(gone) == StartFrom.of_file(gone)
+
+
+def test_plan_says_why_a_round_does_not_begin_from_the_model_in_use(starter, session, tmp_path):
+    write_weights(starter)
+    session.new(tmp_path / "three", ("background", "benign", "malignant"))
+    sentence = session.round_plan(RoundSettings()).sentence
+    assert sentence.startswith("Round 1: from nothing (starter ")
+    assert " knows another number of classes), 0 labelled tiles" in sentence
