@@ -84,12 +84,13 @@ class RoundPlot(QWidget):
         self._legend = QLabel()
         self._plot = _bare_plot()
         self._curves = {
-            key: pg.PlotDataItem(pen=pg.mkPen(color, width=2))
+            key: pg.PlotDataItem(
+                pen=pg.mkPen(color, width=2), symbol=None, symbolBrush=color, symbolPen=color
+            )
             for view in VIEWS
             for key, (_, color) in view.curves.items()
         }
         self._curves[_DICE].setSymbol("o")
-        self._curves[_DICE].setSymbolBrush(_BLUE)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for each in (self.choice, self._legend, self._plot):
