@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -276,29 +277,36 @@ def test_worker_with_a_wrong_certificate_ends_in_words(cluster, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_lost_scheduler_ends_the_job_in_words_and_all_come_back(tmp_path):
+@contextmanager
+def engine_that_repeats(tmp_path, times):
+    """Yield an engine whose scheduler does a job again so often, the scheduler, and its files."""
     files = certificate(trustme.CA(), tmp_path / "files", "all")
-    repeats = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "3"}
+    repeats = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": times}
     with scheduler(tmp_path / "server", files, **repeats) as (running, address):
         command = worker_command(address, files, tmp_path / "worker/work")
         with process(command, tmp_path / "worker") as hand:
             wait_for_line(hand, tmp_path / "worker/output.txt", "Ready")
             settings = ClusterSettings(scheduler=address, **files)
-            engine = DaskEngine(settings, tmp_path / "logs", tasks=FAKE_TASKS)
-            _never_repeats(engine, tmp_path / "diary.txt")
-            job = engine.submit("train", {"do": "until_stopped"})
-            hear_name(engine, "progress")
-            running.kill()
-            data = finish_of(engine, job)
-            assert data["state"] is JobState.INTERRUPTED
-            assert data["error"] == (
-                f"The connection to the scheduler {address} was lost. Everything accepted is "
-                "safe; the round can be resumed."
-            )
-            with scheduler(tmp_path / "server", files, port=address.rpartition(":")[2]):
-                job = engine.submit("train", {"do": "echo"})
-                assert finish_of(engine, job, 40)["state"] is JobState.DONE
-                engine.close()
+            yield DaskEngine(settings, tmp_path / "logs", tasks=FAKE_TASKS), running, files
+
+
+def test_lost_scheduler_ends_the_job_in_words_and_all_come_back(tmp_path):
+    with engine_that_repeats(tmp_path, "3") as (engine, running, files):
+        address = engine.cluster.scheduler
+        _never_repeats(engine, tmp_path / "diary.txt")
+        job = engine.submit("train", {"do": "until_stopped"})
+        hear_name(engine, "progress")
+        running.kill()
+        data = finish_of(engine, job)
+        assert data["state"] is JobState.INTERRUPTED
+        assert data["error"] == (
+            f"The connection to the scheduler {address} was lost. Everything accepted is "
+            "safe; the round can be resumed."
+        )
+        with scheduler(tmp_path / "server", files, port=address.rpartition(":")[2]):
+            job = engine.submit("train", {"do": "echo"})
+            assert finish_of(engine, job, 40)["state"] is JobState.DONE
+            engine.close()
 
 
 @pytest.mark.parametrize("allowed", ["0", "3"])
@@ -307,16 +315,9 @@ def test_job_that_kills_before_its_beginning_is_heard_is_not_done_again(
 ):
     # a worker that dies at once may take its own word with it
     monkeypatch.setattr(dask_child.DaskChild, "_on_said", lambda child, message: None)
-    files = certificate(trustme.CA(), tmp_path / "files", "all")
-    repeats = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": allowed}
-    with scheduler(tmp_path / "server", files, **repeats) as (_, address):
-        command = worker_command(address, files, tmp_path / "worker/work")
-        with process(command, tmp_path / "worker") as hand:
-            wait_for_line(hand, tmp_path / "worker/output.txt", "Ready")
-            settings = ClusterSettings(scheduler=address, **files)
-            engine = DaskEngine(settings, tmp_path / "logs", tasks=FAKE_TASKS)
-            _never_repeats(engine, tmp_path / "diary.txt")
-            engine.close()
+    with engine_that_repeats(tmp_path, allowed) as (engine, _, _):
+        _never_repeats(engine, tmp_path / "diary.txt")
+        engine.close()
 
 
 def _never_repeats(engine, diary):
