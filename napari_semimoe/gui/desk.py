@@ -488,6 +488,8 @@ class Desk(QObject):
             return self._session.next_tile()
 
         def gone(next_id: int | None) -> None:
+            if self._session.project is not project:
+                return  # it was not done
             self.decided.emit("The tile is excluded; its pool can be changed in the Predict table.")
             if self._requested == tile_id:  # else the person has moved on meanwhile
                 self.select(tile_id if next_id is None else next_id)
