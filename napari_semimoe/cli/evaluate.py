@@ -62,8 +62,8 @@ def evaluate(
     This is the honest protocol: native size, and for a project a threshold fixed at 0.5. Pixel
     Dice and Jaccard, and object F1, object Dice and object Hausdorff distance as the GlaS challenge
     defines them; pooled over all images, and as the mean of the images. Pixels with the value 65535
-    in a true mask are left out, and count as background in a prediction. Classes are not told
-    apart.
+    beside others are left out in a true mask, and count as background in a prediction. Classes are
+    not told apart.
 
     Either of a project, or of two folders: semimoe evaluate --pred OUT --truth MASKS. Of each
     prediction and its truth one must be pixels: outlines do not say how large the image is.

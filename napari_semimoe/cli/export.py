@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from napari_semimoe.cli.output import Json, ProjectFolder, progress, remark, result
-from napari_semimoe.cli.work import INTERRUPTED, asked_to_stop, session
+from napari_semimoe.cli.work import INTERRUPTED, asked_to_stop, ends_as_ctrl_c
+from napari_semimoe.project.export import export_project
+from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import counted
 
 
@@ -36,13 +38,19 @@ def export(
 ) -> None:
     """Write all masks, accepted here or added with images.
 
-    With them go author, time, model and round.
+    With them go author, time, model and round. The project may be open in a window meanwhile.
     """
-    with session(project) as opened, progress() as bar, asked_to_stop() as should_stop:
+    with (
+        Project.open(project, read_only=True) as opened,
+        progress() as bar,
+        ends_as_ctrl_c(),
+        asked_to_stop() as should_stop,
+    ):
         task = bar.add_task("Exporting", total=None)
-        report = opened.export(
+        report = export_project(
+            opened,
             out,
-            kind=kind.value,
+            kind.value,
             progress=lambda done, total, _name: bar.update(task, completed=done, total=total),
             should_stop=should_stop,
         )

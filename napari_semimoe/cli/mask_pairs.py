@@ -99,7 +99,15 @@ def _masks(folder: Path) -> dict[str, Path]:
     if marked or outlines:  # what else there is are images
         by_program = {name: path for name, path in marked.items() if rank(path)}
         return {**by_program, **outlines, **{n: p for n, p in marked.items() if not rank(p)}, **own}
-    return {stem(path): path for path in files}
+    masks: dict[str, Path] = {}
+    for path in files:
+        if stem(path) in masks:
+            raise ImageReadError(
+                f"Each image must have one mask in {folder}, got {masks[stem(path)].name} and "
+                f"{path.name}. Move one of them elsewhere."
+            )
+        masks[stem(path)] = path
+    return masks
 
 
 def _image_of(outlines: Path) -> str:

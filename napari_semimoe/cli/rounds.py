@@ -19,6 +19,7 @@ from napari_semimoe.project.records import RoundRecord
 from napari_semimoe.session.comparison import (
     Comparison,
     against_base,
+    capital,
     compare_rounds,
     tile_ids,
 )
@@ -195,22 +196,21 @@ def rollback(project: ProjectFolder, as_json: Json = False) -> None:
 
 
 def _compared(compared: Comparison) -> list[Part]:
-    rows = [(tile.name, tile.before, tile.after, _signed(tile.change)) for tile in compared.tiles]
+    words = WORDS[compared.measure]
+    rows = [
+        (t.name, t.before, t.after, None if t.change is None else words.signed(t.change))
+        for t in compared.tiles
+    ]
     columns = ("tile", compared.before_name, compared.after_name, "change")
-    name = WORDS[compared.measure].name
-    about = f"{name[:1].upper()}{name[1:]} of each validation tile"
-    words = [text for text in (compared.sentence, compared.experts_sentence) if text]
-    return [*words, table(about, columns, rows)]
+    about = f"{capital(words.name)} of each validation tile"
+    sentences = [text for text in (compared.sentence, compared.experts_sentence) if text]
+    return [*sentences, table(about, columns, rows)]
 
 
 def _taught(tiles: tuple[TaughtTile, ...]) -> list[Part]:
     rows = [(t.name, t.foreground, t.coverage, t.weight, t.changed) for t in tiles]
     columns = ("tile", "foreground", "teaches", "weight", "changed since the round before")
     return [table("What unlabelled tiles taught, as shares of their pixels", columns, rows)]
-
-
-def _signed(change: float | None) -> str | None:
-    return None if change is None else f"{change:+.3f}"
 
 
 def _number(model: str) -> int | None:

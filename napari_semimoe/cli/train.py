@@ -220,7 +220,8 @@ def _network(opened: Session, pairs: list[str], encoder: Path | None) -> ModelSe
         )
     special = {"paper": ModelSettings.paper, "pretrained": ModelSettings.pretrained}
     with told_as({name: f"--network {name}" for name in wanted}):
-        return special[kind](**values) if kind in special else ModelSettings.parse(values)
+        build = special.get(str(kind))
+        return build(**values) if build else ModelSettings.parse(values)
 
 
 def _parsed(option: str, pairs: list[str]) -> dict[str, Any]:
@@ -231,7 +232,7 @@ def _parsed(option: str, pairs: list[str]) -> dict[str, Any]:
             raise typer.BadParameter(f"{option} takes NAME=VALUE, got '{pair}'.")
         try:
             values[name] = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # no JSON, or more digits or brackets than it takes
             values[name] = text
     return values
 

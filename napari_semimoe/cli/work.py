@@ -34,14 +34,14 @@ def engine() -> Iterator[Engine]:
     """Yield an engine, here or where the environment says, that ends with the command."""
     running = make_engine(cluster_settings(os.environ))
     try:
-        with _ends_as_ctrl_c():
+        with ends_as_ctrl_c():
             yield running
     finally:
         running.close()
 
 
 @contextmanager
-def _ends_as_ctrl_c() -> Iterator[None]:
+def ends_as_ctrl_c() -> Iterator[None]:
     """Let a wish of the system to end, or a terminal that is closed, save what was done, too."""
     usual = {}
     for name in ("SIGTERM", "SIGHUP"):

@@ -58,10 +58,10 @@ def read_info(path: Path) -> CheckpointInfo:
         )
     try:
         return CheckpointInfo.parse(json.loads(text))
-    except (SettingsError, json.JSONDecodeError) as error:
+    except (SettingsError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(
-            f"{Path(path).name} was written by a version that this one cannot read ({error}). "
-            "Update napari-semimoe."
+            f"{Path(path).name} is damaged or was written by a version that this one cannot read "
+            f"({str(error).rstrip('.')}). Copy it again, or update napari-semimoe."
         ) from error
 
 

@@ -10,11 +10,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_semimoe.core.errors import SettingsError
 
+#: So much of a wrong value is said.
+_LONG = 100
+
 
 class Settings(BaseModel):
     """Base of all settings: frozen, closed, and with errors in our own words."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
@@ -48,8 +53,13 @@ def _wrong(kind: type[BaseModel], error: ValidationError) -> list[tuple[str, str
         else:
             rule = item["msg"].partition(", unable to")[0].removeprefix("Value error, ")
             rule = rule.replace("Input should", "must", 1)
-            found.append((name, f"{rule}, got {item['input']!r}" if name else rule))
+            found.append((name, f"{rule}, got {_shortened(item['input'])}" if name else rule))
     return found
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:

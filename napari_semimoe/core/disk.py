@@ -13,6 +13,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from napari_semimoe.core.errors import StorageError
 
@@ -167,6 +170,12 @@ def write_text(path: Path, text: str) -> None:
     """Replace a text file so that a reader sees the old or the new text, never a part."""
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_arrays(path: Path, **arrays: Any) -> None:
+    """Replace an ``.npz`` file as `write_text` does a text."""
+    with written_whole(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # a path would get another ending
 
 
 def remove(path: Path) -> None:

@@ -38,7 +38,13 @@ class SettingsError(SemiMoEError, ValueError):
         """Return the error in the words of somebody who calls the settings otherwise."""
         if not self.wrong:
             return self
-        return type(self).of((names.get(name, name), rule) for name, rule in self.wrong)
+        return type(self).of((_renamed(name, names), rule) for name, rule in self.wrong)
+
+
+def _renamed(name: str, names: Mapping[str, str]) -> str:
+    """Call a setting, or a part of one such as ``mean.0``, otherwise."""
+    whole, dot, part = name.partition(".")
+    return names.get(name) or names.get(whole, whole) + dot + part
 
 
 class ShapeError(SemiMoEError, ValueError):

@@ -42,6 +42,10 @@ class MeasureWords:
         """Return the number as a person reads it."""
         return f"{value:.{self._digits}f}{self.unit}"
 
+    def signed(self, change: float) -> str:
+        """Return a change as a person reads it."""
+        return f"{change:+z.{self._digits}f}"
+
     @property
     def _digits(self) -> int:
         return 1 if self.unit else 3

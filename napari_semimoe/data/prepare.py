@@ -46,10 +46,6 @@ class PreparedTile:
             maps=None if self.maps is None else self.maps.to(device),
         )
 
-    def with_maps(self, maps: Tensor) -> PreparedTile:
-        """Return the tile with other smooth maps."""
-        return replace(self, maps=maps)
-
 
 def prepare(patch: Patch, model: ModelSettings) -> PreparedTile:
     """Resample a tile and its mask to the working resolution of ``model``."""

@@ -147,10 +147,6 @@ class Brush(QObject):
         if self.layer is not None:
             self.layer.brush_size = size
 
-    def set_outlines(self, on: bool) -> None:
-        """Draw glands as outlines, so that the tissue under them can be judged."""
-        self._desk.layers.set_outlines(on)
-
     @property
     def protects(self) -> bool:
         """Whether neighbours keep their pixels, also while one stroke may take some."""

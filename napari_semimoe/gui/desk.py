@@ -477,9 +477,9 @@ class Desk(QObject):
 
     def exclude(self) -> None:
         """Take the tile out of everything and go on with the next one."""
-        tile_id, project = self.tile_id, self._session.project
-        if tile_id is None:
+        if self.view is None:
             return
+        project, tile_id, name = self._session.project, self.view.tile.id, self.view.tile.name
 
         def work() -> int | None:
             if self._session.project is not project:
@@ -490,7 +490,7 @@ class Desk(QObject):
         def gone(next_id: int | None) -> None:
             if self._session.project is not project:
                 return  # it was not done
-            self.decided.emit("The tile is excluded; its pool can be changed in the Predict table.")
+            self.decided.emit(f"{name} is excluded; its pool can be changed in the Predict table.")
             if self._requested == tile_id:  # else the person has moved on meanwhile
                 self.select(tile_id if next_id is None else next_id)
 

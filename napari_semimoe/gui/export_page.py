@@ -17,8 +17,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_semimoe.core.states import Pool
 from napari_semimoe.gui.widgets import button, heading, hint
+from napari_semimoe.project.exporting import goes_out
 from napari_semimoe.project.records import counted
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class ExportPage(QWidget):
         super().__init__()
         self._bench = bench
         self._written: Path | None = None
+        self._masked: set[int] = set()  # ids of tiles
+        self._going_out = 0
         self._exporting = False
         self.kind = QComboBox()
         for number, (text, value, tip) in enumerate(_KINDS):
@@ -95,6 +97,8 @@ class ExportPage(QWidget):
     def _connect(self) -> None:
         self._bench.tiles_listed.connect(self._on_tiles_listed)
         self._bench.project_changed.connect(self._on_project_changed)
+        self._bench.desk.tile_shown.connect(self._show_count)
+        self.which.currentIndexChanged.connect(self._show_count)
         self.browse.clicked.connect(self._on_browse)
         self.export.clicked.connect(self._on_export)
         self.show_folder.clicked.connect(self._on_show_folder)
@@ -116,15 +120,24 @@ class ExportPage(QWidget):
 
     @Slot(object)
     def _on_tiles_listed(self, tiles: list[TileRecord]) -> None:
-        masked = [
-            tile for tile in tiles if tile.annotation_id is not None and tile.pool != Pool.EXCLUDED
-        ]
-        self.count.setText(
-            f"{counted(len(masked), 'tile')} with a mask."
-            if masked
-            else "No tile has a mask yet. Accept one on the Refine page first."
-        )
-        self.export.setEnabled(bool(masked) and not self._exporting)
+        self._masked = {tile.id for tile in tiles if tile.annotation_id is not None}
+        self._going_out = sum(map(goes_out, tiles))
+        self._show_count()
+
+    @Slot()
+    def _show_count(self, _: object = None) -> None:
+        """Say what would be written."""
+        if self.which.currentData() == "open":
+            view = self._bench.desk.view
+            possible = view is not None and view.tile.id in self._masked
+            has = "has a mask." if possible else "has no mask yet. Accept it first."
+            text = "No tile is open." if view is None else f"{view.tile.name} {has}"
+        else:
+            possible = self._going_out > 0
+            text = f"{counted(self._going_out, 'tile')} with a mask."
+            text = text if possible else "No tile has a mask yet. Accept one on the Refine page."
+        self.count.setText(text)
+        self.export.setEnabled(possible and not self._exporting)
 
     @Slot()
     def _on_browse(self) -> None:
@@ -174,7 +187,7 @@ class ExportPage(QWidget):
 
     def _end_export(self) -> None:
         self._exporting = False
-        self.export.setEnabled(True)
+        self._show_count()
 
     def _on_exported(self, out: Path, report: ExportReport) -> None:
         self._written = out

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_semimoe.gui.theme import Palette, blended
+from napari_semimoe.gui.widgets import row_px
 
 
 class GateTable(QTableWidget):
@@ -25,6 +26,7 @@ class GateTable(QTableWidget):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.horizontalHeader().setSectionsClickable(False)
+        self.horizontalHeader().setTextElideMode(Qt.TextElideMode.ElideRight)
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.verticalHeader().setDefaultSectionSize(24)
         self.verticalHeader().setSectionsClickable(False)
@@ -81,6 +83,14 @@ class GateTable(QTableWidget):
                     item.setBackground(QColor(color))
                     item.setForeground(QColor(palette.text_on(color)))
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the font."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._fit()
+
     def _fit(self) -> None:
-        height = self.horizontalHeader().sizeHint().height() + 24 * self.rowCount() + 4
+        row = row_px(self)
+        self.verticalHeader().setDefaultSectionSize(row)
+        height = self.horizontalHeader().sizeHint().height() + row * self.rowCount() + 4
         self.setFixedHeight(height)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Slot
-from qtpy.QtWidgets import QHBoxLayout, QMenu, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from napari_semimoe.gui.widgets import button, hint
+from napari_semimoe.session.models import STARTER
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.project_actions import ProjectActions
@@ -49,6 +50,7 @@ class Header(QWidget):
         bench.relay.round_finished.connect(self.refresh)
         bench.relay.failed.connect(self.refresh)
         self._round = ""
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.refresh()
 
     @Slot(int)
@@ -83,5 +85,5 @@ def model_line(name: str | None, device: str) -> str:
     """Say which model predicts and where it runs."""
     if name is None:
         return "No model yet: accept a few tiles, then retrain"
-    model = "Starter model" if name.startswith("starter") else f"Model of {name}"
+    model = "Starter model" if name.startswith(STARTER) else f"Model of {name}"
     return f"{model} · running on {device}" if device else model

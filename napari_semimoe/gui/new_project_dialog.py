@@ -42,6 +42,7 @@ class NewProjectDialog(QDialog):
         place.addWidget(self.place, 1)
         place.addWidget(browse)
         form = QFormLayout()
+        form.setVerticalSpacing(6)
         form.addRow("Name", self.name)
         form.addRow("In folder", place)
         form.addRow("Classes", self.classes)

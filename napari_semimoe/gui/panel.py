@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari.settings import get_settings
 from qtpy.QtCore import QEvent, QSize, Slot
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
@@ -43,7 +44,7 @@ class Panel(QWidget):
         self.project_actions = ProjectActions(bench, self)
         self.header = Header(bench, self.project_actions)
         self.start_page = StartPage(self.project_actions)
-        self.predict_page = PredictPage(bench)
+        self.predict_page = PredictPage(bench, self.project_actions)
         self.refine_page = RefinePage(bench)
         self.retrain_page = RetrainPage(bench)
         self.export_page = ExportPage(bench)
@@ -90,6 +91,7 @@ class Panel(QWidget):
         bench.background.progressed.connect(self._on_short_progress)
         self.messages.cancelled.connect(bench.long_work.cancel)
         bench.viewer.events.theme.connect(self._on_theme)
+        get_settings().appearance.events.font_size.connect(self._on_theme)
         bench.viewer.layers.selection.events.active.connect(self._on_active_layer)
         self._on_theme()
 
@@ -110,6 +112,7 @@ class Panel(QWidget):
         """End the work behind the panel; the panel itself goes with its window."""
         self.keys.close()
         self.bench.viewer.events.theme.disconnect(self._on_theme)
+        get_settings().appearance.events.font_size.disconnect(self._on_theme)
         self.bench.viewer.layers.selection.events.active.disconnect(self._on_active_layer)
         self.bench.close()
 
@@ -158,7 +161,7 @@ class Panel(QWidget):
 
     def _on_theme(self, event: object = None) -> None:
         palette = palette_of(self.bench.viewer.theme)
-        self.setStyleSheet(style_sheet(palette))
+        self.setStyleSheet(style_sheet(palette, get_settings().appearance.font_size))
         for page in (self.predict_page, self.retrain_page):
             page.set_palette(palette)
 

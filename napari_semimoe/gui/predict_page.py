@@ -24,6 +24,7 @@ from napari_semimoe.gui.widgets import button, heading, hint, tool
 from napari_semimoe.project.records import counted
 
 if TYPE_CHECKING:
+    from napari_semimoe.gui.project_actions import ProjectActions
     from napari_semimoe.gui.tile_view import TileView
     from napari_semimoe.gui.workbench import Workbench
     from napari_semimoe.project.records import TileRecord
@@ -46,11 +47,14 @@ class PredictPage(QWidget):
         What the page shows and forwards to.
     """
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Workbench, actions: ProjectActions) -> None:
         super().__init__()
         self._bench = bench
         self._names: dict[int, str] = {}
         self.summary = hint("")
+        self.add = button("Add a folder of images…", actions.add_folder.toolTip(), "primary")
+        self.add.clicked.connect(actions.add_folder.trigger)
+        self.add.hide()
         self.table = TileTable()
         self.table.setMinimumHeight(160)
         self.previous = button("◀  Previous", "Open the previous tile of the queue  (key: ,)")
@@ -84,6 +88,7 @@ class PredictPage(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 8, 6, 8)
         layout.addWidget(self.summary)
+        layout.addWidget(self.add)
         layout.addWidget(self.table, 1)
         layout.addLayout(moves)
         layout.addWidget(heading("Map over the tissue"))
@@ -104,7 +109,8 @@ class PredictPage(QWidget):
         self.table.horizontalHeader().sortIndicatorChanged.connect(self._on_sorted)
         self.previous.clicked.connect(desk.take_previous)
         self.next.clicked.connect(desk.take_next)
-        self.predict.clicked.connect(bench.predict)
+        self.predict.clicked.connect(self._on_predict)
+        bench.relay.prediction_failed.connect(self._on_prediction_failed)
         self.maps.idClicked.connect(lambda i: desk.layers.show_only_map(_MAPS[i][1]))
 
     def show_next_map(self) -> None:
@@ -132,6 +138,21 @@ class PredictPage(QWidget):
     def _on_tiles_listed(self, tiles: list[TileRecord]) -> None:
         self.table.show_tiles(tiles, self._bench.desk.tile_id)
         self.summary.setText(summary_of(tiles))
+        self.add.setVisible(not tiles)
+
+    @Slot()
+    def _on_predict(self) -> None:
+        self._show_waiting()
+        self._bench.predict()
+
+    def _show_waiting(self) -> None:
+        waits = self._bench.desk.view is not None and self._bench.session.weights is not None
+        self.gate_hint.setText("Being predicted…" if waits else "Shown once a tile is predicted.")
+
+    @Slot(int, str)
+    def _on_prediction_failed(self, tile_id: int, _: str) -> None:
+        if tile_id == self._bench.desk.tile_id:
+            self.gate_hint.setText("Not predicted. Press Predict to try again.")
 
     @Slot(int, Qt.SortOrder)
     def _on_sorted(self, column: int, _: Qt.SortOrder) -> None:
@@ -150,6 +171,7 @@ class PredictPage(QWidget):
             each.setEnabled(view is not None)
         self.gates.setVisible(prediction is not None)
         self.gate_hint.setVisible(prediction is None)
+        self._show_waiting()
         if prediction is not None:
             self.gates.show_gates(prediction.expert_names, prediction.gates.tolist())
         self.table.mark(None if view is None else view.tile.id)
@@ -159,7 +181,7 @@ class PredictPage(QWidget):
 def summary_of(tiles: list[TileRecord]) -> str:
     """Say how many tiles there are and where they stand."""
     if not tiles:
-        return "No tiles yet. Add images with the Project button above."
+        return "No tiles yet. Add images, or drop them here."
     counts = Counter(tile.pool for tile in tiles)
     parts = [f"{counts[pool]} {POOL_TEXT[pool]}" for pool in Pool if counts[pool]]
     return f"{counted(len(tiles), 'tile')}: " + ", ".join(parts)

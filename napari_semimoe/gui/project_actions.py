@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_semimoe.gui.new_project_dialog import NewProjectDialog
 from napari_semimoe.gui.pixel_size import ask_pixel_size
 from napari_semimoe.project import mask_geojson
+from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.images import SUFFIXES
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class ProjectActions(QObject):
         """Add files and folders, or open the folder when it is a project itself."""
         folders = [path for path in paths if path.is_dir()]
         files = [path for path in paths if path.is_file()]
-        if len(folders) == 1 and (folders[0] / "project.json").exists():
+        if len(folders) == 1 and (folders[0] / DESCRIPTION).exists():
             self._bench.open_project(folders[0])
             return
         if not self._bench.has_project:

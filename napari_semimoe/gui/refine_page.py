@@ -90,7 +90,7 @@ class RefinePage(QWidget):
             "Skip   .", "Go on without accepting; your strokes are kept for later  (key: .)"
         )
         self.start_over = button(
-            "Start over", "Take the model's suggestion again; Ctrl+Z brings your strokes back"
+            "Start over", "Take the model's suggestion instead; Ctrl+Z brings this mask back"
         )
         self.exclude = button(
             "Exclude", "Leave this tile out of everything, for instance when it is unusable"
@@ -144,6 +144,7 @@ class RefinePage(QWidget):
         desk.tile_shown.connect(self._on_tile_shown)
         desk.edited.connect(self._show_progress)
         self._bench.tiles_listed.connect(self._show_progress)  # its pool may be another
+        self._bench.relay.weights_changed.connect(self._show_progress)
         brush.changed.connect(self._on_brush_changed)
         for mode, each in self.tools.items():
             each.clicked.connect(lambda _=False, mode=mode: brush.use(mode))
@@ -152,7 +153,7 @@ class RefinePage(QWidget):
         self.ignore.clicked.connect(brush.ignore)
         self.skip.clicked.connect(desk.take_next)
         self.brush_size.valueChanged.connect(brush.set_size)
-        self.outlines.toggled.connect(brush.set_outlines)
+        self.outlines.toggled.connect(desk.layers.set_outlines)
         self.protect.toggled.connect(brush.set_protect)
         self.gland_class.activated.connect(self._on_class_chosen)
         self.accept.clicked.connect(desk.accept)
@@ -172,6 +173,7 @@ class RefinePage(QWidget):
             self.brush_size,
             self.outlines,
             self.protect,
+            self.gland_class,
             self.accept,
             self.skip,
             self.start_over,
@@ -179,7 +181,7 @@ class RefinePage(QWidget):
         ):
             each.setEnabled(open_)
         self.name.setText(view.tile.name if view is not None else "No tile is open")
-        self.state.setText(state_of(view, self._desk.has_strokes))
+        self.state.setText(self._state_of(view))
         self._show_classes()
         self._show_progress()
         if open_:
@@ -220,35 +222,40 @@ class RefinePage(QWidget):
     def _on_class_chosen(self, index: int) -> None:
         self.brush.set_class(index + 1)
 
+    def _state_of(self, view: TileView | None) -> str:
+        desk = self._desk
+        if view is None:
+            return "Choose a tile on the Predict page."
+        if not desk.has_strokes:
+            text = stored_text(view, self._bench.session.model_name)
+        elif desk.changed_px or view.begun is view.stored:
+            text = "Your strokes, stored but not accepted yet."
+        else:
+            text = "The model's suggestion instead of the mask before; accept it, or undo (Ctrl+Z)."
+        if view.tile.pool is Pool.EXCLUDED:
+            return f"This tile is excluded; accepting it takes it in again. {text}"
+        return text
+
     @Slot()
     def _show_progress(self, _: object = None) -> None:
         if self._desk.view is None:
             self.progress.setText("")
             return
         seconds = int(self._desk.clock.seconds)
-        self.state.setText(state_of(self._desk.view, self._desk.has_strokes))
+        self.state.setText(self._state_of(self._desk.view))
         self.progress.setText(
             f"{self._desk.changed_px:,} px changed · {seconds // 60}:{seconds % 60:02d} min"
         )
 
 
-def state_of(view: TileView | None, has_strokes: bool) -> str:
-    """Say what the mask on the desk is."""
-    if view is None:
-        return "Choose a tile on the Predict page."
-    text = _text_of(view, has_strokes)
-    if view.tile.pool is Pool.EXCLUDED:
-        return f"This tile is excluded; accepting it takes it in again. {text}"
-    return text
-
-
-def _text_of(view: TileView, has_strokes: bool) -> str:
-    if has_strokes:
-        return _ORIGIN_TEXT["draft"]
+def stored_text(view: TileView, model: str | None) -> str:
+    """Say what a tile's mask is while there are no strokes on it; ``model`` is the one in use."""
+    if view.origin == "prediction" and model is not None and view.predicted_by != model:
+        return f"The suggestion of {view.predicted_by}; that of the model in use is on its way."
     if view.origin != "annotation" or view.annotation is None:
         return _ORIGIN_TEXT.get(view.origin, "")
     record = view.annotation
-    text = f"Mask by {record.author}, version {record.version}, {record.origin}."
+    text = f"{record.origin.capitalize()} by {record.author}, version {record.version}."
     if view.tile.pool is Pool.VALIDATION:
         text += f" The tile is {POOL_TEXT[view.tile.pool]}: it never teaches."
     return text

@@ -267,7 +267,8 @@ class RetrainPage(QWidget):
         elif record.note:  # signs that the network has collapsed
             self._bench.failed.emit(f"Round {record.number} is done. {record.note}")
         else:
-            self._bench.said.emit(text)
+            judged = record.state is not RoundState.PROMOTED or record.report["validation"]
+            self._bench.said.emit(text if judged else f"{text} No validation tile judged it.")
         self.history.show_end_of(record)
         self.ask_for_plan()
 

@@ -74,8 +74,8 @@ VIEWS = (
 class RoundPlot(QWidget):
     """One plot and the choice of what it shows."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._points: dict[str, tuple[list[float], list[float]]] = {}
         self._every = 1
         self.choice = QComboBox()
@@ -165,7 +165,7 @@ class RoundPlot(QWidget):
             plot.setYRange(0, 1)
         self._legend.setText(
             " &nbsp; ".join(
-                f'<span style="color:{color}">━ {name}</span>'
+                f'<span style="color:{color}">━</span> {name}'
                 for name, color in chosen.curves.values()
             )
         )
@@ -189,5 +189,5 @@ def _bare_plot() -> pg.PlotWidget:
     plot = widget.getPlotItem()
     plot.setLabel("bottom", "step")
     plot.showGrid(x=False, y=True, alpha=0.2)
-    plot.setLimits(yMin=0)
+    plot.setLimits(xMin=0, yMin=0, minXRange=10)
     return widget

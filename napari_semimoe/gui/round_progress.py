@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QProgressBar, QVBoxLa
 from napari_semimoe.gui.durations import time_left
 from napari_semimoe.gui.round_plot import RoundPlot
 from napari_semimoe.gui.widgets import button, hint, single_shot
+from napari_semimoe.project.records import counted
 from napari_semimoe.session.step_log import read_curve
 
 if TYPE_CHECKING:
@@ -179,6 +180,5 @@ class RoundProgress(QWidget):
     def _on_round_validation(self, report: Mapping[str, Any]) -> None:
         self.plot.add_validation(report)
         self.score.setText(
-            f"Validation Dice {report['dice']:.3f} on {report['tiles']} "
-            f"tile{'s' if report['tiles'] != 1 else ''}"
+            f"Validation Dice {report['dice']:.3f} on {counted(report['tiles'], 'tile')}"
         )

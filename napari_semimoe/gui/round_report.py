@@ -89,8 +89,7 @@ class RoundReport(QWidget):
         before, after = (
             "–" if score is None else words.text(score) for score in (tile.before, tile.after)
         )
-        digits = 1 if words.unit else 3
-        change = "–" if tile.change is None else f"{tile.change:+z.{digits}f}"
+        change = "–" if tile.change is None else words.signed(tile.change)
         return tile.name, before, after, change
 
     @Slot(int, int)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal, Slot
-from qtpy.QtWidgets import QHBoxLayout, QInputDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QInputDialog, QScrollArea, QVBoxLayout, QWidget
 
 from napari_semimoe.gui.round_report import RoundReport
 from napari_semimoe.gui.rounds_tree import RoundsTree
 from napari_semimoe.gui.taught_panel import TaughtPanel
 from napari_semimoe.gui.tile_difference import TileDifference
-from napari_semimoe.gui.widgets import button, heading
+from napari_semimoe.gui.widgets import button, heading, single_shot
 from napari_semimoe.session.comparison import against_base, tile_ids
 from napari_semimoe.session.ledger import TaughtTile, read_ledger
 from napari_semimoe.session.lineage import Lineage, read_lineage
@@ -50,6 +50,7 @@ class RoundsPanel(QWidget):
         self.difference = TileDifference(bench, self)
         self.taught = TaughtPanel()
         self._tile_ids: dict[str, int] = {}
+        self._into_view = single_shot(self, 50, self._bring_into_view)  # once it is laid out
         buttons = QHBoxLayout()
         buttons.addWidget(self.use)
         buttons.addWidget(self.starter)
@@ -103,6 +104,16 @@ class RoundsPanel(QWidget):
             self.tree.select_round(select)
         self._show_selected()
         self.listed.emit(lineage)
+        if select is not None:
+            self._into_view.start()
+
+    def _bring_into_view(self) -> None:
+        """Scroll to the end of a round: it stands below the fold of a low window."""
+        around = self.parentWidget()
+        while around is not None and not isinstance(around, QScrollArea):
+            around = around.parentWidget()
+        if around is not None:
+            around.ensureWidgetVisible(self.report, 0, 8)
 
     @Slot()
     def _show_selected(self) -> None:

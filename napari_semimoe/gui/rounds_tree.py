@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QSignalBlocker, QSize, Qt, Signal
+from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeWidget, QTreeWidgetItem
 
 from napari_semimoe.core.states import RoundState
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
     from napari_semimoe.gui.theme import Palette
     from napari_semimoe.project.records import RoundRecord
 
-_UNFINISHED = (RoundState.INTERRUPTED, RoundState.CANCELLED, RoundState.FAILED)
 _COLUMNS = (
     ("Round", "Rounds below what they began from; the filled dot is the model that predicts"),
     ("Dice", "Overlap with the masks of the validation tiles, 1 is perfect; none without them"),
     ("Tiles", "Tiles with a mask that it learned from"),
-    ("Outcome", "Whether its model took over when it ended, or is in use now"),
+    ("Outcome", "Whether its model took over, by itself or as you chose, or is in use now"),
     ("Note", "✎ where you wrote a note; point at it to read it"),
 )
 _ROW_PX = 22
@@ -73,7 +73,7 @@ class RoundsTree(QTreeWidget):
         self.setItemsExpandable(False)
         self.setExpandsOnDoubleClick(False)
         self.setUniformRowHeights(True)
-        self.setMinimumHeight(150)
+        self.setMinimumHeight(110)
         self.setToolTip("Right-click a round to use its model, name it, or write a note to it")
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._offer)
@@ -93,6 +93,16 @@ class RoundsTree(QTreeWidget):
         """Follow the theme."""
         self._palette = palette
         self.viewport().update()
+
+    def sizeHint(self) -> QSize:
+        """Ask for no more than needed: a scroll area gives a page what its parts ask for."""
+        return QSize(super().sizeHint().width(), self.minimumHeight())
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the font."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self.show_rounds(self.lineage)
 
     # -- the rows -----------------------------------------------------------------------------
 
@@ -173,9 +183,9 @@ class RoundsTree(QTreeWidget):
 
     def _complete(self, row: BranchItem, *about: str) -> BranchItem:
         lines = [line for text in about for line in text.splitlines() if line]
-        font = self.font()
+        font = QFont()  # its size is the tree's
         font.setBold(row.is_marked)
-        row.setSizeHint(0, QSize(0, _ROW_PX))
+        row.setSizeHint(0, QSize(0, max(_ROW_PX, self.fontMetrics().height() + 6)))
         for column in range(len(_COLUMNS)):
             row.setFont(column, font)
             row.setToolTip(column, f"<p>{'<br>'.join(map(escape, lines))}</p>")
@@ -251,7 +261,7 @@ class RoundsTree(QTreeWidget):
         if record is not None and self.can_be_used(record):
             use = menu.addAction(f"Use the model of round {record.number}")
             use.triggered.connect(lambda: self.round_chosen.emit(record.number))
-        if record is not None and record.weights is None and record.state in _UNFINISHED:
+        if record is not None and record.can_go_on:
             go_on = menu.addAction(f"Go on with round {record.number}")
             go_on.triggered.connect(lambda: self.resume_chosen.emit(record.number))
         elif self.starter_can_be_used:

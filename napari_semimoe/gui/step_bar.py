@@ -22,7 +22,7 @@ class StepBar(QWidget):
     Attributes
     ----------
     chosen
-        A step was clicked, or set by `show`.
+        A step was clicked, or set by `show_step`.
     """
 
     chosen = Signal(int)
@@ -52,7 +52,3 @@ class StepBar(QWidget):
         number = list(Step).index(step)
         self._group.button(number).setChecked(True)
         self.chosen.emit(number)
-
-    def button(self, step: Step) -> QWidget:
-        """Return the button of a step."""
-        return self._group.button(list(Step).index(step))

@@ -19,7 +19,6 @@ class Palette:
     accent_text: str
     good: str
     bad: str
-    is_dark: bool
 
     def text_on(self, color: str) -> str:
         """Return the colour of text that reads best on a colour."""
@@ -41,7 +40,6 @@ def palette_of(theme: str) -> Palette:
         accent_text="#ffffff",
         good="#58b368" if is_dark else "#2c7a3d",
         bad="#e8705f" if is_dark else "#b3291a",
-        is_dark=is_dark,
     )
 
 
@@ -74,10 +72,12 @@ def _parts(color: str) -> tuple[int, ...]:
     return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
 
 
-def style_sheet(palette: Palette) -> str:
+def style_sheet(palette: Palette, font_pt: int) -> str:
     """Return the few rules that the panel adds to napari's own style."""
     return f"""
-    QLabel[role="title"] {{ font-size: 14pt; font-weight: 600; }}
+    QLineEdit, QAbstractItemView, QHeaderView, QToolButton, QMenu, QTextEdit, QPlainTextEdit,
+    QAbstractSpinBox {{ font-size: {font_pt}pt; }}
+    QLabel[role="title"] {{ font-size: {max(14, font_pt)}pt; font-weight: 600; }}
     QLabel[role="heading"] {{ font-weight: 600; color: {palette.text}; padding-top: 4px; }}
     QLabel[role="faint"] {{ color: {palette.faint}; }}
     QPushButton[role="primary"] {{

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import (
     QAbstractTableModel,
+    QEvent,
     QItemSelectionModel,
     QModelIndex,
+    QSize,
     QSortFilterProxyModel,
     Qt,
     Signal,
@@ -18,6 +20,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QW
 
 from napari_semimoe.core.natural import natural_key
 from napari_semimoe.core.states import Pool
+from napari_semimoe.gui.widgets import row_px
 from napari_semimoe.project.pools import WITH_MASK
 from napari_semimoe.session.queue import is_open
 
@@ -221,6 +224,16 @@ class TileTable(QTableView):
         self.customContextMenuRequested.connect(self._offer)
         self.activated.connect(self._choose)
         self.clicked.connect(self._choose)
+
+    def sizeHint(self) -> QSize:
+        """Ask for no more than needed: a scroll area gives a page what its parts ask for."""
+        return QSize(super().sizeHint().width(), self.minimumHeight())
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the font."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self.verticalHeader().setDefaultSectionSize(row_px(self))
 
     def show_tiles(self, tiles: Sequence[TileRecord], active: int | None) -> None:
         """Fill the table and mark the tile on the desk."""

@@ -21,11 +21,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-_ROW_PX = 24
 _ROWS_SHOWN = 4
 _FIELDS = (QComboBox, QAbstractSpinBox, QAbstractSlider)
 #: Qt searches these by letters that are typed over them.
 _SEARCHED = (QComboBox, QAbstractItemView)
+
+
+def row_px(view: QWidget) -> int:
+    """Return how high a row is in the font of a table."""
+    return max(24, view.fontMetrics().height() + 8)
 
 
 class RowTable(QTableWidget):
@@ -47,7 +51,7 @@ class RowTable(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setShowGrid(False)
         self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(_ROW_PX)
+        self.verticalHeader().setDefaultSectionSize(row_px(self))
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
@@ -60,8 +64,18 @@ class RowTable(QTableWidget):
         for row, texts in enumerate(rows):
             for column, text in enumerate(texts):
                 self.setItem(row, column, _cell(text, column, bold=bold[row], tip=tip))
-        header = self.horizontalHeader().sizeHint().height()
-        self.setFixedHeight(header + min(len(rows), _ROWS_SHOWN) * _ROW_PX + 4)
+        self._fit()
+
+    def _fit(self) -> None:
+        header, row = self.horizontalHeader().sizeHint().height(), row_px(self)
+        self.verticalHeader().setDefaultSectionSize(row)
+        self.setFixedHeight(header + min(self.rowCount(), _ROWS_SHOWN) * row + 4)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Be as high as the rows are in another font."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._fit()
 
 
 def _cell(text: str, column: int, *, bold: bool, tip: str) -> QTableWidgetItem:

@@ -250,14 +250,17 @@ class Workbench(QObject):
             logger.info("Noted while adding: %s", notes)
             more = f" ({len(notes) - 1} more notes, see the log.)" if notes[1:] else ""
             notes = [notes[0] + more]
-        self.said.emit(" ".join([*(report.sentence for report in reports), *notes]))
+        done = " ".join([*(report.sentence for report in reports), *notes])
         refused = [each for report in reports for each in report.refused]
         if any(report.without_scale for report in reports):
             self.scale_missing.emit(paths, project)
         elif refused:
             logger.warning("Not added: %s", refused)
             (_, reason), more = refused[0], len(refused) - 1
-            self.failed.emit(f"{reason} ({more} more files, see the log.)" if more else reason)
+            reason = f"{reason} ({more} more files, see the log.)" if more else reason
+            self.failed.emit(f"{done} {reason}")
+        else:
+            self.said.emit(done)
 
     def refuse_another(self, project: Project | None) -> None:
         """Raise where the project that long work was asked for is no longer the open one."""
@@ -317,14 +320,21 @@ class Workbench(QObject):
         """Ask for a prediction of the tile on the desk by the model in use."""
         tile_id, project = self.desk.tile_id, self.session.project
 
-        def work() -> None:
-            if self.session.project is project and tile_id is not None:
-                self.session.request_prediction(tile_id)
+        def work() -> bool:
+            if self.session.project is not project or tile_id is None:
+                return False
+            is_known = self.session.is_predicted(tile_id)
+            self.session.request_prediction(tile_id)
+            return is_known
+
+        def told(is_known: bool) -> None:
+            if is_known:
+                self.said.emit("The model in use has predicted this tile already.")
 
         if self.session.weights is None:
             self.failed.emit(NO_MODEL)
         elif tile_id is not None:
-            self.background.run(work)
+            self.background.run(work, told)
 
     def expect_round(self) -> None:
         """Let the process that trains start now: it takes seconds until it can."""

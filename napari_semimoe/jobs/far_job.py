@@ -136,7 +136,7 @@ def _do(parcel: bytes, folder: Path, cache: Path, tasks: str, observer: FarObser
         task = importlib.import_module(tasks).TASKS[job.kind]
         result = task(job.payload, observer)
         state = JobState.CANCELLED if observer.should_stop() else JobState.DONE
-        return pack_answer({"state": state, "result": plain({"": result})[""]}, job)
+        return pack_answer({"state": state, "result": plain(result)}, job)
     except BaseException as error:  # the worker's entry: everything becomes a sentence
         return pack_answer(failed_answer(job.kind if job else "", error), job)
 

@@ -26,6 +26,7 @@ from napari_semimoe.jobs.parcel import (
     write_file,
 )
 from napari_semimoe.project.arrays import write_array
+from napari_semimoe.project.rounds import MANIFEST
 
 #: Payload keys whose paths are translated in what comes back.
 _PLACES = ("out", "out_dir", "files")
@@ -158,6 +159,6 @@ def _write_manifest(folder: Path, tiles: list[dict[str, Any]]) -> Path:
         for part in (tile["image"], tile["labels"]):
             if part is not None:
                 part["array"] += ".zarr"
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     write_file(path, json.dumps({"format": 1, "tiles": tiles}).encode())
     return path

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from napari_semimoe.core.disk import storing, written_whole
+from napari_semimoe.core.disk import storing, write_arrays
 from napari_semimoe.core.errors import ImageReadError, ScaleUnknownError, SemiMoEError, StorageError
 from napari_semimoe.core.reports import Observer
 from napari_semimoe.core.values import Prediction
+from napari_semimoe.project.arrays import content_hash
+from napari_semimoe.project.images import read_image, stem
+from napari_semimoe.project.mask_png import PREDICTED, mark_of, save_png
 
 
 def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any) -> dict[str, Any]:
@@ -52,10 +55,6 @@ def _predict_file(
     written: list[str],
 ) -> tuple[list[str], str | None]:
     """Write one image's mask; return what was written, and what had to be converted."""
-    from napari_semimoe.project.arrays import content_hash
-    from napari_semimoe.project.images import read_image, stem
-    from napari_semimoe.project.mask_png import PREDICTED, mark_of, save_png
-
     target = Path(payload["out_dir"]) / f"{stem(file)}.png"
     if str(target).lower() in map(str.lower, written):  # as Windows and macOS compare names
         raise ImageReadError(
@@ -85,12 +84,8 @@ def _predict_file(
 
 def _write_maps(prediction: Prediction, target: Path) -> list[str]:
     beside = target.with_suffix(".npz")
-    with (
-        storing(f"The maps {beside.name}"),
-        written_whole(beside) as temporary,
-        temporary.open("wb") as file,
-    ):
-        np.savez_compressed(file, **_arrays(prediction))
+    with storing(f"The maps {beside.name}"):
+        write_arrays(beside, **_arrays(prediction))
     return [str(beside)]
 
 

@@ -14,6 +14,7 @@ from zipfile import ZipFile
 
 from napari_semimoe.core.disk import storing, written_whole
 from napari_semimoe.core.errors import JobError
+from napari_semimoe.project.rounds import MANIFEST
 
 #: The JSON in a job's parcel and in its answer's.
 JOB, ANSWER = "job.json", "answer.json"
@@ -26,7 +27,7 @@ WEIGHT_KEYS = ("weights", "base")
 def round_files(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield the files below a folder that belong to its work, by their name in it."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name not in ("manifest.json", "network.json"):
+        if path.is_file() and path.name not in (MANIFEST, "network.json"):
             yield path.relative_to(folder).as_posix(), path
 
 

@@ -49,7 +49,7 @@ def failed_answer(kind: str, error: BaseException) -> dict[str, Any]:
 
 def death_sentence(lane: str, code: int | None, *, spoke: bool) -> str:
     """Return what a person needs to know of a child process that ended by itself."""
-    name = _LANES.get(lane, lane)
+    name = _LANES[lane]
     if not spoke and not was_killed(code):
         return (
             f"The {name} process could not start (exit code {code}). The log has the reason; "
@@ -61,22 +61,22 @@ def death_sentence(lane: str, code: int | None, *, spoke: bool) -> str:
         why = f"crashed ({_signal_name(-code)})"
     else:
         why = f"ended unexpectedly (exit code {code})"
-    return f"The {name} process {why}. {_AFTER.get(lane, _AFTER['predict'])}"
+    return f"The {name} process {why}. {_AFTER[lane]}"
 
 
 def ending_sentence(lane: str) -> str:
     """Return what a person needs to know of a child process that the system asked to end."""
-    after = _AFTER.get(lane, _AFTER["predict"])
-    return f"The {_LANES.get(lane, lane)} process was asked to end by the system. {after}"
+    after = _AFTER[lane]
+    return f"The {_LANES[lane]} process was asked to end by the system. {after}"
 
 
 def far_death_sentence(lane: str, scheduler: str, *, lost: bool) -> str:
     """Return what a person needs to know when the machine that did a job is gone."""
-    after = _AFTER.get(lane, _AFTER["predict"])
+    after = _AFTER[lane]
     if lost:
         return f"The connection to the scheduler {scheduler} was lost. {after}"
     return (
-        f"The {_LANES.get(lane, lane)} process on the other machine was killed from outside or "
+        f"The {_LANES[lane]} process on the other machine was killed from outside or "
         f"ended by itself, most often because that machine ran out of memory. {after}"
     )
 

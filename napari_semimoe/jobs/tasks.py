@@ -6,7 +6,6 @@ run it anywhere.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -53,7 +52,6 @@ def predict_tile(payload: Mapping[str, Any], observer: Observer) -> dict[str, An
     from napari_semimoe.project.arrays import read_array, write_prediction
     from napari_semimoe.training.memory import free_card_memory
 
-    start = time.monotonic()
     predictor = _predictor(payload)
     image = payload["image"]
     pixels = read_array(Path(image["array"]), Box(*image["box"]))
@@ -68,8 +66,7 @@ def predict_tile(payload: Mapping[str, Any], observer: Observer) -> dict[str, An
         "foreground": float((prediction.instances > 0).mean()),
         "gates": prediction.gates.tolist(),
         "expert_names": list(prediction.expert_names),
-        "device": str(predictor.device),
-        "seconds": time.monotonic() - start,
+        "device": predictor.device,
     }
 
 

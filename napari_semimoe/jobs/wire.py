@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import PurePath
 from typing import IO, Any
 
@@ -27,7 +28,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
     return json.dumps(message, default=_plain).encode() + b"\n"
 
 
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def plain(values: Any) -> Any:
     """Return a copy that holds only JSON values; refuses what cannot travel."""
     return json.loads(json.dumps(values, default=_plain))
 
@@ -59,21 +60,14 @@ class Writer:
         self._stream = stream
         self._lock = threading.Lock()
 
-    def send(self, message: Mapping[str, Any]) -> bool:
-        """Send one message; False when the other side is gone (its death is told elsewhere)."""
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send one message; where the other side is gone, its death is told elsewhere."""
         line = encode(message)
-        with self._lock:
-            try:
-                self._stream.write(line)
-                self._stream.flush()
-            except (OSError, ValueError):
-                return False
-        return True
+        with self._lock, suppress(OSError, ValueError):
+            self._stream.write(line)
+            self._stream.flush()
 
     def close(self) -> None:
         """Close the pipe: the other side reads end of input."""
-        with self._lock:
-            try:
-                self._stream.close()
-            except OSError:
-                return
+        with self._lock, suppress(OSError):
+            self._stream.close()

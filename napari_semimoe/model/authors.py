@@ -42,10 +42,10 @@ def load_authors(source: Path) -> SemiMoE:
     classes = _required(parts["segment_model"], "Conv_1x1.weight", source).shape[0]
     names = ("background", "gland") if classes == 2 else tuple(f"class {i}" for i in range(classes))
     model = SemiMoE(ModelSettings.paper(width=width, classes=names))
-    translated = {
-        ours: _required(parts[part], theirs, source)
-        for ours, (part, theirs) in _name_map(model).items()
-    }
+    translated = {}
+    for ours in model.state_dict():
+        part, theirs = _theirs(ours)
+        translated[ours] = _required(parts[part], theirs, source)
     try:
         model.load_state_dict(translated)
     except RuntimeError as error:
@@ -77,12 +77,8 @@ def _foreign(source: Path, why: str) -> CheckpointError:
     )
 
 
-def _name_map(model: SemiMoE) -> dict[str, tuple[str, str]]:
-    """Map each of our parameter names to their part and name."""
-    return {name: _theirs(name) for name in model.state_dict()}
-
-
 def _theirs(name: str) -> tuple[str, str]:
+    """Return the part and the name under which a parameter of ours is there."""
     group, rest = name.split(".", 1)
     if group == "backbone":
         side, expert, rest = rest.split(".", 2)

@@ -29,9 +29,12 @@ def save_checkpoint(
 
     Raises
     ------
+    CheckpointError
+        If a weight is no number.
     StorageError
         If the disk refuses. An older file at ``path`` is then still whole.
     """
+    _check_numbers(model, "learned")
     text = info.model_dump_json(indent=1)
     state = {
         name: (value.half() if half and value.is_floating_point() else value)
@@ -57,7 +60,8 @@ def load_checkpoint(path: Path) -> tuple[SemiMoE, CheckpointInfo]:
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged, a pickle, or does not fit its own description.
+        If the file is missing, damaged, a pickle, does not fit its own description, or holds
+        weights that are no numbers.
     """
     info = read_info(Path(path))
     model = SemiMoE(info.model)
@@ -68,11 +72,21 @@ def load_checkpoint(path: Path) -> tuple[SemiMoE, CheckpointInfo]:
         }
         model.load_state_dict(state)
     except (RuntimeError, SafetensorError, OSError) as error:
+        reason = str(error).strip().splitlines()[-1].strip().rstrip(".")  # the first says where
         raise CheckpointError(
-            f"The weights in {Path(path).name} do not fit the network that it names "
-            f"({str(error).splitlines()[0]}). Choose another model."
+            f"The weights in {Path(path).name} do not fit the network that it names ({reason}). "
+            "Choose another model."
         ) from error
+    _check_numbers(model, f"in {Path(path).name}")
     return model.eval(), info
+
+
+def _check_numbers(model: SemiMoE, which: str) -> None:
+    if not all(value.isfinite().all() for value in model.state_dict().values()):
+        raise CheckpointError(
+            f"The weights {which} must be numbers, got some that are none or infinite: a network "
+            "of them marks nothing. Choose another model; in a new round, lower the learning rate."
+        )
 
 
 def describe(model: SemiMoE, **values: object) -> CheckpointInfo:

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 class Gate(nn.Module):
     """Weights of the experts for one task, from pooled features."""
 
-    def __init__(self, features: int, experts: int, *, scaled: bool, dropout: float = 0.1) -> None:
+    def __init__(self, features: int, experts: int, *, scaled: bool) -> None:
         super().__init__()
         hidden = features // 2
         self.reduce = nn.Linear(features, hidden)
         self.attention = nn.Linear(hidden, hidden)
         self.choose = nn.Linear(hidden, experts)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(0.1)
         self.gain = float(hidden) if scaled else 1.0
 
     def forward(self, pooled: Tensor) -> Tensor:  # (B, experts * w)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import math
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_semimoe.core.disk import written_whole
-from napari_semimoe.core.errors import ProjectFormatError
+from napari_semimoe.core.errors import ProjectError, ProjectFormatError
 from napari_semimoe.core.values import Box, Prediction
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _DAMAGE = (
     RuntimeError,
     StopIteration,
 )
+#: Numbers of errors that say nothing about a file.
+_SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
 def content_hash(values: NDArray[np.integer]) -> str:
@@ -126,6 +129,11 @@ def _damage_in_words(path: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
+        if getattr(error, "errno", None) in _SHORTAGE or "start new thread" in str(error):
+            raise ProjectError(
+                f"{path.name} cannot be read now ({error}): the computer is short of memory, "
+                "processes or open files. Close other programs and try again."
+            ) from error
         raise ProjectFormatError(
             f"The stored array {path.name} is missing or damaged "
             f"({error or type(error).__name__}). Restore {path} from a backup of the project."

@@ -46,8 +46,6 @@ class FoundFiles:
         Patient of an image where a table says it.
     um_per_px
         Microns per pixel that the folder's layout implies, or None.
-    layout
-        "GlaS" or "folder".
     notes
         Sentences about files that were left out.
     """
@@ -56,7 +54,6 @@ class FoundFiles:
     masks: Mapping[Path, Path] = field(default_factory=dict)
     patients: Mapping[Path, str] = field(default_factory=dict)
     um_per_px: float | None = None
-    layout: str = "folder"
     notes: tuple[str, ...] = ()
 
 
@@ -100,7 +97,6 @@ def find_files(folder: Path, masks: Path | None = None) -> FoundFiles:
         found,
         patients={path: table[stem(path)] for path in found.images if stem(path) in table},
         um_per_px=GLAS_UM_PER_PX,
-        layout="GlaS",
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.core.disk import DAMAGED, remove, written_whole
+from napari_semimoe.core.disk import DAMAGED, remove, write_arrays
 from napari_semimoe.core.errors import StorageError
 from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.records import TileRecord
@@ -75,10 +75,7 @@ def write_draft(project: Path, tile: TileRecord, draft: Draft) -> None:
     about |= {"baseline_classes": dict(draft.baseline_classes)}
     try:
         path.parent.mkdir(exist_ok=True)
-        with written_whole(path) as unfinished, unfinished.open("wb") as file:
-            np.savez_compressed(
-                file, labels=draft.labels, baseline=draft.baseline, note=json.dumps(about)
-            )
+        write_arrays(path, labels=draft.labels, baseline=draft.baseline, note=json.dumps(about))
     except OSError as error:
         raise StorageError(
             f"The unaccepted strokes of {tile.name} could not be stored in {path.parent}: "

@@ -11,17 +11,17 @@ from typing import Any, Unpack
 import numpy as np
 
 from napari_semimoe.core.colours import as_bytes, class_colour
-from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project.exporting import (
     CuratedTile,
     ExportReport,
     HowToExport,
     export_files,
+    goes_out,
     identity,
     read_curated,
     refuse_foreign,
-    write_whole,
+    write_export,
 )
 from napari_semimoe.project.mask_geojson import IGNORE_CLASS, MARK, TILES
 from napari_semimoe.project.polygons import Ring, instance_polygons
@@ -51,7 +51,7 @@ def export_geojson(project: Project, out: Path | str, **how: Unpack[HowToExport]
         boxes = [[box.y0, box.x0, box.y1, box.x1] for box in (tile.box for tile in tiles)]
         about = {MARK: mark(tiles[0]), TILES: boxes}
         text = json.dumps({**collection(project, tiles), **about})
-        write_whole(path, lambda target: target.write_text(text, encoding="utf-8"))
+        write_export(path, lambda target: target.write_text(text, encoding="utf-8"))
 
     def refuse(path: Path, tiles: Sequence[TileRecord]) -> None:
         refuse_foreign(path, is_own=_mark_of(path) == mark(tiles[0]))
@@ -65,11 +65,7 @@ def _with_neighbours(project: Project, asked: Iterable[int]) -> list[int]:
     """Return tiles and all other curated ones of the same images."""
     tiles = {tile_id: project.tile(tile_id) for tile_id in asked}
     images = {tile.image_id for tile in tiles.values()}
-    others = [
-        tile.id
-        for tile in project.tiles()
-        if tile.image_id in images and tile.annotation_id and tile.pool is not Pool.EXCLUDED
-    ]
+    others = [tile.id for tile in project.tiles() if tile.image_id in images and goes_out(tile)]
     return sorted({*tiles, *others})
 
 

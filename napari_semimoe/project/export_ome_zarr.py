@@ -20,7 +20,7 @@ from napari_semimoe.project.exporting import (
     identity,
     read_curated,
     refuse_foreign,
-    write_whole,
+    write_export,
 )
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import TileRecord
@@ -105,7 +105,7 @@ def export_ome_zarr(
 
     def write(path: Path, tiles: Sequence[TileRecord]) -> None:
         curated = read_curated(project, tiles[0])
-        write_whole(path, lambda target: write_tile(project, curated, target, version))
+        write_export(path, lambda target: write_tile(project, curated, target, version))
 
     def refuse(path: Path, tiles: Sequence[TileRecord]) -> None:
         own = identity(project, tiles[0]).items() <= _provenance(path).items()

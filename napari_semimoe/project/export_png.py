@@ -19,7 +19,7 @@ from napari_semimoe.project.exporting import (
     identity,
     read_curated,
     refuse_foreign,
-    write_whole,
+    write_export,
 )
 from napari_semimoe.project.mask_png import CURATED, mark_of, save_png
 from napari_semimoe.project.project import Project
@@ -61,7 +61,7 @@ def export_png(project: Project, out: Path | str, **how: Unpack[HowToExport]) ->
                 if row["file"] not in written and (table.parent / row["file"]).exists()
             ]
             every = [*others, *rows]
-            write_whole(table, lambda path: mask_table.write_rows(path, every))
+            write_export(table, lambda path: mask_table.write_rows(path, every))
 
 
 def _classes(project: Project, curated: CuratedTile) -> str:

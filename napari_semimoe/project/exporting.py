@@ -158,8 +158,7 @@ def curated_tiles(project: Project, tiles: Iterable[int] | None = None) -> list[
         If there is none, or a named one has no mask.
     """
     if tiles is None:
-        every = project.tiles()
-        found = [t for t in every if t.annotation_id is not None and t.pool is not Pool.EXCLUDED]
+        found = [tile for tile in project.tiles() if goes_out(tile)]
     else:
         found = [project.tile(tile_id) for tile_id in tiles]
     for tile in found:
@@ -168,6 +167,11 @@ def curated_tiles(project: Project, tiles: Iterable[int] | None = None) -> list[
     if not found:
         raise ProjectError("There is no curated mask to export yet. Accept a mask first.")
     return found
+
+
+def goes_out(tile: TileRecord) -> bool:
+    """Whether an export of everything has the tile."""
+    return tile.annotation_id is not None and tile.pool is not Pool.EXCLUDED
 
 
 def read_curated(project: Project, tile: TileRecord) -> CuratedTile:
@@ -248,7 +252,7 @@ def _shortened(name: str) -> str:
     return f"{name.encode()[: _MOST_BYTES - 9].decode(errors='ignore')}-{digest}"
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_export(path: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` fill a temporary path, flush it, then put it in the place of ``path``."""
     old = temporary_beside(path)
     try:

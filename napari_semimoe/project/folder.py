@@ -7,10 +7,10 @@ import json
 import os
 import platform
 import re
-import sqlite3
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 from pydantic import Field
@@ -25,6 +25,9 @@ from napari_semimoe.core.errors import (
     StorageError,
 )
 from napari_semimoe.project.schema import ARRAY_FOLDERS, FORMAT
+
+if TYPE_CHECKING:
+    from napari_semimoe.project.store import Store
 
 DESCRIPTION = "project.json"
 #: A prediction that was written, below the project; anything else there is a person's.
@@ -89,7 +92,7 @@ def read_description(path: Path) -> Description:
         return Description.parse(values)
     except SettingsError as error:
         raise ProjectFormatError(
-            f"{path / DESCRIPTION} is damaged: {error}. Restore it from a backup."
+            f"{path / DESCRIPTION} is damaged: {str(error).rstrip('.')}. Restore it from a backup."
         ) from error
 
 
@@ -105,7 +108,7 @@ def _read_json(path: Path) -> dict[str, object]:
         raise StorageError(
             f"The project {path} cannot be read ({error.strerror}). Check the disk and your rights."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProjectFormatError(
             f"{path / DESCRIPTION} is damaged ({error}). Restore it from a backup."
         ) from error
@@ -150,17 +153,17 @@ def _holder(path: Path) -> str:
         return " in another window"
 
 
-def sweep(path: Path, connection: sqlite3.Connection) -> list[str]:
+def sweep(path: Path, index: Store) -> list[str]:
     """Clear away what no row refers to; return its names.
 
     Unfinished files and predictions are removed. Images, masks and rounds go to the folder
     ``unreferenced``: they are a person's work if the index is an older one from a backup.
     """
     known = {
-        folder: {Path(row[0]).name for row in connection.execute(f"SELECT path FROM {table}")}
+        folder: {Path(row[0]).name for row in index.rows(f"SELECT path FROM {table}")}
         for table, folder in ARRAY_FOLDERS.items()
     }
-    known["rounds"] = {str(row[0]) for row in connection.execute("SELECT number FROM round")}
+    known["rounds"] = {str(row[0]) for row in index.rows("SELECT number FROM round")}
     unknown = [
         entry
         for folder, names in known.items()

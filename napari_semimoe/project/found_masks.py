@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.core.disk import DAMAGED, storing, written_whole
+from napari_semimoe.core.disk import DAMAGED, storing, write_arrays
 
 #: Files in a round's folder, of the validation tiles: what the model that it began from marks,
 #: and what its own does.
@@ -28,12 +28,8 @@ def write_found(path: Path, masks: Mapping[str, NDArray[np.bool_]]) -> None:
     """
     names = np.array(json.dumps(list(masks)))  # a tile's name may be no name for a file
     arrays = {str(index): mask for index, mask in enumerate(masks.values())}
-    with (
-        storing(f"What the model marks, {path},"),
-        written_whole(path) as temporary,
-        temporary.open("wb") as file,
-    ):
-        np.savez_compressed(file, names=names, **arrays)
+    with storing(f"What the model marks, {path},"):
+        write_arrays(path, names=names, **arrays)
 
 
 def read_found(path: Path, tile: str) -> NDArray[np.bool_] | None:

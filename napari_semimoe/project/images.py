@@ -166,7 +166,8 @@ def cut_off(path: Path, error: Exception) -> ImageReadError:
 
 def _refuse_stacks_and_giants(image: Image.Image, path: Path) -> None:
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format not in ("TIFF", "MPO"):
+    by_tiff = path.suffix.lower() in TIFF_SUFFIXES  # it tells pyramids and stacks apart
+    if frames > 1 and image.format != "MPO" and not by_tiff:
         raise ImageReadError(
             f"{path.name} must be a single image, got {frames} frames. Export the one you need."
         )

@@ -81,7 +81,7 @@ def read_geojson(
             "there are none, give a black PNG as the mask."
         )
     refuse_too_many(len(objects), path)
-    labels, classes, unseen = _painted(objects, shape, class_names, path)
+    labels, classes, unseen, hidden = _painted(objects, shape, class_names, path)
     if unseen == len(objects):
         raise ImageReadError(
             f"The annotations {path.name} must lie on their image of {shape[1]} x {shape[0]} px, "
@@ -91,6 +91,7 @@ def read_geojson(
         "points and lines": len(features) - len(drawn),
         f"regions ({REGION_CLASS})": len(drawn) - len(objects),
         "objects that cover no pixel of the image": unseen,
+        "objects that lie wholly under later ones": hidden,
     }
     notes = [f"{path.name}: {what} were left out: {n}." for what, n in left_out.items() if n]
     if MARK not in about and ((labels != 0) & (labels != IGNORE)).all():
@@ -131,19 +132,23 @@ def _unsaid(about: Mapping[str, Any], shape: tuple[int, int], path: Path) -> NDA
 
 def _painted(
     objects: Sequence[_Object], shape: tuple[int, int], class_names: Sequence[str], path: Path
-) -> tuple[NDArray[np.uint16], dict[int, int], int]:
-    """Return instance ids, the class of each, and how many objects cover no pixel."""
+) -> tuple[NDArray[np.uint16], dict[int, int], int, int]:
+    """Return instance ids, the class of each, and how many objects cover no pixel or none left."""
     labels = np.zeros(shape, np.uint16)
     classes: dict[int, int] = {}
-    unseen = 0
+    unseen, painted = 0, set()
     for name, polygons in objects:
         value = IGNORE
         if name.casefold() != IGNORE_CLASS.casefold():
             index = class_of(name, class_names, path)
             value = len(classes) + 1 if index else 0
             classes |= {value: index} if index else {}
-        unseen += not sum(_fill(labels, rings, value) for rings in polygons)
-    return labels, classes, unseen
+        if sum(_fill(labels, rings, value) for rings in polygons):
+            painted.add(value)
+        else:
+            unseen += 1
+    hidden = painted - {0, IGNORE} - set(np.unique(labels).tolist())
+    return labels, classes, unseen, len(hidden)
 
 
 def _features(path: Path) -> tuple[list[Any], dict[str, Any]]:
@@ -176,7 +181,10 @@ def _parsed(feature: Any, path: Path, number: int) -> _Object | None:
         parts = geometry["coordinates"]
         parts = [parts] if geometry["type"] == "Polygon" else parts
         said = (feature.get("properties") or {}).get("classification") or {}
-        name = ": ".join(said.get("names") or [said.get("name") or ""])
+        names = said.get("names") or [said.get("name") or ""]
+        if not isinstance(names, list):
+            raise TypeError("'names' is no list")
+        name = ": ".join(names)
         return name, [[_ring(ring) for ring in part] for part in parts if part]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ImageReadError(

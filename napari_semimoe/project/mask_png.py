@@ -62,5 +62,5 @@ def mark_of(path: Path) -> dict[str, Any]:
         with Image.open(path) as image:  # its head only
             text = image.info.get(SOFTWARE)
             return json.loads(text) if isinstance(text, str) else {}
-    except (OSError, ValueError, *bombs):  # no image, or none of ours
+    except (OSError, ValueError, RecursionError, *bombs):  # no image, or none of ours
         return {}

@@ -163,6 +163,7 @@ def _stored(path: Path, colours_of_palette: bool) -> NDArray[Any]:
         if stored.values is not None:
             one_bit_inverted = stored.zero_is_white and stored.values.dtype.kind == "b"
             values = ~stored.values if one_bit_inverted else stored.values
+            _refuse_channels(values, stored.has_alpha, path)
             return _whole_numbers(values, path)
         if stored.is_16_bit_colour:
             raise _too_deep(path)
@@ -172,6 +173,16 @@ def _stored(path: Path, colours_of_palette: bool) -> NDArray[Any]:
             return 255 - found if inverted else found
     with opened(path) as image:
         return _numbers_of(image, path, colours_of_palette)
+
+
+def _refuse_channels(values: NDArray[Any], has_alpha: bool, path: Path) -> None:
+    """Raise for samples that are neither grey nor colours; one may be transparency."""
+    colours = values.shape[2] - has_alpha if values.ndim == 3 else 1
+    if colours not in (1, 3):
+        raise ImageReadError(
+            f"The mask {path.name} must have one number or one colour at each pixel, got "
+            f"{colours} channels. Export one number per object."
+        )
 
 
 def _numbers_of(image: Image.Image, path: Path, colours_of_palette: bool) -> NDArray[Any]:
@@ -236,11 +247,11 @@ def _without_alpha(values: NDArray[Any]) -> NDArray[Any]:
 def _whole_numbers(values: NDArray[Any], path: Path) -> NDArray[Any]:
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
-    if values.dtype.kind == "f":
-        whole = np.rint(values)
-        if not np.array_equal(whole, values):
+    if values.dtype.kind not in "iu":
+        whole = np.rint(values) if values.dtype.kind == "f" else None
+        if whole is None or not np.isfinite(values).all() or not np.array_equal(whole, values):
             raise ImageReadError(
-                f"The mask {path.name} must hold whole numbers, got fractions. "
+                f"The mask {path.name} must hold whole numbers, got fractions or none. "
                 "Export the labels, not the probabilities."
             )
         values = whole.astype(np.int64)
@@ -288,7 +299,8 @@ def _refuse_smoothed(values: NDArray[Any], ids: NDArray[Any], path: Path) -> Non
 
 
 def _numbered(values: NDArray[Any], ids: NDArray[Any], path: Path) -> NDArray[np.uint16]:
-    if len(ids) == 0 or ids[-1] <= IGNORE:
+    is_16_bit = values.dtype.itemsize <= 2 or path.suffix.lower() not in TIFF_SUFFIXES
+    if len(ids) == 0 or ids[-1] < IGNORE or (ids[-1] == IGNORE and is_16_bit):
         return np.ascontiguousarray(values, dtype=np.uint16)
     objects = ids[ids != 0]
     refuse_too_many(len(objects), path)

@@ -38,7 +38,8 @@ class OpenFolder:
     """A project's folder that this process reads, or reads and writes.
 
     Opening for writing takes the project's lock, marks rounds whose process is gone as
-    interrupted, and removes files that no row refers to.
+    interrupted, removes predictions and unfinished files that no row refers to, and sets
+    others aside.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ class OpenFolder:
     index
         Its tables.
     swept
-        Names of left-over files that were removed.
+        Names of left-over files that were removed or set aside.
 
     Raises
     ------
@@ -88,7 +89,7 @@ class OpenFolder:
         try:
             upgrade.upgrade(self.index)
             rounds.interrupt_running(self.index)
-            self.swept = folder.sweep(self.path, self.index.connection)
+            self.swept = folder.sweep(self.path, self.index)
             with self.index.transaction():
                 pools.settle(self.index, self.description.author)
         except BaseException:

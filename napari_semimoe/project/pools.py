@@ -46,15 +46,10 @@ def choose_validation(new: Mapping[str, int], labelled: int, validation: int) ->
     return chosen
 
 
-def settle(store: Store, author: str) -> set[int]:
+def settle(store: Store, author: str) -> None:
     """Decide the side of groups that have none and move their tiles; inside a transaction.
 
     Running it again changes nothing, so an interrupted import is settled by the next call.
-
-    Returns
-    -------
-    set
-        Ids of the tiles that went to validation now.
     """
     connection = store.connection
     sides = read_sides(store)
@@ -74,7 +69,6 @@ def settle(store: Store, author: str) -> set[int]:
     moved = {tile for tile, group, pool in tiles if sides[group] and pool is not Pool.VALIDATION}
     for tile in sorted(moved):
         move(store, author, tile, Pool.VALIDATION, "one tile in five validates")
-    return moved
 
 
 def set_pool(store: Store, tile: TileRecord, pool: Pool, author: str) -> tuple[int, ...]:

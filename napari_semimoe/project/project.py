@@ -53,7 +53,7 @@ class Project:
     models
         Which of its models is in charge.
     swept
-        Names of left-over files that were removed when it was opened.
+        Names of left-over files that were removed or set aside when it was opened.
     """
 
     def __init__(self, opened: OpenFolder) -> None:

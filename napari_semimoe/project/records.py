@@ -139,6 +139,12 @@ class RoundRecord:
         }
         return cls(**{name: row[name] for name in cls.__slots__ if name not in parsed}, **parsed)
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether it ended early and can be resumed."""
+        early = (RoundState.INTERRUPTED, RoundState.CANCELLED, RoundState.FAILED)
+        return self.state in early and self.weights is None
+
 
 @dataclass(frozen=True, slots=True)
 class AddReport:

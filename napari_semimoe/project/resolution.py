@@ -18,7 +18,7 @@ UM_PER_CM = 10_000.0
 
 _UM = {"um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0}
 _UNITS = {**_UM, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "inch": UM_PER_INCH, "in": UM_PER_INCH}
-_UNITS["\\u00b5m"] = 1.0  # as ImageJ writes it
+_UNITS[r"\u00b5m"] = 1.0  # as ImageJ writes it
 
 
 def plausible(x: float | None, y: float | None = None) -> float | None:
@@ -40,14 +40,14 @@ def from_pillow(image: Image.Image) -> float | None:
 
 def from_unit(value: float, unit: str) -> float | None:
     """Convert a pixel's side in a named unit; None for an unknown unit."""
-    factor = _UNITS.get(unit.strip().lower()) or _UNITS.get(unit.strip())
+    factor = _UNITS.get(unit.strip().lower())
     return value * factor if factor else None
 
 
 def from_aperio(description: str) -> float | None:
     """Read ``MPP`` of an Aperio description."""
     match = re.search(r"\bMPP\s*=\s*([0-9.]+)", description)
-    return plausible(float(match[1])) if match else None
+    return plausible(_number(match[1])) if match else None
 
 
 def from_ome(xml: str) -> float | None:
@@ -58,5 +58,15 @@ def from_ome(xml: str) -> float | None:
         unit = re.search(rf'PhysicalSize{axis}Unit="([^"]+)"', xml)
         if size is None:
             return None
-        sizes.append(from_unit(float(size[1]), unescape(unit[1]) if unit else "um"))
+        number = _number(size[1])
+        if number is None:
+            return None
+        sizes.append(from_unit(number, unescape(unit[1]) if unit else "um"))
     return plausible(*sizes)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:  # a person or another program may have typed it
+        return None

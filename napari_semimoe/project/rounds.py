@@ -14,6 +14,8 @@ from napari_semimoe.project.records import RoundRecord, now
 from napari_semimoe.project.store import Store
 
 MANIFEST = "manifest.json"
+#: What each step of a round measured, a JSON object a line.
+LOG = "log.jsonl"
 
 
 def folder(index: Store, number: int) -> Path:
@@ -74,8 +76,7 @@ def finish(
 def resume(index: Store, number: int) -> RoundRecord:
     """Say of a round that ended early that it goes on."""
     record = find(index, number)
-    ended_early = (RoundState.INTERRUPTED, RoundState.CANCELLED, RoundState.FAILED)
-    if record.state not in ended_early or record.weights is not None:
+    if not record.can_go_on:
         raise ProjectError(
             f"Round {number} is {record.state} and cannot go on. Only a round that was "
             "interrupted, cancelled or failed can; start a new round."
@@ -89,17 +90,13 @@ def resume(index: Store, number: int) -> RoundRecord:
     return find(index, number)
 
 
-def interrupt_running(index: Store) -> list[int]:
-    """Say of rounds whose process is gone that they were interrupted; return their numbers."""
+def interrupt_running(index: Store) -> None:
+    """Say of rounds whose process is gone that they were interrupted."""
     with index.transaction() as connection:
-        rows = connection.execute(
-            "SELECT number FROM round WHERE state = ?", (RoundState.RUNNING,)
-        ).fetchall()
         connection.execute(
             "UPDATE round SET state = ?, ended = ? WHERE state = ?",
             (RoundState.INTERRUPTED, now(), RoundState.RUNNING),
         )
-    return [row["number"] for row in rows]
 
 
 def every(index: Store) -> list[RoundRecord]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -69,7 +70,7 @@ class Store:
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The connection itself, for work done before anyone else has the project."""
+        """The connection itself, for writing inside a `transaction`."""
         return self._connection
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
@@ -200,6 +201,10 @@ def _translated(path: Path, error: Exception, read_only: bool) -> SemiMoEError:
     if kind in ("BUSY", "LOCKED"):
         return StorageError(
             f"The index of project {path.name} was busy for {BUSY_SECONDS:.0f} s; try again. {safe}"
+        )
+    if kind == "CANTOPEN" and (path / INDEX).is_file() and not os.access(path / INDEX, os.R_OK):
+        return StorageError(
+            f"The index {path / INDEX} cannot be read: the system refuses. Check your rights."
         )
     if kind in ("CORRUPT", "NOTADB", "CANTOPEN") or "no such table" in str(error):
         return ProjectFormatError(

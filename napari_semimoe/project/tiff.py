@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ _LAYOUTS = ("YX", "YXS", "SYX")
 _PLAIN = {1, 8, 32946, 32773}
 #: Those that every Pillow has, too: fax, LZW, JPEG.
 _USUAL = {*_PLAIN, 2, 3, 4, 5, 6, 7}
+#: Keeps tifffile's remarks on odd tags from the terminal: what matters of a file is said here.
+_SILENT = logging.NullHandler()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ def read_stored(path: Path) -> StoredTiff:
     """Read a TIFF's first image without changing its values."""
     import tifffile
 
+    logging.getLogger("tifffile").addHandler(_SILENT)
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]

@@ -12,6 +12,7 @@ def upgrade(index: Store) -> None:
     The format's number stays: an earlier version still reads the table, and passes over what it
     does not know.
     """
+    index.row("SELECT round FROM promotion")  # refused in words where the table is gone
     columns = {row["name"]: row for row in index.rows("PRAGMA table_info(promotion)")}
     if not columns["round"]["notnull"]:
         return

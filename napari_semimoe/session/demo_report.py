@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,16 +56,12 @@ class DemoReport:
 
     folder: Path
     manner: str  # "in a real window" or "without a window"
-    clock: Callable[[], float] = time.monotonic
     steps: list[DemoStep] = field(default_factory=list)
-    _start: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._start = self.clock()
+    _start: float = field(default_factory=time.monotonic, init=False)
 
     def add(self, title: str, text: str, picture: Path | None = None) -> DemoStep:
         """Note a step and say it on the terminal."""
-        step = DemoStep(title, text, self.clock() - self._start, picture)
+        step = DemoStep(title, text, time.monotonic() - self._start, picture)
         self.steps.append(step)
         print(f"{step.seconds:6.1f} s  {title}. {text}", flush=True)
         return step

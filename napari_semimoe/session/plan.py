@@ -13,6 +13,7 @@ from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import counted
+from napari_semimoe.project.rounds import MANIFEST
 from napari_semimoe.session.automatic import is_due
 from napari_semimoe.session.comparison import known_scores
 from napari_semimoe.session.ledger import agreement_words
@@ -73,13 +74,14 @@ class RoundPlan:
         if self.passed_over:
             start += f" ({self.passed_over} knows another number of classes)"
         fresh = f" ({self.new} new)" if 0 < self.new < self.labelled else ""
-        check = f", {counted(self.validation, 'tile')} to check it" if self.validation else ""
+        check = "none to check it (its model takes over unjudged)"
+        check = f"{counted(self.validation, 'tile')} to check it" if self.validation else check
         where = f" on {self.device_text}" if self.device_text else ""
         pixels = f" ({self.agreement})" if self.agreement and self.unlabelled else ""
         length = counted(self.steps, "step") if self.steps else f"about {_minutes(self.minutes)}"
         return (
             f"Round {self.number}: {start}, {counted(self.labelled, 'labelled tile')}{fresh} + "
-            f"{self.unlabelled} unlabelled{pixels}{check}, {length}{where}"
+            f"{self.unlabelled} unlabelled{pixels}, {check}, {length}{where}"
         )
 
 
@@ -163,7 +165,7 @@ def _taught(project: Project, number: int | None) -> set[tuple[int, Any]]:
     """Return the masks that a round learned from."""
     if number is None:
         return set()
-    path = project.round_folder(number) / "manifest.json"
+    path = project.round_folder(number) / MANIFEST
     try:
         tiles = json.loads(path.read_text(encoding="utf-8"))["tiles"]
         return {_mask_key(tile) for tile in tiles if tile["role"] == "labelled"}

@@ -53,6 +53,7 @@ class PredictionDesk:
         self._generation = 0
         self._requests: dict[str, _Request] = {}
         self._coming: dict[int, str] = {}  # tile -> its job of this generation
+        self._swept: set[int] = set()  # asked for with all others, and not come yet
         self._settings_noted = False  # in the project, as what this generation is made with
         self._failed: set[int] = set()  # tried in this generation; again only when urgent
 
@@ -68,6 +69,7 @@ class PredictionDesk:
             self._generation += 1
             self._project, self._model = project, model
             self._coming.clear()
+            self._swept.clear()
             self._failed.clear()
             self._settings_noted = False
             for job_id in list(self._requests):
@@ -96,12 +98,13 @@ class PredictionDesk:
             )
 
     def want(self, tile_id: int, ahead: Iterable[int]) -> None:
-        """Ask for the tile on the screen and the next ones; forget earlier wishes."""
+        """Ask for the tile on the screen and the next ones; earlier wishes wait as before."""
         with self._lock:
             wanted = {tile_id, *ahead}
             for job_id, request in list(self._requests.items()):
-                if request.priority > SWEEP and request.tile_id not in wanted:
-                    self._cancel_waiting(job_id)
+                overtaken = request.priority > SWEEP and request.tile_id not in wanted
+                if overtaken and self._cancel_waiting(job_id) and request.tile_id in self._swept:
+                    self.request(request.tile_id, SWEEP)
         self.request(tile_id, URGENT)
         for next_id in ahead:
             self.request(next_id, AHEAD)
@@ -111,6 +114,8 @@ class PredictionDesk:
         with self._lock:
             if self._project is None or (priority < URGENT and tile_id in self._failed):
                 return
+            if priority == SWEEP:
+                self._swept.add(tile_id)
             missing = self._model is None
             fresh = not missing and self.is_fresh(tile_id)
             if not missing and not fresh and not self._is_coming(tile_id, priority):
@@ -130,6 +135,8 @@ class PredictionDesk:
         if request is None:
             return False
         current = project is not None and request.generation == generation
+        if current and data["state"] is not JobState.CANCELLED:
+            self._swept.discard(request.tile_id)
         if not current or data["state"] is not JobState.DONE:
             shutil.rmtree(request.out, ignore_errors=True)
             if current and data["state"] is not JobState.CANCELLED:

@@ -18,12 +18,12 @@ from napari_semimoe.core.errors import ProjectError, SemiMoEError
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
 from napari_semimoe.core.states import Pool, RoundState
 from napari_semimoe.jobs import Engine, JobReport
+from napari_semimoe.project.export import ExportKind, export_project
 from napari_semimoe.project.exporting import ExportReport, HowToExport
 from napari_semimoe.project.folder import project_folder, read_description
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AddReport, AnnotationRecord, RoundRecord, TileRecord
 from napari_semimoe.session.events import SessionEvents
-from napari_semimoe.session.exports import ExportKind, export_project
 from napari_semimoe.session.keeper import go_on_with_kept, note_kept, start_keeper, take_back
 from napari_semimoe.session.lineage import name_round, note_round
 from napari_semimoe.session.models import (
@@ -100,10 +100,14 @@ class Session(SessionEvents):
     # -- the project ---------------------------------------------------------------------------
 
     def new(
-        self, path: Path, classes: Sequence[str] = ("background", "gland"), **about: Any
+        self,
+        path: Path,
+        classes: Sequence[str] = ("background", "gland"),
+        *,
+        name: str | None = None,
     ) -> Project:
-        """Create a project in an empty or new folder and open it; ``about``: ``name``."""
-        made = Project.create(path, classes=tuple(classes), author=self.author, **about)
+        """Create a project in an empty or new folder and open it."""
+        made = Project.create(path, classes=tuple(classes), author=self.author, name=name)
         return self._change_to(made)
 
     def open(self, path: Path, *, take_over: bool = False) -> Project:
@@ -309,9 +313,13 @@ class Session(SessionEvents):
         self._predictions.use_settings(settings)
         self._predict_again()
 
-    def request_prediction(self, tile_id: int, urgent: bool = True) -> None:
+    def request_prediction(self, tile_id: int) -> None:
         """Ask for a tile's prediction, unless the present one is of the model in charge."""
-        self._predictions.request(tile_id, URGENT if urgent else SWEEP)
+        self._predictions.request(tile_id, URGENT)
+
+    def is_predicted(self, tile_id: int) -> bool:
+        """Whether a tile's prediction is of the model in charge."""
+        return self._predictions.is_fresh(tile_id)
 
     def predict_all(self) -> None:
         """Ask for every tile that waits for a person, after anything more urgent."""

@@ -147,6 +147,8 @@ def _imagenet() -> Model:
 
 
 def _encoder(path: Path) -> Model:
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder, not an encoder's file. Choose a file in it.")
     if not path.is_file():
         raise CheckpointError(f"The encoder's file {path} does not exist. Choose another file.")
     return Model(f"the encoder {path.name}", path, None)

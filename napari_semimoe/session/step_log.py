@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-LOG = "log.jsonl"
+from napari_semimoe.project.rounds import LOG
+
 #: Steps that are averaged at either end: one step's crops say little.
 _STEPS = 10
 #: More points than this no plot of a dock can show.

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from napari_semimoe.core.errors import ShapeError
-from napari_semimoe.training.metrics import PixelCounts, count_pixels, pool
+from napari_semimoe.training.metrics import PixelCounts, count_pixels
 from napari_semimoe.training.object_metrics import ObjectCounts, count_objects
 
 
@@ -71,21 +71,21 @@ def evaluate(pairs: Iterable[tuple[str, ArrayLike, ArrayLike]]) -> Evaluation:
     """
     images, pixels, objects = [], [], []
     for name, prediction, truth in pairs:
-        pixels.append(_named(name, count_pixels, prediction, truth))
+        pixels.append(_pixels(name, prediction, truth))
         objects.append(count_objects(prediction, truth))
         images.append(_image_scores(name, pixels[-1], objects[-1]))
     if not images:
         raise ShapeError("An evaluation needs at least one image with a known truth, got none.")
     return Evaluation(
-        pooled=_scores(pool(pixels), sum(objects, ObjectCounts())),
+        pooled=_scores(sum(pixels, PixelCounts()), sum(objects, ObjectCounts())),
         mean=_mean([_scores(p, o) for p, o in zip(pixels, objects, strict=True)]),
         images=tuple(images),
     )
 
 
-def _named(name: str, count: Any, prediction: ArrayLike, truth: ArrayLike) -> PixelCounts:
+def _pixels(name: str, prediction: ArrayLike, truth: ArrayLike) -> PixelCounts:
     try:
-        return count(prediction, truth)
+        return count_pixels(prediction, truth)
     except ShapeError as error:
         raise ShapeError(f"{name}: {error}") from error
 

@@ -20,6 +20,7 @@ from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.model.checkpoint import save_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.project.found_masks import write_found
+from napari_semimoe.project.rounds import LOG
 from napari_semimoe.training.learner import Learner, StepNumbers
 from napari_semimoe.training.pace import Ahead, Pace
 from napari_semimoe.training.state import (
@@ -34,7 +35,6 @@ from napari_semimoe.training.state import (
 
 WEIGHTS = "model.safetensors"
 _PLAN = "plan.json"
-_LOG = "log.jsonl"
 _REPORT = "report.json"
 
 
@@ -130,7 +130,7 @@ class Journal:
     @contextmanager
     def logging(self) -> Iterator[None]:
         """Keep the log open, where every step becomes a line."""
-        with (self.folder / _LOG).open("a", encoding="utf-8", buffering=1) as self._log:
+        with (self.folder / LOG).open("a", encoding="utf-8", buffering=1) as self._log:
             yield
 
     def started(self, steps: int, device: str) -> None:

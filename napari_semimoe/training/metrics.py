@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,11 +90,6 @@ def count_pixels(prediction: ArrayLike, truth: ArrayLike) -> PixelCounts:
         predicted=int(np.count_nonzero(predicted)),
         true=int(np.count_nonzero(true)),
     )
-
-
-def pool(counts: Iterable[PixelCounts]) -> PixelCounts:
-    """Add the counts of several images: its Dice is the pooled Dice."""
-    return sum(counts, PixelCounts())
 
 
 def checked_pair(prediction: ArrayLike, truth: ArrayLike) -> tuple[NDArray, NDArray]:

@@ -61,16 +61,6 @@ class ObjectCounts:
         return ObjectCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     @property
-    def precision(self) -> float:
-        """Share of the predicted objects that found a true one; 1 where none was predicted."""
-        return _ratio(self.found, self.found + self.wrong, 1.0)
-
-    @property
-    def recall(self) -> float:
-        """Share of the true objects that were found; 1 where there are none."""
-        return _ratio(self.found, self.found + self.missed, 1.0)
-
-    @property
     def f1(self) -> float:
         """Harmonic mean of precision and recall in [0, 1]; 1 where both sides are empty."""
         return _ratio(2 * self.found, 2 * self.found + self.wrong + self.missed, 1.0)

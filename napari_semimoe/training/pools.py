@@ -70,7 +70,8 @@ class Pools:
     def teach(self, pseudo_labels: Mapping[str, Tensor]) -> None:
         """Let the unlabelled tiles teach these."""
         self.unlabelled = [
-            tile.with_maps(pseudo_labels[tile.name].to(self._device)) for tile in self.unlabelled
+            replace(tile, maps=pseudo_labels[tile.name].to(self._device))
+            for tile in self.unlabelled
         ]
 
     def _prepare(self, names: Sequence[str]) -> list[PreparedTile]:

@@ -6,6 +6,7 @@ decision is part of the settings that are stored, so they give the same numbers 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -182,6 +183,7 @@ class Round:
             self._enter_stage(stage_of(self.settings, step, steps))
             started = time.monotonic()
             numbers = self._fitting(partial(self._step, step))
+            _check_losses(numbers, step)
             self.pace.stepped(time.monotonic() - started, self._crops_in_a_step)
             self.progress = replace(self.progress, step=step + 1)
             rest = ahead(
@@ -418,6 +420,14 @@ def _check_crop(network: ModelSettings, settings: RoundSettings) -> None:
             "A pretrained encoder that learns needs two crops in a step, or one of at least "
             f"{LARGE_PX} px, got one of {settings.crop_px} px. Set crop_px to {LARGE_PX}, or "
             "labelled_batch to 2."
+        )
+
+
+def _check_losses(numbers: StepNumbers, step: int) -> None:
+    if not math.isfinite(numbers.total):
+        raise SettingsError(
+            f"The losses must be numbers, got {numbers.total} in step {step + 1}: the network has "
+            "come apart, and the model in use stays. Begin a new round with a lower learning rate."
         )
 
 

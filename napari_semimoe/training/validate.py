@@ -15,7 +15,7 @@ from napari_semimoe.core.settings import PredictSettings, RoundSettings
 from napari_semimoe.core.values import IGNORE, Prediction
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.agreement import AgreementCurve
-from napari_semimoe.training.metrics import PixelCounts, count_pixels, pool
+from napari_semimoe.training.metrics import PixelCounts, count_pixels
 from napari_semimoe.training.object_metrics import ObjectCounts, count_objects
 from napari_semimoe.training.predict import Predictor
 from napari_semimoe.training.source import PatchSource
@@ -105,7 +105,7 @@ class _Tally:
         return found
 
     def report(self, step: int) -> ValidationReport:
-        pooled = [pool(counts) for counts in zip(*self.gated.values(), strict=True)]
+        pooled = [sum(counts, PixelCounts()) for counts in zip(*self.gated.values(), strict=True)]
         objects = sum(self.objects.values(), ObjectCounts())
         return ValidationReport(
             step=step,

@@ -146,6 +146,13 @@ class TestTraining:
         assert told("--set", "agreement=0.9", "--set", "pseudo_labels=step") == (
             "agreement needs pseudo_labels 'stage': those of every step do not measure it."
         )
+        for text in ("9" * 5000, "[" * 99_999):
+            assert told("--set", f"stages={text}").startswith("--set stages ")
+        assert told("--set", "min_object_um2=Infinity") == (
+            "--set min_object_um2 must be a finite number, got inf."
+        )
+        assert told("--network", "mean=[NaN,0,0]").startswith("--network mean.0 must be a finite")
+        assert told("--network", "architecture=[]").startswith("--network architecture must be")
         narrow = told("--network", "width=1")
         assert narrow == "--network width must be greater than or equal to 4, got 1."
 

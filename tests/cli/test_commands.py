@@ -16,6 +16,7 @@ from PIL import Image
 from napari_semimoe.cli.main import main
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.project.mask_png import PREDICTED, save_png
+from napari_semimoe.project.project import Project
 from tests.cli.conftest import SMALL
 
 
@@ -461,6 +462,16 @@ class TestEvaluate:
         assert scores["object_f1"] == pytest.approx(2 / 3)
         assert scores["object_dice"] == pytest.approx((1 + 2 / 3) / 2)
 
+    def test_two_predictions_of_one_image_are_refused(self, semimoe, tmp_path):
+        for folder in ("truth", "pred"):
+            (tmp_path / folder).mkdir()
+            Image.fromarray(np.eye(9, dtype=np.uint8)).save(tmp_path / folder / "A.png")
+        Image.fromarray(np.eye(9, dtype=np.uint8)).save(tmp_path / "pred" / "A.tif")
+        ended = semimoe(
+            "evaluate", "--pred", tmp_path / "pred", "--truth", tmp_path / "truth", code=1
+        )
+        assert "got A.tif and A.png" in ended.err or "got A.png and A.tif" in ended.err
+
     def test_masks_beside_their_images_are_the_truth(self, semimoe, tissue, weights, tmp_path):
         semimoe("predict", tissue / "labelled", "--weights", weights, "--out", tmp_path)
         ended = semimoe("evaluate", "--pred", tmp_path, "--truth", tissue / "labelled", "--json")
@@ -580,6 +591,10 @@ class TestOthers:
         assert len(ended.json["written"]) == 5
         assert " 5/5 " in ended.err
         assert any((tmp_path / kind).iterdir())
+
+    def test_export_of_a_project_that_a_window_has_open(self, semimoe, copy, tmp_path):
+        with Project.open(copy):
+            assert len(semimoe("export", copy, tmp_path / "out", "--json").json["written"]) == 5
 
     def test_check_names_what_will_be_used(self, semimoe):
         facts = semimoe("check", "--json").json

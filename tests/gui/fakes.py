@@ -40,7 +40,6 @@ class WindowEngine(FakeEngine):
             "gates": gates,
             "expert_names": EXPERTS,
             "device": "cpu",
-            "seconds": 0.1,
         }
         self.finish(job, JobState.CANCELLED if job.cancelled else JobState.DONE, result=result)
 

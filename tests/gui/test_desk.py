@@ -663,7 +663,7 @@ def test_excluded_tile_is_out_and_the_next_one_opens(opened, settled):
     assert opened.bench.desk.view.tile.id != tile.id
 
 
-@pytest.mark.parametrize(("name", "words"), [("tile_1", "Mask by"), ("tile_5", "suggestion")])
+@pytest.mark.parametrize(("name", "words"), [("tile_1", "Imported by"), ("tile_5", "suggestion")])
 def test_an_excluded_tile_says_so_and_can_be_accepted(opened, settled, engine, name, words):
     session, tile = opened.bench.session, tile_named(opened, name)
     session.exclude(tile.id)
@@ -683,7 +683,7 @@ def test_the_last_tile_says_that_it_is_excluded(opened, settled, engine):
     opened.refine_page.exclude.click()
     settled(opened)
     assert "excluded" in opened.refine_page.state.text()
-    assert "The tile is excluded" in opened.messages.text
+    assert " is excluded" in opened.messages.text
 
 
 def test_a_person_who_clicks_on_while_a_tile_is_excluded_is_not_called_back(opened, settled):

@@ -338,6 +338,17 @@ def test_images_that_are_none_are_refused_by_name(opened, tmp_path, settled):
     assert "letter.png" in opened.messages.text
 
 
+def test_what_was_added_is_said_beside_what_was_refused(opened, tmp_path, settled):
+    bad, good = tmp_path / "letter.png", tmp_path / "tile_9.png"
+    bad.write_text("Dear colleague")
+    write_image(good, 9, (60, 80))
+    opened.bench.add_images([bad, good], um_per_px=0.5)
+    settled(opened)
+    assert opened.messages.is_error
+    assert "1 tile added" in opened.messages.text
+    assert "letter.png" in opened.messages.text
+
+
 # -- the project --------------------------------------------------------------------------------
 
 
@@ -757,6 +768,43 @@ def test_chosen_map_stays_on_the_next_tile(opened, viewer, settled, engine):
     assert viewer.layers["expert: segmentation"].visible
 
 
+def test_a_tile_that_is_predicted_already_says_so(opened, settled):
+    opened.predict_page.predict.click()
+    settled(opened)
+    assert opened.messages.text == "The model in use has predicted this tile already."
+
+
+def test_a_tile_that_waits_for_its_prediction_says_so(unpredicted, engine, settled):
+    hint = unpredicted.predict_page.gate_hint
+    unpredicted.bench.desk.select(unpredicted.bench.session.tiles()[0].id)
+    settled(unpredicted)
+    assert hint.text() == "Being predicted…"
+    for job in engine.of_kind("predict"):
+        engine.start(job)
+        engine.finish(job, JobState.FAILED, error="The weights file is damaged. Take another.")
+    settled(unpredicted)
+    assert "Press Predict" in hint.text()
+    unpredicted.predict_page.predict.click()
+    settled(unpredicted)
+    assert hint.text() == "Being predicted…"
+    engine.predict_everything()
+    settled(unpredicted)
+    assert not hint.isVisibleTo(unpredicted.predict_page)
+
+
+def test_the_suggestion_of_a_model_that_is_not_in_use_any_more_is_called_so(
+    opened, settled, engine
+):
+    state = opened.refine_page.state
+    assert "The model's suggestion" in state.text()
+    engine.train(start_round(opened, settled, engine), new=0.9, old=0.8)
+    settled(opened)
+    assert "The suggestion of starter" in state.text()
+    engine.predict_everything()
+    settled(opened)
+    assert "The model's suggestion" in state.text()
+
+
 def test_failed_prediction_is_told(opened, engine, settled):
     opened.bench.session.set_predict_settings(
         opened.bench.session.predict_settings.changed(threshold=0.4)
@@ -990,11 +1038,35 @@ def test_round_begins_by_itself_after_three_accepted_tiles(opened, settled, engi
     assert len(engine.of_kind("train")) == 1
 
 
+def test_a_round_that_no_tile_can_judge_says_so_before_and_after(opened, settled, engine):
+    assert "its model takes over unjudged" in opened.retrain_page.plan.text()
+    job = start_round(opened, settled, engine)
+    engine.train(job, new=None, old=None)
+    settled(opened)
+    assert opened.messages.text.endswith("No validation tile judged it.")
+
+
 def test_a_project_without_images_offers_no_round(panel, starter, tmp_path, settled, engine):
     panel.bench.new_project(tmp_path / "project", ("background", "gland"))
     settled(panel)
     assert panel.retrain_page.plan.text() == NOTHING_TO_LEARN
     assert not panel.retrain_page.start.isEnabled()
+
+
+def test_a_project_without_images_offers_to_add_some(panel, images, tmp_path, settled, monkeypatch):
+    chosen = "napari_semimoe.gui.project_actions.QFileDialog.getExistingDirectory"
+    monkeypatch.setattr(chosen, lambda *_: str(images))
+    monkeypatch.setattr(
+        "napari_semimoe.gui.pixel_size.QInputDialog.getDouble", lambda *_, **__: (0.5, True)
+    )
+    panel.bench.new_project(tmp_path / "project", ("background", "gland"))
+    settled(panel)
+    add = panel.predict_page.add
+    assert add.isVisibleTo(panel.predict_page)
+    add.click()
+    settled(panel)
+    assert len(panel.bench.session.tiles()) == 6
+    assert not add.isVisibleTo(panel.predict_page)
 
 
 def test_round_without_any_mask_is_refused_in_words(
@@ -1040,13 +1112,20 @@ def test_export_writes_the_accepted_masks(opened, settled, tmp_path):
     assert page.show_folder.isEnabled()
 
 
-def test_export_of_a_tile_without_mask_is_refused_in_words(opened, settled, tmp_path):
+def test_export_of_the_open_tile_waits_until_it_has_a_mask(opened, settled, tmp_path):
     page = opened.export_page
     page.which.setCurrentIndex(page.which.findData("open"))
+    assert not page.export.isEnabled()
+    assert "has no mask yet" in page.count.text()
+    page.which.setCurrentIndex(page.which.findData("all"))
+    assert page.export.isEnabled()
+    page.which.setCurrentIndex(page.which.findData("open"))
+    opened.bench.desk.select(next(t.id for t in opened.bench.session.tiles() if t.annotation_id))
+    settled(opened)
     page.folder.setText(str(tmp_path / "masks"))
     page.export.click()
     settled(opened)
-    assert opened.messages.is_error
+    assert page.result.text()
     assert page.export.isEnabled()
 
 

@@ -108,7 +108,7 @@ def test_weights_without_our_words_are_refused(model, tmp_path):
 def test_words_that_this_version_cannot_read_are_refused(model, saved):
     words = json.loads(saved.with_suffix(".json").read_text()) | {"from_the_future": 1}
     save_file(model.state_dict(), saved, metadata={METADATA_KEY: json.dumps(words)})
-    with pytest.raises(CheckpointError, match=r"cannot read .*from_the_future.*Update"):
+    with pytest.raises(CheckpointError, match=r"cannot read .*from_the_future.*update"):
         load_checkpoint(saved)
 
 
@@ -161,3 +161,35 @@ def test_half_files_hold_counters_as_they_were(model, tmp_path):
     save_checkpoint(tmp_path / "h.safetensors", model, describe(model), half=True)
     kinds = {value.dtype for value in load_file(tmp_path / "h.safetensors").values()}
     assert kinds == {torch.float16, torch.int64}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_neither_stored_nor_loaded(model, saved, tmp_path, value):
+    state = load_file(saved)
+    name = "expert_heads.boundary.bias"
+    state[name][0] = value
+    save_file(
+        state, tmp_path / "none.safetensors", {METADATA_KEY: describe(model).model_dump_json()}
+    )
+    with pytest.raises(CheckpointError, match=r"none\.safetensors must be numbers"):
+        load_checkpoint(tmp_path / "none.safetensors")
+    model.load_state_dict(state)
+    with pytest.raises(CheckpointError, match="weights learned must be numbers"):
+        save_checkpoint(saved, model, describe(model))
+    load_checkpoint(saved)
+
+
+def test_weights_of_another_size_say_which(saved, tmp_path):
+    state = load_file(saved)
+    state["expert_heads.boundary.bias"] = torch.zeros(5)
+    words = read_info(saved).model_dump_json()
+    save_file(state, tmp_path / "other.safetensors", {METADATA_KEY: words})
+    with pytest.raises(CheckpointError, match="size mismatch for expert_heads"):
+        load_checkpoint(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("text", ["null", "[" * 100_000, "[" + "9" * 5000 + "]", "{", "3"])
+def test_words_that_are_none_of_ours_are_refused_in_words(saved, tmp_path, text):
+    save_file(load_file(saved), tmp_path / "other.safetensors", {METADATA_KEY: text})
+    with pytest.raises(CheckpointError, match="damaged or was written by a version"):
+        read_info(tmp_path / "other.safetensors")

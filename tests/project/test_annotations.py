@@ -1,5 +1,7 @@
 import sqlite3
 import threading
+from contextlib import suppress
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from napari_semimoe.core.errors import ProjectError, ProjectFormatError, ShapeEr
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project.annotations import pack, unpack
-from napari_semimoe.project.arrays import read_array, write_array
+from napari_semimoe.project.arrays import content_hash, read_array, write_array
 from napari_semimoe.project.project import Project
 from tests.project.making import UM, add_images, mask, pixels, save
 
@@ -226,3 +228,35 @@ def test_what_other_programs_leave_beside_a_mask_s_parts_does_no_harm(project, t
     (parts / "@eaDir").mkdir()
     (parts / "@eaDir" / "0").write_text("left by a server")
     np.testing.assert_array_equal(project.read_labels(tile_id), mask(0))
+
+
+def test_a_transaction_that_failed_leaves_nothing_and_stands_in_nobodys_way(project, tile_id):
+    with suppress(KeyboardInterrupt), project._store.transaction() as connection:
+        connection.execute("INSERT INTO setting VALUES ('half', '1')")
+        raise KeyboardInterrupt
+    assert project.setting("half") is None
+    project.accept(tile_id, mask())
+    assert (project.read_labels(tile_id) == mask()).all()
+
+
+@pytest.mark.parametrize("ask", ["audit", "setting"])
+def test_another_thread_never_reads_half_of_a_commit(project, ask):
+    said = {"audit": project.audit, "setting": lambda: project.setting("half")}[ask]
+    before, found = said(), []
+    thread = Thread(target=lambda: found.append(said()))
+    with suppress(KeyboardInterrupt), project._store.transaction() as connection:
+        connection.execute("INSERT INTO setting VALUES ('half', '1')")
+        project._store.audit("Ada", "half", None)
+        thread.start()
+        thread.join(0.2)
+        raise KeyboardInterrupt
+    thread.join()
+    assert found == [before]
+
+
+def test_the_hash_of_what_is_stored_is_the_same_in_every_version():
+    labels = np.arange(6, dtype=np.uint16).reshape(2, 3)
+    stored = "9b60da70a7c29a11e53fb53e88b1bcb11483f4461a2d63af59e0bf6a50fd8dbc"
+    assert content_hash(labels) == stored
+    assert content_hash(labels.astype(">u2")) == content_hash(labels)
+    assert content_hash(labels.reshape(3, 2)) != content_hash(labels)

@@ -76,3 +76,13 @@ def test_numbers_of_windows_are_put_in_words(number, length, reason):
     assert str(storage_error("The mask", error)) == (
         f"The mask could not be stored: {reason}. What was stored before is safe."
     )
+
+
+def test_all_parts_are_flushed_before_they_get_their_name_and_the_name_after(tmp_path, monkeypatch):
+    target, flushed = tmp_path / "a", []
+    monkeypatch.setattr(disk, "flush", lambda path: flushed.append((path.name, target.exists())))
+    with disk.written_whole(target) as temporary:
+        (temporary / "c").mkdir(parents=True)
+        (temporary / "c" / "0").write_text("x")
+    assert {("0", False), ("c", False), (temporary.name, False)} <= set(flushed)
+    assert flushed[-1] == (tmp_path.name, True)

@@ -435,3 +435,14 @@ def test_a_project_of_the_same_name_and_image_is_another_project(export, tmp_pat
             else:
                 with pytest.raises(ProjectError, match="is in the way"):
                     export(project, tmp_path / "out")
+
+
+def test_a_neighbour_that_is_excluded_does_not_come_along(project, tmp_path):
+    file = save(tmp_path / "big.png", pixels(0, (64, 128)))
+    first, second = project.add_files([file], um_per_px=UM, tile_px=64).added
+    for tile_id in (first, second):
+        project.accept(tile_id, project.read_image(tile_id)[..., 0] // 200)
+    project.set_pool(second, Pool.EXCLUDED)
+    export_geojson(project, tmp_path / "out", tiles=[first])
+    read = json.loads((tmp_path / "out" / "big.geojson").read_text())
+    assert read["semimoe_tiles"] == [[0, 0, 64, 64]]

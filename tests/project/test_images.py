@@ -1,4 +1,6 @@
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.project import images
 from napari_semimoe.project import tiff as project_tiff
 from napari_semimoe.project.images import read_image
-from napari_semimoe.project.resolution import from_ome
+from napari_semimoe.project.resolution import from_aperio, from_ome
 from tests.project.making import pixels, png_16_bit_colour, save
 
 RGB = pixels(3, (37, 53))
@@ -232,6 +234,31 @@ def test_every_orientation_of_a_tiff_is_turned_upright(here, orientation, compre
     np.testing.assert_array_equal(read_image(here / "a.tif").pixels, RGB)
 
 
+@pytest.mark.parametrize("ending", ["tif", "png"])
+def test_a_stack_is_refused_whatever_its_name(here, ending):
+    tiff(here / "a.tif", np.zeros((3, 9, 8), np.uint8), photometric="minisblack")
+    (here / "a.tif").rename(f"a.{ending}")
+    with pytest.raises(ImageReadError, match=r"3 frames|got a stack"):
+        read_image(here / f"a.{ending}")
+
+
+def test_a_scale_that_is_no_number_is_none_and_the_image_is_read(here):
+    ome = '<OME><Image><Pixels PhysicalSizeX="0,5" PhysicalSizeY="0,5"/></Image></OME>'
+    assert from_ome(ome) is None
+    assert from_aperio("Aperio Image|MPP = 0.5.0") is None
+    assert from_aperio("Aperio Image|MPP = 0.5") == 0.5
+
+
+def test_odd_tags_are_not_told_on_the_terminal(here, capfd):
+    code = (
+        "from pathlib import Path; from napari_semimoe.project.images import read_image;"
+        "read_image(Path('a.tif'))"
+    )
+    tiff(here / "a.tif", RGB, photometric="rgb", extratags=[(274, "H", 1, 9, True)])
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert capfd.readouterr().err == ""
+
+
 def test_decimal_numbers_are_refused_in_words(here):
     with pytest.raises(ImageReadError, match=r"8- or 16-bit whole numbers, got float32.*8-bit RGB"):
         read_image(tiff(here / "a.tif", GREY.astype(np.float32)))
@@ -368,3 +395,22 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch
     monkeypatch.setattr("PIL.Image.open", refuse)
     with pytest.raises(ImageReadError, match=r"a\.png cannot be read \(Permission denied\)"):
         read_image(path)
+
+
+def test_8_bit_values_that_are_stored_in_16_bits_stay_as_they_are(tmp_path):
+    values = np.array([[0, 3, 100]], np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    read = read_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read.pixels[..., 0], values)
+    assert read.note is None
+
+
+def test_the_least_value_that_needs_more_bits_is_not_black(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 255, 256]], np.uint16))
+    assert read_image(tmp_path / "a.tif").pixels[0, :, 0].tolist() == [0, 64, 64]
+
+
+def test_numbers_above_16_bits_are_refused_in_words(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 70000]], np.uint32))
+    with pytest.raises(ImageReadError, match="8- or 16-bit whole numbers, got"):
+        read_image(tmp_path / "a.tif")

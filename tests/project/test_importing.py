@@ -12,7 +12,16 @@ from napari_semimoe.core.values import Box
 from napari_semimoe.project import import_masks
 from napari_semimoe.project.importing import tile_boxes
 from napari_semimoe.project.project import Project
-from tests.project.making import UM, add_prediction, image_folder, mask, pixels, save, snapshot
+from tests.project.making import (
+    UM,
+    add_images,
+    add_prediction,
+    image_folder,
+    mask,
+    pixels,
+    save,
+    snapshot,
+)
 from tests.project.test_discovery import glas_folder
 
 
@@ -377,3 +386,25 @@ def test_a_file_whose_name_is_no_text_is_added_like_any_other(project, tmp_path)
     report = project.add_files(files, um_per_px=UM)
     assert (len(report.added), report.refused) == (2, ())
     assert [tile.name for tile in project.tiles()] == ["b\\udcff", "ok"]
+
+
+def test_an_image_named_as_a_tile_of_a_later_one_hinders_it_not(project, tmp_path):
+    save(tmp_path / "big_r1c1.png", pixels(1))
+    project.add_files([tmp_path / "big_r1c1.png"], um_per_px=UM)
+    save(tmp_path / "big.png", pixels(0, (64, 128)))
+    report = project.add_files([tmp_path / "big.png"], um_per_px=UM, tile_px=64)
+    names = [project.tile(tile_id).name for tile_id in report.added]
+    assert names == ["big (2)_r1c1", "big (2)_r1c2"]
+
+
+def test_images_that_are_added_as_excluded_teach_nothing(project, tmp_path):
+    project.add_folder(image_folder(tmp_path / "in", 2), um_per_px=UM, pool=Pool.EXCLUDED)
+    assert [tile.pool for tile in project.tiles()] == [Pool.EXCLUDED] * 2
+
+
+def test_an_image_that_was_excluded_stays_so_when_its_mask_comes_later(project, tmp_path):
+    (tile_id,) = add_images(project, tmp_path / "in", 1).added
+    project.set_pool(tile_id, Pool.EXCLUDED)
+    report = add_images(project, tmp_path / "in", 1, masks=True)
+    assert project.tile(tile_id).pool is Pool.EXCLUDED
+    assert report.labelled == 0

@@ -377,3 +377,12 @@ def test_a_mask_that_was_exported_for_another_image_of_that_name_is_left_out(tmp
 def test_tiles_of_an_export_that_are_no_boxes_are_refused_in_words(tmp_path):
     with pytest.raises(ImageReadError, match="must list y0, x0, y1, x1 of each tile"):
         read(tmp_path, {"features": [square(0, 0, 3)], "semimoe_tiles": [[0, 1]]})
+
+
+def test_objects_under_later_ones_are_told(tmp_path):
+    small, large = square(10, 10, 4), square(8, 8, 20)
+    for later in (large, square(8, 8, 20, "Ignore*")):
+        labels, _, notes = read(tmp_path, [small, later])
+        assert len(np.setdiff1d(labels, [0, IGNORE])) == (later is large)
+        assert notes == ["a.geojson: objects that lie wholly under later ones were left out: 1."]
+    assert not read(tmp_path, [large, small])[2]

@@ -307,3 +307,60 @@ def test_small_objects_numbered_up_to_255_are_not_taken_for_smoothed_rims(tmp_pa
         numbers[y : y + 5, x : x + 5] = number
     read = read_mask(save(tmp_path / "m.png", numbers))
     np.testing.assert_array_equal(read, numbers)
+
+
+def test_a_tiff_of_one_channel_per_object_is_refused_in_words(tmp_path):
+    for channels in (2, 4, 5):
+        one_hot = np.zeros((*SHAPE, channels), np.uint8)
+        one_hot[2:8, 2:8, 0] = one_hot[20:30, 30:50, 1] = 255
+        tifffile.imwrite(
+            tmp_path / "m.tif", one_hot, photometric="minisblack", extrasamples=[0] * (channels - 1)
+        )
+        with pytest.raises(ImageReadError, match=f"one colour at each pixel, got {channels} chan"):
+            read_mask(tmp_path / "m.tif", SHAPE)
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int32, np.float32])
+def test_65535_is_an_object_where_ids_have_more_than_16_bits(tmp_path, dtype):
+    labels = two_squares(65535, dtype)
+    labels[2:8, 2:8] = 3
+    tifffile.imwrite(tmp_path / "m.tif", labels)
+    read = read_mask(tmp_path / "m.tif", SHAPE)
+    assert sorted(np.unique(read)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 0.5, 1j])
+def test_a_mask_of_what_is_no_whole_number_is_refused_in_words(tmp_path, value):
+    values = two_squares(1, np.complex64 if value == 1j else np.float32)
+    values[0, 0] = value
+    tifffile.imwrite(tmp_path / "m.tif", values)
+    with pytest.raises(ImageReadError, match="must hold whole numbers"):
+        read_mask(tmp_path / "m.tif", SHAPE)
+
+
+def test_more_objects_of_all_classes_together_than_ids_are_refused_in_words(tmp_path):
+    specks = np.zeros((800, 400), np.uint8)
+    specks[:400:2, ::2], specks[400::2, ::2] = 1, 2
+    with pytest.raises(ImageReadError, match="at most 65534 objects, got 80000"):
+        read_class_mask(save(tmp_path / "m.png", specks), specks.shape, 3)
+
+
+def test_parts_that_touch_at_a_corner_are_one_object(tmp_path):
+    binary = np.zeros(SHAPE, np.uint8)
+    binary[2:8, 2:8] = binary[8:12, 8:12] = 255
+    assert read_mask(save(tmp_path / "m.png", binary)).max() == 1
+
+
+def test_a_mask_with_height_and_width_swapped_is_refused(tmp_path):
+    file = save(tmp_path / "m.png", mask(0).astype(np.uint8).T.copy())
+    with pytest.raises(ImageReadError, match="its image's size 56 x 40 px, got 40 x 56"):
+        read_mask(file, SHAPE)
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(255, np.uint8), (65535, np.uint16)])
+def test_a_class_mask_of_white_alone_is_class_one(tmp_path, value, dtype):
+    shapes = np.zeros((40, 56), dtype)
+    shapes[2:8, 2:8] = value
+    labels, of = read_class_mask(save(tmp_path / "m.png", shapes), (40, 56), 2)
+    assert of == {1: 1}
+    assert ((labels == 1) == (shapes > 0)).all()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import PurePosixPath, PureWindowsPath
+from threading import Timer
 
 import pytest
 
@@ -333,3 +334,16 @@ def test_the_project_module_stays_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_reader_waits_for_a_commit_that_is_being_written(project, tile_id):
+    with Project.open(project.path, read_only=True) as reader:
+        writer = sqlite3.connect(
+            project.path / "index.sqlite", isolation_level=None, check_same_thread=False
+        )
+        writer.execute("BEGIN EXCLUSIVE")
+        commit = Timer(0.3, writer.rollback)
+        commit.start()
+        assert reader.tile(tile_id).id == tile_id
+        commit.join()
+        writer.close()

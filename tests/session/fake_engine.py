@@ -93,7 +93,6 @@ class FakeEngine:
             "gates": [[1.0]],
             "expert_names": ["segmentation"],
             "device": "cpu",
-            "seconds": 0.1,
         }
         self.finish(job, JobState.CANCELLED if job.cancelled else JobState.DONE, result=result)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 
 import numpy as np
@@ -359,3 +360,50 @@ def test_without_a_project_everything_is_refused_in_words(engine):
     assert session.next_tile() is None
     session.process()
     session.close()
+
+
+def test_late_prediction_with_older_settings_is_dropped(starter, filled, engine):
+    select(filled, "tile_3")
+    late = engine.jobs[0]
+    engine.start(late)
+    filled.set_predict_settings(PredictSettings(threshold=0.8))
+    late.cancelled = False  # it was done just before it was asked to stop
+    engine.predict(late)
+    filled.process()
+    assert filled.project.prediction(ids(filled)["tile_3"]) is None
+    assert list((filled.project.path / "predictions").iterdir()) == []
+
+
+def test_the_tile_on_the_screen_overtakes_a_sweep_that_waits_and_ends_none_of_it(
+    starter, filled, engine
+):
+    filled.predict_all()
+    select(filled, "tile_9")
+    assert engine.tiles_asked[0] == "tile_9"
+    assert sorted(engine.tiles_asked) == sorted(f"tile_{n}" for n in range(3, 11))
+
+
+def test_a_prediction_whose_files_are_gone_is_made_again(starter, filled, engine):
+    select(filled, "tile_3")
+    engine.predict_everything()
+    filled.process()
+    tile = ids(filled)["tile_3"]
+    shutil.rmtree(filled.project.path / filled.project.prediction(tile).path)
+    select(filled, "tile_3")
+    assert engine.tiles_asked == ["tile_3"]
+
+
+def test_the_end_of_another_job_does_not_end_the_round(starter, filled, engine):
+    number = filled.start_round(RoundSettings())
+    engine.submit("predict_files", {})
+    engine.finish(engine.jobs[-1], JobState.FAILED, error="It was another's.")
+    filled.process()
+    assert filled.running_round == number
+
+
+def test_a_tile_of_a_sweep_that_was_drawn_forward_is_not_forgotten(starter, filled, engine):
+    filled.queue_order = "name"
+    filled.predict_all()
+    select(filled, "tile_9")
+    select(filled, "tile_3")
+    assert sorted(set(engine.tiles_asked)) == sorted(f"tile_{n}" for n in range(3, 11))

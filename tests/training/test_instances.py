@@ -165,3 +165,28 @@ def test_no_object_and_one_that_fills_its_tile_stay_as_they_are():
 def test_maps_of_different_shapes_are_refused():
     with pytest.raises(ShapeError, match=r"one \(H, W\) shape"):
         to_instances(np.zeros((4, 4)), np.zeros((4, 5)), None)
+
+
+def test_a_predicted_boundary_splits_what_the_distance_does_not():
+    foreground = np.ones((20, 40))
+    boundary = np.zeros((20, 40))
+    boundary[:, 19:21] = 1
+    found = to_instances(foreground, foreground, boundary)
+    assert found.max() == 2
+    assert found[10, 5] != found[10, 35]
+
+
+def test_a_seed_below_the_smallest_object_splits_nothing():
+    distance = np.zeros((10, 30))
+    distance[:, :10], distance[:5, 25:] = 1, 1  # 100 px and 25 px
+    found = to_instances(np.ones((10, 30)), distance, None, min_object_px=150)
+    assert (found == 1).all()
+    found = to_instances(np.ones((10, 30)), distance, None, min_object_px=50)
+    assert (found == 1).all()
+
+
+def test_more_objects_than_ids_are_refused_in_words():
+    specks = np.zeros((520, 520))
+    specks[::2, ::2] = 1
+    with pytest.raises(ShapeError, match="65534 objects, got 67600"):
+        to_instances(specks, None, None)

@@ -242,3 +242,16 @@ def test_a_boundary_far_from_any_outline_is_a_disagreement_and_so_is_a_bare_outl
     np.testing.assert_allclose(found[:, 3:5], 0.8)
     assert (found[:, 14:16] == 1).all()
     assert (found[:, 22:] == 0).all()
+
+
+def test_objects_are_cut_as_the_settings_say(monkeypatch):
+    asked = []
+
+    def objects(foreground, *_, **how):
+        asked.append(how)
+        return np.zeros(foreground.shape, np.uint16)
+
+    monkeypatch.setattr("napari_semimoe.training.predict.to_instances", objects)
+    settings = {"min_object_um2": 400, "threshold": 0.7, "split_touching": False}
+    predictor(**settings).predict(picture(64, 64), 0.5)
+    assert asked == [{"min_object_px": 1600, "threshold": 0.7, "split_touching": False}]

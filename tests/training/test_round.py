@@ -3,6 +3,7 @@
 import itertools
 import json
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import SettingsError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
+from napari_semimoe.model.checkpoint import load_checkpoint
 from napari_semimoe.project.found_masks import AFTER, BEFORE, read_found
 from napari_semimoe.training import journal, pools, stopping
 from napari_semimoe.training.learner import Learner
@@ -502,3 +504,32 @@ def test_the_crop_is_halved_when_the_batches_are_single():
     assert halved(halved(single)) == halved(single)
     alone = settings(labelled_batch=4, unlabelled_batch=0)
     assert (halved(alone).labelled_batch, halved(alone).unlabelled_batch) == (2, 0)
+
+
+def test_losses_that_are_no_numbers_end_the_round_in_words(tmp_path, monkeypatch):
+    step = Learner.step
+
+    def lost(self, *given):
+        numbers = step(self, *given)
+        return replace(numbers, total=float("nan")) if given[2] == 1 else numbers
+
+    monkeypatch.setattr(Learner, "step", lost)
+    with pytest.raises(SettingsError, match=r"got nan in step 2.*lower learning rate"):
+        run(tmp_path, max_steps=3)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_scored_are_the_base_and_the_very_weights_that_are_saved(tmp_path, monkeypatch):
+    files = [tmp_path / name / "model.safetensors" for name in ("base", "next")]
+    run(files[0].parent, max_steps=1)
+    scored = []
+
+    def look(model, *_, **__):
+        scored.append({name: value.clone() for name, value in model.state_dict().items()})
+
+    monkeypatch.setattr("napari_semimoe.training.round.validate", look)
+    run(files[1].parent, base=files[0], max_steps=2, learning_rate=0.01)
+    assert len(scored) == 2
+    for file, weights in zip(files, scored, strict=True):
+        stored = load_checkpoint(file)[0].state_dict()
+        assert all(torch.equal(weights[name], stored[name]) for name in stored)
