@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from napari_semimoe.core.cores import spare_cores, usable_cores
+from napari_semimoe.core.cores import spare_cores
 from napari_semimoe.core.errors import SettingsError
 from napari_semimoe.model.semi_moe import SemiMoE
 
@@ -49,14 +49,8 @@ def works(kind: str) -> bool:
 
 
 def set_threads(count: int) -> int:
-    """Set the processor threads, no more than there are cores; 0 leaves one core to the window.
-
-    Returns
-    -------
-    int
-        The number.
-    """
-    threads = min(count, usable_cores()) or spare_cores()
+    """Set the processor threads; 0 leaves one core to the window. Return the number."""
+    threads = count or spare_cores()
     torch.set_num_threads(threads)
     return threads
 

@@ -388,7 +388,10 @@ def test_moved_project_goes_on_with_the_tiles_and_base_it_has_now(
 
 def test_plan_says_what_the_round_would_do(no_starter, filled, engine):
     plan = filled.round_plan(RoundSettings(budget_minutes=4))
-    assert plan.sentence == ("Round 1: from nothing, 2 labelled tiles + 8 unlabelled, about 4 min")
+    assert plan.sentence == (
+        "Round 1: from nothing, 2 labelled tiles + 8 unlabelled, "
+        "none to check it (its model takes over unjudged), about 4 min"
+    )
     plan = filled.round_plan(RoundSettings(budget_minutes=4, max_steps=30))
     assert plan.sentence.endswith("8 unlabelled, 30 steps")  # however long they take
     finished_round(filled, engine)
