@@ -164,7 +164,7 @@ class RoundSettings(Settings):
     seed: int = Field(0, ge=0, lt=2**31, description="Same seed, same machine: same numbers")
     device: DeviceName = Field("auto", description="Where to train")
     threads: int = Field(
-        0, ge=0, le=1024, description="Processor threads; 0 leaves one core to the window"
+        0, ge=0, le=512, description="Processor threads; 0 leaves one core to the window"
     )
     processes: int = Field(
         1, ge=1, le=64, description="Processes that share each step, each on its own graphics card"

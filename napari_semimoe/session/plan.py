@@ -74,14 +74,14 @@ class RoundPlan:
         if self.passed_over:
             start += f" ({self.passed_over} knows another number of classes)"
         fresh = f" ({self.new} new)" if 0 < self.new < self.labelled else ""
-        check = "none to check it (its model takes over unjudged)"
-        check = f"{counted(self.validation, 'tile')} to check it" if self.validation else check
+        check = f", {counted(self.validation, 'tile')} to check it" if self.validation else ""
+        unchecked = "" if self.validation else ". No tile checks it, so its model takes over"
         where = f" on {self.device_text}" if self.device_text else ""
         pixels = f" ({self.agreement})" if self.agreement and self.unlabelled else ""
         length = counted(self.steps, "step") if self.steps else f"about {_minutes(self.minutes)}"
         return (
             f"Round {self.number}: {start}, {counted(self.labelled, 'labelled tile')}{fresh} + "
-            f"{self.unlabelled} unlabelled{pixels}, {check}, {length}{where}"
+            f"{self.unlabelled} unlabelled{pixels}{check}, {length}{where}{unchecked}"
         )
 
 

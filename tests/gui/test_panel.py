@@ -1039,7 +1039,7 @@ def test_round_begins_by_itself_after_three_accepted_tiles(opened, settled, engi
 
 
 def test_a_round_that_no_tile_can_judge_says_so_before_and_after(opened, settled, engine):
-    assert "its model takes over unjudged" in opened.retrain_page.plan.text()
+    assert "No tile checks it" in opened.retrain_page.plan.text()
     job = start_round(opened, settled, engine)
     engine.train(job, new=None, old=None)
     settled(opened)

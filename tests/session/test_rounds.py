@@ -389,11 +389,11 @@ def test_moved_project_goes_on_with_the_tiles_and_base_it_has_now(
 def test_plan_says_what_the_round_would_do(no_starter, filled, engine):
     plan = filled.round_plan(RoundSettings(budget_minutes=4))
     assert plan.sentence == (
-        "Round 1: from nothing, 2 labelled tiles + 8 unlabelled, "
-        "none to check it (its model takes over unjudged), about 4 min"
+        "Round 1: from nothing, 2 labelled tiles + 8 unlabelled, about 4 min. "
+        "No tile checks it, so its model takes over"
     )
     plan = filled.round_plan(RoundSettings(budget_minutes=4, max_steps=30))
-    assert plan.sentence.endswith("8 unlabelled, 30 steps")  # however long they take
+    assert "8 unlabelled, 30 steps. No" in plan.sentence  # however long they take
     finished_round(filled, engine)
     select(filled, "tile_3")
     engine.predict_everything()
@@ -404,7 +404,8 @@ def test_plan_says_what_the_round_would_do(no_starter, filled, engine):
     plan = filled.round_plan(RoundSettings(budget_minutes=0.5))
     assert pools["tile_3"] == "curated"
     assert plan.sentence == (
-        "Round 2: from round 1, 3 labelled tiles (1 new) + 7 unlabelled, about 30 s on CPU"
+        "Round 2: from round 1, 3 labelled tiles (1 new) + 7 unlabelled, about 30 s on CPU. "
+        "No tile checks it, so its model takes over"
     )
 
 
