@@ -24,7 +24,8 @@ from napari_semimoe.core.values import IGNORE
 
 #: Width of a boundary in pixels at the working resolution.
 BOUNDARY_PX = 2
-#: Smallest furthest predicted distance in a crop that is stretched to 1 again.
+#: Smallest furthest predicted distance in a crop that is stretched to 1 again. Distances that are
+#: nearer to the truth taught no better (docs/choices.md, "Truer distances").
 _FLOOR = 0.1
 #: Offsets of a disk of that radius.
 _DISK = [(y, x) for y in range(-2, 3) for x in range(-2, 3) if 0 < y * y + x * x <= BOUNDARY_PX**2]

@@ -7,6 +7,7 @@ import torch
 from benchmarks.pseudo_labels import measure
 from napari_semimoe.core.settings import ModelSettings
 from napari_semimoe.core.values import Patch
+from napari_semimoe.data.targets import targets_from_mask
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.views import map_slices
 
@@ -64,3 +65,14 @@ def test_an_object_or_a_hole_without_a_sure_pixel_is_left_out():
         (5 + 1 / 4) / 8, abs=1e-4
     )
     assert numbers["wrong, squared, objects and holes with a core"] == 0.0
+
+
+def test_the_distance_of_the_objects_is_right_where_the_said_one_is_too_small():
+    truth = np.zeros((144, 144), np.uint16)
+    truth[20:120, 30:110] = 1
+    true = targets_from_mask(truth).maps["distance"][0, 0]
+    tile = Patch(np.zeros((144, 144, 3), np.uint8), truth, 1.25, "a")
+    numbers = measure(Says((truth > 0).astype(np.float32), (0.2 * true).numpy()), [tile])
+    assert numbers["distance, of the objects"] == 0
+    assert numbers["distance, stretched"] == pytest.approx(0, abs=1e-4)
+    assert numbers["distance, as said"] == pytest.approx(float((0.64 * true**2).mean()), abs=1e-4)
