@@ -29,6 +29,7 @@ _COLUMNS = (
     ("Note", "✎ where you wrote a note; point at it to read it"),
 )
 _ROW_PX = 22
+_MOST_PX = 192
 _ROOT_TIPS = {
     STARTER: "The model that came with the plugin.",
     "nothing": "Rounds that began with random weights.",
@@ -95,8 +96,14 @@ class RoundsTree(QTreeWidget):
         self.viewport().update()
 
     def sizeHint(self) -> QSize:
-        """Ask for no more than needed: a scroll area gives a page what its parts ask for."""
-        return QSize(super().sizeHint().width(), self.minimumHeight())
+        """Ask for the height of the rows, within limits: the page scrolls for what is asked."""
+        rows = self.header().sizeHint().height() + len(self._rows) * self._row_px + 4
+        height = max(self.minimumHeight(), min(rows, _MOST_PX))
+        return QSize(super().sizeHint().width(), height)
+
+    @property
+    def _row_px(self) -> int:
+        return max(_ROW_PX, self.fontMetrics().height() + 6)
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the font."""
@@ -117,6 +124,7 @@ class RoundsTree(QTreeWidget):
             self._fill(lineage)
             if chosen is not None and chosen.name in self._rows:
                 self.setCurrentItem(self._rows[chosen.name])
+        self.updateGeometry()  # it asks for the height of its rows
         self.doItemsLayout()
         self.verticalScrollBar().setValue(scrolled)
         if has_new:
@@ -185,7 +193,7 @@ class RoundsTree(QTreeWidget):
         lines = [line for text in about for line in text.splitlines() if line]
         font = QFont()  # its size is the tree's
         font.setBold(row.is_marked)
-        row.setSizeHint(0, QSize(0, max(_ROW_PX, self.fontMetrics().height() + 6)))
+        row.setSizeHint(0, QSize(0, self._row_px))
         for column in range(len(_COLUMNS)):
             row.setFont(column, font)
             row.setToolTip(column, f"<p>{'<br>'.join(map(escape, lines))}</p>")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_semimoe.gui.tile_view import TileView
     from napari_semimoe.gui.workbench import Workbench
 
-NAME = "difference: green better, orange worse"
+NAME = "green better, orange worse"
 #: Told apart by colour-blind people, and both absent from H&E and DAB.
 _COLORS = {
     None: (0, 0, 0, 0),
