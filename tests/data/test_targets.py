@@ -8,6 +8,7 @@ from skimage.morphology import dilation, disk
 from napari_semimoe.core.errors import ShapeError
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.data.targets import (
+    TARGETS,
     boundary_of,
     class_map,
     make_targets,
@@ -171,3 +172,15 @@ def test_masks_and_distances_of_other_shapes_are_refused():
     labels = torch.zeros(2, 4, 4, dtype=torch.int32)
     with pytest.raises(ShapeError, match="Targets need"):
         make_targets(labels, torch.zeros(2, 4, 4), labels, 2)
+
+
+def test_the_longer_side_of_an_edge_does_not_scale_the_shorter():
+    distance = torch.tensor([[[[10.0, 5.0, 0.0, -2.0, -4.0]]]])
+    assert normalise_distance(distance).flatten().tolist() == [1, 0.5, 0, -0.5, -1]
+    assert normalise_distance(-distance).flatten().tolist() == [-1, -0.5, 0, 0.5, 1]
+
+
+def test_predicted_distances_are_stretched_to_one_unless_they_are_tiny():
+    maps = torch.tensor([[[[0.5, 0.25, -0.2, -0.4]]], [[[0.05, 0.0, 0.0, -0.2]]]])
+    stretched = torch.tensor([[[[1, 0.5, -0.5, -1]]], [[[0.5, 0, 0, -1]]]])
+    torch.testing.assert_close(TARGETS["distance"].of_maps(maps), stretched)

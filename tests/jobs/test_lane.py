@@ -1,11 +1,12 @@
 """The lane of jobs, with children that the test speaks for."""
 
 import io
+import threading
 
 from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs.book import JobBook
 from napari_semimoe.jobs.lane import Job, Lane
-from napari_semimoe.jobs.wire import read_messages
+from napari_semimoe.jobs.wire import Writer, read_messages
 
 
 class Child:
@@ -80,3 +81,37 @@ def test_a_cancelled_job_whose_child_died_is_cancelled():
 def test_half_a_line_is_dropped_and_the_rest_is_heard():
     stream = io.BytesIO(b'{"job": 1, "na\n[1]\n{"job": 2}\n')
     assert list(read_messages(stream)) == [{"job": 2}]
+
+
+def test_a_child_that_cannot_start_does_not_keep_back_the_jobs_behind():
+    child = Child()
+    starts = [Child, OSError, lambda: child]
+
+    def start(_):
+        made = starts.pop(0)()
+        if isinstance(made, OSError):
+            raise made
+        return made
+
+    lane, book, (first, second, third) = lane_of(start, jobs=3)
+    lane.cancel(first, force=True)
+    assert book.status(second).state is JobState.FAILED
+    lane.on_child_message(child, done(third))
+    assert book.status(third).state is JobState.DONE
+
+
+def test_messages_of_two_threads_do_not_mix():
+    class HalfByHalf(io.BytesIO):
+        def write(self, line):
+            super().write(line[:5])
+            if not other.ident:
+                other.start()
+                other.join(0.1)  # it has to wait for the other half
+            return super().write(line[5:])
+
+    stream = HalfByHalf()
+    writer = Writer(stream)
+    other = threading.Thread(target=writer.send, args=({"job": 2},))
+    writer.send({"job": 1})
+    other.join()
+    assert stream.getvalue() == b'{"job": 1}\n{"job": 2}\n'

@@ -204,3 +204,13 @@ def test_job_that_is_too_large_to_travel_is_refused_in_words(project, monkeypatc
     monkeypatch.setattr(home_parcel, "LIMIT_BYTES", 100)
     with pytest.raises(JobError, match="work on this computer"):
         pack_job("train", round_payload(project))
+
+
+def test_answer_never_removes_what_is_outside_its_folder(tmp_path):
+    (tmp_path / "kept").write_text("of another round")
+    stream = io.BytesIO()
+    with ZipFile(stream, "w") as parcel:
+        parcel.writestr("answer.json", '{"gone": ["../kept"]}')
+    with pytest.raises(JobError, match="own folder"):
+        unpack_answer(stream.getvalue(), {"out_dir": str(tmp_path / "out")})
+    assert (tmp_path / "kept").exists()

@@ -100,3 +100,20 @@ def test_a_prediction_outside_the_project_is_refused_in_words(project, tile_id, 
         new = NewPrediction(wrong, "m", 0, 0, [[1.0]], ["segmentation"])
         with pytest.raises(ProjectError, match="must be a folder inside"):
             project.add_prediction(tile_id, new)
+
+
+def test_a_prediction_that_is_replaced_while_it_is_read_gives_the_newer(
+    project, tile_id, monkeypatch
+):
+    add_prediction(project, tile_id, seed=1)
+    newer = []
+
+    def read(path):
+        if not newer:
+            newer.append(add_prediction(project, tile_id, seed=2))
+        return read_prediction(path)
+
+    monkeypatch.setattr("napari_semimoe.project.predictions.read_prediction", read)
+    found = project.read_prediction(tile_id)
+    np.testing.assert_array_equal(found.instances, newer[0].instances)
+    assert project.prediction(tile_id) is not None

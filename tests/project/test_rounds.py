@@ -223,3 +223,18 @@ def test_a_project_whose_promotions_always_name_a_round_is_read_and_upgraded(pro
             again.models.promote_starter()
             assert again.models.in_charge() is None
             assert again.models.before().number == 2
+
+
+def test_what_a_start_that_was_cut_off_left_behind_is_removed(project):
+    left = project.round_folder(1) / "state.safetensors"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"of no round")
+    assert project.start_round({}, None).number == 1
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("state", [RoundState.CANCELLED, RoundState.FAILED])
+def test_a_round_that_has_weights_cannot_go_on_however_it_ended(project, state):
+    finished(project, state)
+    with pytest.raises(ProjectError, match="cannot go on"):
+        project.resume_round(1)

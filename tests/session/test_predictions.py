@@ -5,6 +5,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from psygnal import EmitLoopError
 
 from napari_semimoe.core.settings import PredictSettings, RoundSettings
 from napari_semimoe.core.states import JobState
@@ -271,8 +272,6 @@ def test_ctrl_c_while_a_listener_hears_loses_no_answer(starter, filled, engine):
 
 
 def test_broken_listener_is_heard_of_but_loses_no_answer(starter, filled, engine):
-    from psygnal import EmitLoopError
-
     def broken(tile_id):
         raise RuntimeError("a listener's fault")
 
@@ -407,3 +406,18 @@ def test_a_tile_of_a_sweep_that_was_drawn_forward_is_not_forgotten(starter, fill
     select(filled, "tile_9")
     select(filled, "tile_3")
     assert sorted(set(engine.tiles_asked)) == sorted(f"tile_{n}" for n in range(3, 11))
+
+
+def test_broken_listener_keeps_back_no_answer_of_the_same_turn(starter, filled, engine):
+    heard_of = []
+
+    def broken(tile_id):
+        heard_of.append(tile_id)
+        raise RuntimeError("a listener's fault")
+
+    filled.prediction_ready.connect(broken)
+    select(filled, "tile_3")
+    engine.predict_everything()
+    with pytest.raises(EmitLoopError):
+        filled.process()
+    assert len(heard_of) == 4

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from psygnal import EmitLoopError
 
 from napari_semimoe.core.errors import ProjectError, ProjectFormatError, StorageError
 from napari_semimoe.core.states import Pool
+from napari_semimoe.project.project import Project
 from napari_semimoe.session import Session
 
 from .fake_engine import FakeEngine
@@ -181,3 +183,28 @@ def test_export_writes_the_curated_masks(no_starter, filled, tmp_path, kind):
 def test_unknown_kind_of_export_is_refused_in_words(filled, tmp_path):
     with pytest.raises(ValueError, match="must be one of ome-zarr, png, geojson"):
         filled.export(tmp_path / "out", "jpeg")
+
+
+def broken(*_):
+    raise RuntimeError("a listener's fault")
+
+
+def test_a_project_that_could_not_be_closed_leaves_the_other_one_free(
+    starter, filled, engine, tmp_path
+):
+    select(filled, "tile_3")
+    engine.predict_everything()
+    filled.prediction_ready.connect(broken)
+    with pytest.raises(EmitLoopError) as error:
+        filled.new(tmp_path / "second")
+    assert filled.project.path == tmp_path / "project"
+    Project.open(tmp_path / "second").close()  # not locked
+    assert error
+
+
+def test_a_project_that_could_not_be_shown_is_closed_again(session, tmp_path):
+    session.tiles_changed.connect(broken)
+    with pytest.raises(EmitLoopError):
+        session.new(tmp_path / "project")
+    assert session.project is None
+    Project.open(tmp_path / "project").close()  # not locked

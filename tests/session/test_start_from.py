@@ -174,7 +174,7 @@ def test_file_that_does_not_fit_is_refused_and_no_round_begins(session, engine, 
 
 
 def test_plan_names_the_device_that_the_person_chose(no_starter, filled):
-    assert filled.round_plan(RoundSettings(device="cpu")).sentence.endswith("about 4 min on CPU")
+    assert "about 4 min on CPU" in filled.round_plan(RoundSettings(device="cpu")).sentence
 
 
 def write_encoder(path):

@@ -255,3 +255,32 @@ def test_objects_are_cut_as_the_settings_say(monkeypatch):
     settings = {"min_object_um2": 400, "threshold": 0.7, "split_touching": False}
     predictor(**settings).predict(picture(64, 64), 0.5)
     assert asked == [{"min_object_px": 1600, "threshold": 0.7, "split_touching": False}]
+
+
+@pytest.mark.parametrize(("um_per_px", "tolerance"), [(UM / 2, 6), (UM, 3), (9 * UM, 1)])
+def test_the_tolerance_of_an_outline_is_as_wide_in_the_tissue_whatever_the_pixels(
+    monkeypatch, um_per_px, tolerance
+):
+    asked = []
+
+    def hearing(experts, objects, tolerance_px):
+        asked.append(tolerance_px)
+        return disagreement(experts, objects, tolerance_px)
+
+    monkeypatch.setattr("napari_semimoe.training.predict.disagreement", hearing)
+    predictor().predict(picture(20, 20), um_per_px)
+    assert asked == [tolerance]
+
+
+def test_a_long_narrow_tile_is_seen_in_windows():
+    seen = seen_by(predictor(adapt=False), (40, 400), UM)
+    assert max(max(size) for size in seen) == 64
+
+
+def test_where_windows_overlap_the_one_whose_middle_is_nearer_counts_more(monkeypatch):
+    ready = predictor(overlap=0.5)
+    columns = torch.arange(64.0).expand(1, 1, 64, 64)
+    monkeypatch.setattr(ready, "_run", lambda batch: columns.clone())  # of each window
+    blended = ready._windows(torch.zeros(1, 3, 64, 96))[0, 0, 32]
+    assert blended[36] > 32  # 36 in the first window, 4 in the second
+    assert blended[60] < 32  # 60 and 28

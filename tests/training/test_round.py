@@ -13,11 +13,14 @@ from safetensors.torch import load_file
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import SettingsError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
+from napari_semimoe.data.prepare import prepare
 from napari_semimoe.model.checkpoint import load_checkpoint
+from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.project.found_masks import AFTER, BEFORE, read_found
 from napari_semimoe.training import journal, pools, stopping
 from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.memory import halved
+from napari_semimoe.training.pools import Pools
 from napari_semimoe.training.round import run_round
 from napari_semimoe.training.source import MemorySource
 from tests.training.making import MODEL, Hearing, after_steps, patch, settings, tiles
@@ -533,3 +536,46 @@ def test_scored_are_the_base_and_the_very_weights_that_are_saved(tmp_path, monke
     for file, weights in zip(files, scored, strict=True):
         stored = load_checkpoint(file)[0].state_dict()
         assert all(torch.equal(weights[name], stored[name]) for name in stored)
+
+
+@pytest.mark.parametrize("part", ["parameters", "buffers"])
+@pytest.mark.parametrize(("step", "old"), [(0, 0.1), (1000, 0.5)])
+def test_the_average_soon_forgets_the_weights_and_statistics_of_the_start(part, step, old):
+    learner = Learner(SemiMoE(MODEL), settings(ema_decay=0.5), torch.device("cpu"))
+    source = tiles(2, 0, 0)
+    taught = [prepare(source.read(name), MODEL) for name in source.labelled]
+    before = [value.clone() for value in getattr(learner.average, part)()]
+    learner.step(taught, [], step, 2000, -1)
+    now = getattr(learner.model, part)(), getattr(learner.average, part)()
+    for start, value, mean in zip(before, *now, strict=True):
+        share = old if mean.is_floating_point() else 0
+        torch.testing.assert_close(mean, (share * start + (1 - share) * value).to(mean.dtype))
+
+
+def test_weights_of_other_tiles_beside_a_report_are_not_taken_for_the_rounds_own(tmp_path):
+    run(tmp_path / "other", source=tiles(1, 0, 0))
+    run(tmp_path / "round")
+    (tmp_path / "other/model.safetensors").replace(tmp_path / "round/model.safetensors")
+    hearing = Hearing()
+    run(tmp_path / "round", observer=hearing)
+    assert len(hearing.named("step")) == 4
+
+
+def test_so_many_unlabelled_tiles_teach_as_were_planned_and_never_with_a_mask(tmp_path):
+    chosen = settings(pseudo_tiles=2)
+    source = tiles(1, 0, 4)
+    masked = MemorySource(source.patches, source.labelled, unlabelled=source.validation)
+    found = Pools(masked, chosen, MODEL, torch.device("cpu"), lambda: None)
+    found.choose(chosen)
+    assert len({tile.name for tile in found.unlabelled}) == 2
+    assert all(tile.index is tile.maps is None for tile in found.unlabelled)
+
+
+def test_the_steps_before_memory_became_short_are_kept(tmp_path, monkeypatch):
+    with monkeypatch.context() as patching:
+        memory_for(patching, 0, SHORT[0], after=2)
+        with pytest.raises(torch.OutOfMemoryError):
+            run(tmp_path, stages=1)
+    hearing = Hearing()
+    run(tmp_path, stages=1, observer=hearing)
+    assert [step["step"] for step in hearing.named("step")] == [3, 4]

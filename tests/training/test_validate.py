@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -159,3 +160,34 @@ def test_what_is_marked_as_another_class_is_wrong(monkeypatch, classes, dice, f1
     assert report.dice == report.per_tile_dice["a"] == pytest.approx(dice)
     assert report.object_f1 == pytest.approx(f1)
     assert (report.foreground, report.experts) == (report.true_foreground, {})
+
+
+def test_a_class_that_is_nowhere_does_not_raise_the_mean(found, monkeypatch):
+    predict = Predictor.predict
+
+    def knowing_another_class(self, image, um_per_px):
+        prediction = predict(self, image, um_per_px)
+        known = prediction.class_probabilities
+        prediction.class_probabilities = np.concatenate([known, np.zeros_like(known[:1])])
+        return prediction
+
+    monkeypatch.setattr(Predictor, "predict", knowing_another_class)
+    mask = np.zeros((8, 10), np.uint16)
+    mask[:2] = 1
+    report = score(mask)
+    assert report.dice == report.per_tile_dice["tile 0"] == pytest.approx(2 * 20 / 60)
+    assert report.jaccard == pytest.approx(20 / 40)
+
+
+def test_tiles_without_a_mask_are_not_scored(found):
+    tiles = source(np.ones((4, 6), np.uint16))
+    tiles.patches["tile 1"] = replace(tiles.patches["tile 0"], labels=None)
+    both = validate(SemiMoE(MODEL), tiles, ("tile 0", "tile 1"), settings(), 0)
+    assert both.tiles == 1
+    assert validate(SemiMoE(MODEL), tiles, ("tile 1",), settings(), 0) is None
+
+
+def test_a_stop_is_asked_for_before_every_tile(found):
+    tiles, asked = source(*[np.ones((4, 6), np.uint16)] * 3), []
+    validate(SemiMoE(MODEL), tiles, tiles.validation, settings(), 0, check=lambda: asked.append(1))
+    assert len(asked) == 3
