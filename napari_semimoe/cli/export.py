@@ -10,6 +10,7 @@ import typer
 
 from napari_semimoe.cli.output import Json, ProjectFolder, progress, remark, result
 from napari_semimoe.cli.work import INTERRUPTED, asked_to_stop, ends_as_ctrl_c
+from napari_semimoe.core.errors import ProjectCutOffError
 from napari_semimoe.project.export import export_project
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import counted
@@ -41,7 +42,7 @@ def export(
     With them go author, time, model and round. The project may be open in a window meanwhile.
     """
     with (
-        Project.open(project, read_only=True) as opened,
+        _opened(project) as opened,
         progress() as bar,
         ends_as_ctrl_c(),
         asked_to_stop() as should_stop,
@@ -61,3 +62,12 @@ def export(
     if report.cancelled:
         remark("Interrupted. The same command exports all of them.")
         raise typer.Exit(INTERRUPTED)
+
+
+def _opened(path: Path) -> Project:
+    """Open a project to read it, once it is in order."""
+    try:
+        return Project.open(path, read_only=True)
+    except ProjectCutOffError:
+        Project.open(path).close()
+        return Project.open(path, read_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from napari_semimoe.project.discovery import (
     rank,
 )
 from napari_semimoe.project.folder import DESCRIPTION
-from napari_semimoe.project.images import SUFFIXES, stem
+from napari_semimoe.project.images import JPEG_SUFFIXES, SUFFIXES, stem
 from napari_semimoe.project.mask_png import is_own_png
 
 
@@ -94,19 +95,27 @@ def _masks(folder: Path) -> dict[str, Path]:
         )
     files = sorted(files, key=rank, reverse=True)  # of two the last stays, what a person drew
     own = {stem(path): path for path in files if is_own_png(path)}  # under their images' names
-    marked = {name: path for path in files if (name := image_name(path)) and stem(path) not in own}
+    marked = [(n, path) for path in files if (n := image_name(path)) and stem(path) not in own]
     outlines = {_image_of(path): path for path in drawn}
     if marked or outlines:  # what else there is are images
-        by_program = {name: path for name, path in marked.items() if rank(path)}
-        return {**by_program, **outlines, **{n: p for n, p in marked.items() if not rank(p)}, **own}
+        by_program = {name: path for name, path in marked if rank(path)}
+        by_person = _one_each([(name, path) for name, path in marked if not rank(path)], folder)
+        return {**by_program, **outlines, **by_person, **own}
+    able = [path for path in files if path.suffix.lower() not in JPEG_SUFFIXES] or files
+    named = [(stem(path), path) for path in able]
+    return _one_each([(name, path) for name, path in named if own.get(name, path) == path], folder)
+
+
+def _one_each(named: Iterable[tuple[str, Path]], folder: Path) -> dict[str, Path]:
+    """Return files by their images' names; two of one image are refused."""
     masks: dict[str, Path] = {}
-    for path in files:
-        if stem(path) in masks:
+    for name, path in named:
+        other = masks.setdefault(name, path)
+        if other is not path:
             raise ImageReadError(
-                f"Each image must have one mask in {folder}, got {masks[stem(path)].name} and "
-                f"{path.name}. Move one of them elsewhere."
+                f"Each image must have one mask in {folder}, got {other.name} and {path.name}. "
+                "Move one of them elsewhere."
             )
-        masks[stem(path)] = path
     return masks
 
 

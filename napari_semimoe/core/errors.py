@@ -71,6 +71,10 @@ class ProjectLockedError(ProjectError):
     """Another process has the project open for writing."""
 
 
+class ProjectCutOffError(ProjectError):
+    """A writer was killed while it stored something; opening for writing puts it in order."""
+
+
 class ProjectFormatError(ProjectError):
     """The folder is not a project, is damaged, or was written by a newer version."""
 

@@ -51,6 +51,7 @@ class PredictPage(QWidget):
         super().__init__()
         self._bench = bench
         self._names: dict[int, str] = {}
+        self._not_predicted: int | None = None  # the tile of the last prediction that failed
         self.summary = hint("")
         self.add = button("Add a folder of images…", actions.add_folder.toolTip(), "primary")
         self.add.clicked.connect(actions.add_folder.trigger)
@@ -142,17 +143,24 @@ class PredictPage(QWidget):
 
     @Slot()
     def _on_predict(self) -> None:
+        self._not_predicted = None
         self._show_waiting()
         self._bench.predict()
 
     def _show_waiting(self) -> None:
-        waits = self._bench.desk.view is not None and self._bench.session.weights is not None
-        self.gate_hint.setText("Being predicted…" if waits else "Shown once a tile is predicted.")
+        tile_id = self._bench.desk.tile_id
+        if tile_id is None or self._bench.session.weights is None:
+            self.gate_hint.setText("Shown once a tile is predicted.")
+        elif tile_id == self._not_predicted:
+            self.gate_hint.setText("Not predicted. Press Predict to try again.")
+        else:
+            self.gate_hint.setText("Being predicted…")
 
     @Slot(int, str)
     def _on_prediction_failed(self, tile_id: int, _: str) -> None:
-        if tile_id == self._bench.desk.tile_id:
-            self.gate_hint.setText("Not predicted. Press Predict to try again.")
+        if tile_id == self._bench.desk.wanted_id:
+            self._not_predicted = tile_id
+            self._show_waiting()
 
     @Slot(int, Qt.SortOrder)
     def _on_sorted(self, column: int, _: Qt.SortOrder) -> None:
@@ -162,6 +170,7 @@ class PredictPage(QWidget):
     @Slot(int)
     def _on_tile_chosen(self, tile_id: int) -> None:
         if tile_id != self._bench.desk.wanted_id:
+            self._not_predicted = None
             self._bench.desk.select(tile_id)
 
     @Slot(object)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import Qt, QTimer, Slot
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
@@ -228,7 +229,7 @@ class RefinePage(QWidget):
             return "Choose a tile on the Predict page."
         if not desk.has_strokes:
             text = stored_text(view, self._bench.session.model_name)
-        elif desk.changed_px or view.begun is view.stored:
+        elif desk.changed_px or np.array_equal(view.begun.labels, view.stored.labels):
             text = "Your strokes, stored but not accepted yet."
         else:
             text = "The model's suggestion instead of the mask before; accept it, or undo (Ctrl+Z)."
@@ -251,7 +252,7 @@ class RefinePage(QWidget):
 def stored_text(view: TileView, model: str | None) -> str:
     """Say what a tile's mask is while there are no strokes on it; ``model`` is the one in use."""
     if view.origin == "prediction" and model is not None and view.predicted_by != model:
-        return f"The suggestion of {view.predicted_by}; that of the model in use is on its way."
+        return f"The suggestion of {view.predicted_by}, which is not the model in use any more."
     if view.origin != "annotation" or view.annotation is None:
         return _ORIGIN_TEXT.get(view.origin, "")
     record = view.annotation

@@ -109,7 +109,9 @@ class RoundsTree(QTreeWidget):
         """Follow the font."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.FontChange:
-            self.show_rounds(self.lineage)
+            for row in self._rows.values():
+                row.setSizeHint(0, QSize(0, self._row_px))
+            self.updateGeometry()
 
     # -- the rows -----------------------------------------------------------------------------
 

@@ -253,6 +253,8 @@ class Workbench(QObject):
         done = " ".join([*(report.sentence for report in reports), *notes])
         refused = [each for report in reports for each in report.refused]
         if any(report.without_scale for report in reports):
+            if any(report.added for report in reports):
+                self.said.emit(done)
             self.scale_missing.emit(paths, project)
         elif refused:
             logger.warning("Not added: %s", refused)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from napari_semimoe import __version__
 from napari_semimoe.core.checkpoint_info import METADATA_KEY, CheckpointInfo, read_info
@@ -34,7 +36,6 @@ def save_checkpoint(
     StorageError
         If the disk refuses. An older file at ``path`` is then still whole.
     """
-    _check_numbers(model, "learned")
     text = info.model_dump_json(indent=1)
     state = {
         name: (value.half() if half and value.is_floating_point() else value)
@@ -43,6 +44,7 @@ def save_checkpoint(
         .contiguous()
         for name, value in model.state_dict().items()
     }
+    _check_numbers(state, "learned")
     try:
         with written_whole(path) as unfinished:
             save_file(state, unfinished, metadata={METADATA_KEY: text})
@@ -77,12 +79,12 @@ def load_checkpoint(path: Path) -> tuple[SemiMoE, CheckpointInfo]:
             f"The weights in {Path(path).name} do not fit the network that it names ({reason}). "
             "Choose another model."
         ) from error
-    _check_numbers(model, f"in {Path(path).name}")
+    _check_numbers(model.state_dict(), f"in {Path(path).name}")
     return model.eval(), info
 
 
-def _check_numbers(model: SemiMoE, which: str) -> None:
-    if not all(value.isfinite().all() for value in model.state_dict().values()):
+def _check_numbers(state: Mapping[str, Tensor], which: str) -> None:
+    if not all(value.isfinite().all() for value in state.values()):
         raise CheckpointError(
             f"The weights {which} must be numbers, got some that are none or infinite: a network "
             "of them marks nothing. Choose another model; in a new round, lower the learning rate."

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 #: Names such as ``slide.ome.tif`` end in two.
 _DOUBLE = ".ome"
 TIFF_SUFFIXES = (".tif", ".tiff", ".svs")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", *TIFF_SUFFIXES)
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+SUFFIXES = (".png", *JPEG_SUFFIXES, ".bmp", *TIFF_SUFFIXES)
 
 #: Larger images are cut into regions before they are added: one is held in memory as a whole.
 MAX_PIXELS = 150_000_000

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_semimoe.core.errors import ImageReadError, OtherImageError
 from napari_semimoe.core.values import IGNORE, MAX_INSTANCE
 from napari_semimoe.project.images import (
+    JPEG_SUFFIXES,
     TIFF_SUFFIXES,
     opened,
     png_is_16_bit_colour,
@@ -21,6 +22,8 @@ from napari_semimoe.project.mask_png import is_own_png
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from napari_semimoe.project.tiff import StoredTiff
 
 MaskKind = Literal["instances", "classes"]
 
@@ -144,7 +147,7 @@ def _read(
     """Read a mask's numbers ``(H, W)`` or colours ``(H, W, 3)``; check the size if one is given."""
     path = Path(path)
     refuse_empty(path)
-    if path.suffix.lower() in (".jpg", ".jpeg"):
+    if path.suffix.lower() in JPEG_SUFFIXES:
         raise _blurred(path)
     values = _without_alpha(_stored(path, colours_of_palette))
     if shape is not None and values.shape[:2] != tuple(shape):
@@ -163,7 +166,7 @@ def _stored(path: Path, colours_of_palette: bool) -> NDArray[Any]:
         if stored.values is not None:
             one_bit_inverted = stored.zero_is_white and stored.values.dtype.kind == "b"
             values = ~stored.values if one_bit_inverted else stored.values
-            _refuse_channels(values, stored.has_alpha, path)
+            _refuse_channels(values, stored, path)
             return _whole_numbers(values, path)
         if stored.is_16_bit_colour:
             raise _too_deep(path)
@@ -175,9 +178,11 @@ def _stored(path: Path, colours_of_palette: bool) -> NDArray[Any]:
         return _numbers_of(image, path, colours_of_palette)
 
 
-def _refuse_channels(values: NDArray[Any], has_alpha: bool, path: Path) -> None:
-    """Raise for samples that are neither grey nor colours; one may be transparency."""
-    colours = values.shape[2] - has_alpha if values.ndim == 3 else 1
+def _refuse_channels(values: NDArray[Any], stored: StoredTiff, path: Path) -> None:
+    """Raise for samples that are neither grey nor colours; one more may be transparency."""
+    colours = values.shape[2] if values.ndim == 3 else 1
+    if stored.has_alpha or (stored.is_rgb and colours == 4):  # many writers do not declare it
+        colours -= 1
     if colours not in (1, 3):
         raise ImageReadError(
             f"The mask {path.name} must have one number or one colour at each pixel, got "

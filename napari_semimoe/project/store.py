@@ -13,6 +13,7 @@ from typing import Any
 
 from napari_semimoe.core.disk import discard
 from napari_semimoe.core.errors import (
+    ProjectCutOffError,
     ProjectError,
     ProjectFormatError,
     SemiMoEError,
@@ -189,7 +190,7 @@ def _translated(path: Path, error: Exception, read_only: bool) -> SemiMoEError:
             f"free some space and try again. {safe}"
         )
     if kind == "READONLY" and read_only:  # a commit was cut off, and only a writer may undo it
-        return ProjectError(
+        return ProjectCutOffError(
             f"The project {path.name} was cut off while it was storing something. "
             "Open it once for writing, so that it can put itself in order."
         )

@@ -61,7 +61,9 @@ class StoredTiff:
     zero_is_white
         Whether the file says that 0 is white.
     has_alpha
-        Whether the last sample is transparency.
+        Whether the last sample is transparency, as the file says.
+    is_rgb
+        Whether the first three samples are red, green and blue.
     is_over_black
         Whether the colours are multiplied by their transparency already.
     is_16_bit_colour
@@ -74,6 +76,7 @@ class StoredTiff:
     um_per_px: float | None
     zero_is_white: bool = False
     has_alpha: bool = False
+    is_rgb: bool = False
     is_over_black: bool = False
     is_16_bit_colour: bool = False
     unusual_codec: str = ""
@@ -157,7 +160,14 @@ def read_stored(path: Path) -> StoredTiff:
                 raise ValueError("it has no pixels")
             extra = [int(kind) for kind in page.extrasamples]
             has_alpha = 1 in extra or 2 in extra
-            return StoredTiff(values, um_per_px, _zero_is_white(page), has_alpha, 1 in extra)
+            return StoredTiff(
+                values,
+                um_per_px,
+                _zero_is_white(page),
+                has_alpha,
+                is_rgb=int(page.photometric) == 2,
+                is_over_black=1 in extra,
+            )
     except ImageReadError:
         raise
     except tifffile.TiffFileError as error:

@@ -28,6 +28,7 @@ NOTHING_TO_LEARN = (
     "A round needs at least one tile with a mask that is not kept for validation, and there is "
     "none. Correct a tile and accept it first."
 )
+_UNCHECKED = "No tile checks it: its model takes over unless it has collapsed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class RoundPlan:
             start += f" ({self.passed_over} knows another number of classes)"
         fresh = f" ({self.new} new)" if 0 < self.new < self.labelled else ""
         check = f", {counted(self.validation, 'tile')} to check it" if self.validation else ""
-        unchecked = "" if self.validation else ". No tile checks it, so its model takes over"
+        unchecked = "" if self.validation else f". {_UNCHECKED}"
         where = f" on {self.device_text}" if self.device_text else ""
         pixels = f" ({self.agreement})" if self.agreement and self.unlabelled else ""
         length = counted(self.steps, "step") if self.steps else f"about {_minutes(self.minutes)}"

@@ -18,6 +18,7 @@ from napari_semimoe.project.predictions import NewPrediction
 from napari_semimoe.project.project import Project
 from napari_semimoe.session.events import SessionEvents
 from napari_semimoe.session.models import NO_MODEL, Model
+from napari_semimoe.session.queue import is_open
 
 #: Priorities: the tile on the screen, the tiles that come next, all the others.
 URGENT, AHEAD, SWEEP = 10, 0, -10
@@ -98,12 +99,12 @@ class PredictionDesk:
             )
 
     def want(self, tile_id: int, ahead: Iterable[int]) -> None:
-        """Ask for the tile on the screen and the next ones; earlier wishes wait as before."""
+        """Ask for the tile on the screen and the next ones; of earlier wishes a sweep's wait on."""
         with self._lock:
             wanted = {tile_id, *ahead}
             for job_id, request in list(self._requests.items()):
                 overtaken = request.priority > SWEEP and request.tile_id not in wanted
-                if overtaken and self._cancel_waiting(job_id) and request.tile_id in self._swept:
+                if overtaken and self._cancel_waiting(job_id) and self._is_swept(request.tile_id):
                     self.request(request.tile_id, SWEEP)
         self.request(tile_id, URGENT)
         for next_id in ahead:
@@ -191,6 +192,11 @@ class PredictionDesk:
         if self._coming.get(tile_id) == job_id:
             del self._coming[tile_id]
         return True
+
+    def _is_swept(self, tile_id: int) -> bool:
+        """Whether a sweep asked for a tile that still waits for a person."""
+        project = self._project
+        return project is not None and tile_id in self._swept and is_open(project.tile(tile_id))
 
     def _submit(self, tile_id: int, priority: int) -> None:
         assert self._project is not None

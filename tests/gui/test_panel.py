@@ -115,6 +115,17 @@ def test_pages_are_seen_whole_in_small_and_in_large_fonts(opened, font_size, qtb
     assert opened.minimumSizeHint().width() <= 360  # narrow again with small letters
 
 
+def test_rows_of_tables_are_as_high_as_their_letters(opened, font_size, qtbot):
+    table, tree = opened.predict_page.table, opened.retrain_page.rounds
+    for size in (9, 20, 9):
+        font_size(size)
+        qtbot.waitUntil(lambda size=size: table.font().pointSize() == size)
+        for view in (table, opened.predict_page.gates):
+            assert view.verticalHeader().defaultSectionSize() >= view.fontMetrics().height()
+        assert tree.topLevelItem(0).sizeHint(0).height() >= tree.fontMetrics().height()
+    assert table.verticalHeader().defaultSectionSize() == 24
+
+
 def test_every_control_has_a_tooltip(opened):
     silent = [
         each.text()
@@ -255,6 +266,17 @@ def test_after_a_kind_was_chosen_with_the_mouse_letters_and_wheel_do_not_change_
     settled(two_kinds)
     assert two_kinds.refine_page.brush.gland_class == 2
     assert two_kinds.bench.session.project.annotations(tile.id)
+
+
+def test_a_draft_of_another_kind_alone_is_called_strokes(two_kinds, settled):
+    desk, tile = two_kinds.bench.desk, two_kinds.bench.desk.view.tile
+    desk.set_class(1, 2)
+    desk.take_next()
+    settled(two_kinds)
+    desk.select(tile.id)
+    settled(two_kinds)
+    assert desk.view.origin == "draft"
+    assert "Your strokes" in two_kinds.refine_page.state.text()
 
 
 def test_letters_typed_over_the_kinds_reach_the_canvas(two_kinds, settled, qtbot):
@@ -774,6 +796,18 @@ def test_a_tile_that_is_predicted_already_says_so(opened, settled):
     assert opened.messages.text == "The model in use has predicted this tile already."
 
 
+def test_a_prediction_that_fails_before_its_tile_is_shown_is_told_there(
+    unpredicted, engine, settled
+):
+    desk, tiles = unpredicted.bench.desk, unpredicted.bench.session.tiles()
+    desk.select(tiles[0].id)
+    for job in engine.of_kind("predict"):
+        engine.start(job)
+        engine.finish(job, JobState.FAILED, error="The weights file is damaged. Take another.")
+    settled(unpredicted)
+    assert "Press Predict" in unpredicted.predict_page.gate_hint.text()
+
+
 def test_a_tile_that_waits_for_its_prediction_says_so(unpredicted, engine, settled):
     hint = unpredicted.predict_page.gate_hint
     unpredicted.bench.desk.select(unpredicted.bench.session.tiles()[0].id)
@@ -800,6 +834,7 @@ def test_the_suggestion_of_a_model_that_is_not_in_use_any_more_is_called_so(
     engine.train(start_round(opened, settled, engine), new=0.9, old=0.8)
     settled(opened)
     assert "The suggestion of starter" in state.text()
+    assert "not the model in use any more" in state.text()
     engine.predict_everything()
     settled(opened)
     assert "The model's suggestion" in state.text()

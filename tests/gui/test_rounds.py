@@ -366,6 +366,14 @@ def test_end_of_a_round_shows_which_tiles_got_worse_and_a_click_opens_one(
     assert opened.bench.desk.view.tile.name == "tile_6"
 
 
+def test_end_of_a_round_comes_into_view_in_a_low_window(opened, scored, qtbot):
+    opened.window().resize(1000, 500)
+    opened.show_step(Step.RETRAIN)
+    scored(tile_5=(0.5, 0.9), tile_6=(0.9, 0.8))
+    report = opened.retrain_page.history.report
+    qtbot.waitUntil(lambda: not report.sentence.visibleRegion().isEmpty())
+
+
 def test_enter_opens_the_tile_of_a_row(opened, scored, settled, qtbot):
     scored(tile_5=(0.5, 0.9), tile_6=(0.9, 0.8))
     table = opened.retrain_page.history.report.table

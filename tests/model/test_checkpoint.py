@@ -179,6 +179,13 @@ def test_weights_that_are_no_numbers_are_neither_stored_nor_loaded(model, saved,
     load_checkpoint(saved)
 
 
+def test_weights_that_half_precision_cannot_hold_are_not_stored_in_it(model, tmp_path):
+    next(model.buffers()).fill_(1e5)
+    save_checkpoint(tmp_path / "whole.safetensors", model, describe(model))
+    with pytest.raises(CheckpointError, match="must be numbers"):
+        save_checkpoint(tmp_path / "half.safetensors", model, describe(model), half=True)
+
+
 def test_weights_of_another_size_say_which(saved, tmp_path):
     state = load_file(saved)
     state["expert_heads.boundary.bias"] = torch.zeros(5)

@@ -1,3 +1,4 @@
+import errno
 import sqlite3
 import threading
 from contextlib import suppress
@@ -260,3 +261,15 @@ def test_the_hash_of_what_is_stored_is_the_same_in_every_version():
     assert content_hash(labels) == stored
     assert content_hash(labels.astype(">u2")) == content_hash(labels)
     assert content_hash(labels.reshape(3, 2)) != content_hash(labels)
+
+
+def test_a_computer_that_is_short_of_files_is_not_taken_for_a_damaged_mask(
+    project, tile_id, monkeypatch
+):
+    def no_more(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("napari_semimoe.project.arrays._open", no_more)
+    with pytest.raises(ProjectError, match="short of memory") as raised:
+        project.read_image(tile_id)
+    assert not isinstance(raised.value, ProjectFormatError)

@@ -386,3 +386,9 @@ def test_objects_under_later_ones_are_told(tmp_path):
         assert len(np.setdiff1d(labels, [0, IGNORE])) == (later is large)
         assert notes == ["a.geojson: objects that lie wholly under later ones were left out: 1."]
     assert not read(tmp_path, [large, small])[2]
+
+
+def test_names_that_are_no_list_are_refused(tmp_path):
+    odd = square(8, 8, 20, classification={"names": "Tumor"})
+    with pytest.raises(ImageReadError, match="'names' is no list"):
+        read(tmp_path, [odd])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.values import IGNORE
@@ -320,6 +321,14 @@ def test_a_tiff_of_one_channel_per_object_is_refused_in_words(tmp_path):
             read_mask(tmp_path / "m.tif", SHAPE)
 
 
+@pytest.mark.parametrize("extra", ["unspecified", "unassalpha"])
+def test_a_coloured_tiff_may_have_transparency_that_it_does_not_declare(tmp_path, extra):
+    rgba = np.zeros((*SHAPE, 4), np.uint8)
+    rgba[2:8, 2:8], rgba[20:30, 30:50] = (255, 0, 0, 255), (0, 255, 0, 255)
+    tifffile.imwrite(tmp_path / "m.tif", rgba, photometric="rgb", extrasamples=[extra])
+    assert len(np.unique(read_mask(tmp_path / "m.tif", SHAPE))) == 3
+
+
 @pytest.mark.parametrize("dtype", [np.uint32, np.int32, np.float32])
 def test_65535_is_an_object_where_ids_have_more_than_16_bits(tmp_path, dtype):
     labels = two_squares(65535, dtype)
@@ -364,3 +373,10 @@ def test_a_class_mask_of_white_alone_is_class_one(tmp_path, value, dtype):
     labels, of = read_class_mask(save(tmp_path / "m.png", shapes), (40, 56), 2)
     assert of == {1: 1}
     assert ((labels == 1) == (shapes > 0)).all()
+
+
+def test_a_mark_that_is_no_mark_is_none(tmp_path):
+    words = PngInfo()
+    words.add_text("napari-semimoe", "[" * 100_000)
+    Image.fromarray(two_squares()).save(tmp_path / "m.png", pnginfo=words)
+    assert read_mask(tmp_path / "m.png", SHAPE).max() == 2

@@ -347,3 +347,13 @@ def test_a_reader_waits_for_a_commit_that_is_being_written(project, tile_id):
         assert reader.tile(tile_id).id == tile_id
         commit.join()
         writer.close()
+
+
+@pytest.mark.parametrize("table", ["promotion", "round", "annotation", "prediction"])
+def test_an_index_without_one_of_its_tables_is_refused_in_words(project, table):
+    project.close()
+    with sqlite3.connect(project.path / "index.sqlite") as connection:
+        connection.execute(f"DROP TABLE {table}")
+    connection.close()
+    with pytest.raises(ProjectFormatError, match="missing or damaged"):
+        Project.open(project.path)

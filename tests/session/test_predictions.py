@@ -421,3 +421,18 @@ def test_broken_listener_keeps_back_no_answer_of_the_same_turn(starter, filled, 
     with pytest.raises(EmitLoopError):
         filled.process()
     assert len(heard_of) == 4
+
+
+def test_a_sweep_does_not_wait_for_tiles_that_are_done_with_or_of_another_model(
+    starter, filled, engine
+):
+    filled.queue_order = "name"
+    filled.predict_all()
+    select(filled, "tile_9")
+    filled.exclude(ids(filled)["tile_9"])
+    select(filled, "tile_3")
+    assert "tile_9" not in engine.tiles_asked
+    filled.set_predict_settings(PredictSettings(threshold=0.8))
+    select(filled, "tile_8")
+    select(filled, "tile_3")
+    assert "tile_8" not in engine.tiles_asked

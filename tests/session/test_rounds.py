@@ -390,7 +390,7 @@ def test_plan_says_what_the_round_would_do(no_starter, filled, engine):
     plan = filled.round_plan(RoundSettings(budget_minutes=4))
     assert plan.sentence == (
         "Round 1: from nothing, 2 labelled tiles + 8 unlabelled, about 4 min. "
-        "No tile checks it, so its model takes over"
+        "No tile checks it: its model takes over unless it has collapsed"
     )
     plan = filled.round_plan(RoundSettings(budget_minutes=4, max_steps=30))
     assert "8 unlabelled, 30 steps. No" in plan.sentence  # however long they take
@@ -405,7 +405,7 @@ def test_plan_says_what_the_round_would_do(no_starter, filled, engine):
     assert pools["tile_3"] == "curated"
     assert plan.sentence == (
         "Round 2: from round 1, 3 labelled tiles (1 new) + 7 unlabelled, about 30 s on CPU. "
-        "No tile checks it, so its model takes over"
+        "No tile checks it: its model takes over unless it has collapsed"
     )
 
 
