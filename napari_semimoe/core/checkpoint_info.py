@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from safetensors import SafetensorError, safe_open
 
 from napari_semimoe.core.closed_settings import Settings
-from napari_semimoe.core.errors import CheckpointError, SettingsError
+from napari_semimoe.core.errors import CheckpointError
 from napari_semimoe.core.settings import ModelSettings
 
 METADATA_KEY = "semimoe"
@@ -58,7 +58,7 @@ def read_info(path: Path) -> CheckpointInfo:
         )
     try:
         return CheckpointInfo.parse(json.loads(text))
-    except (SettingsError, ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{Path(path).name} is damaged or was written by a version that this one cannot read "
             f"({str(error).rstrip('.')}). Copy it again, or update napari-semimoe."

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_semimoe.gui.theme import Palette, blended
-from napari_semimoe.gui.widgets import row_px
+from napari_semimoe.gui.widgets import FollowsFont, show_rows_whole
 
 
-class GateTable(QTableWidget):
+class GateTable(FollowsFont, QTableWidget):
     """Rows are answers, columns are experts, cells are shares; a row adds up to 100 %."""
 
     def __init__(self) -> None:
@@ -27,7 +27,6 @@ class GateTable(QTableWidget):
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.horizontalHeader().setSectionsClickable(False)
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.verticalHeader().setDefaultSectionSize(24)
         self.verticalHeader().setSectionsClickable(False)
         self.verticalHeader().setDefaultAlignment(
             Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -63,7 +62,7 @@ class GateTable(QTableWidget):
                 )
                 self.setItem(row, column, item)
         self._tint()
-        self._fit()
+        self.fit_rows()
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
@@ -82,14 +81,6 @@ class GateTable(QTableWidget):
                     item.setBackground(QColor(color))
                     item.setForeground(QColor(palette.text_on(color)))
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Follow the font."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.FontChange:
-            self._fit()
-
-    def _fit(self) -> None:
-        row = row_px(self)
-        self.verticalHeader().setDefaultSectionSize(row)
-        height = self.horizontalHeader().sizeHint().height() + row * self.rowCount() + 4
-        self.setFixedHeight(height)
+    def fit_rows(self) -> None:
+        """Be as high as all rows."""
+        show_rows_whole(self, self.rowCount())

@@ -267,8 +267,9 @@ class RetrainPage(QWidget):
         elif record.note:  # signs that the network has collapsed
             self._bench.failed.emit(f"Round {record.number} is done. {record.note}")
         else:
-            judged = record.state is not RoundState.PROMOTED or record.report["validation"]
-            self._bench.said.emit(text if judged else f"{text} No validation tile judged it.")
+            if record.state is RoundState.PROMOTED and not (record.report or {}).get("validation"):
+                text += " No validation tile judged it."
+            self._bench.said.emit(text)
         self.history.show_end_of(record)
         self.ask_for_plan()
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QSignalBlocker, QSize, Qt, Signal
+from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeWidget, QTreeWidgetItem
 
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.gui.branch_lines import LEVEL_PX, BranchItem, paint_branch
+from napari_semimoe.gui.widgets import FollowsFont
 from napari_semimoe.session.lineage import Line, Lineage
 from napari_semimoe.session.models import STARTER, base_name, model_name
 
@@ -37,7 +38,7 @@ _ROOT_TIPS = {
 _USE_TIP = "Double-click, or press Enter, to use this model."
 
 
-class RoundsTree(QTreeWidget):
+class RoundsTree(FollowsFont, QTreeWidget):
     """One row for each round below what it began from; the one whose model predicts is marked.
 
     A round that goes on from the one before it stays on its level; see `Lineage.lines_from`.
@@ -105,13 +106,11 @@ class RoundsTree(QTreeWidget):
     def _row_px(self) -> int:
         return max(_ROW_PX, self.fontMetrics().height() + 6)
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Follow the font."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.FontChange:
-            for row in self._rows.values():
-                row.setSizeHint(0, QSize(0, self._row_px))
-            self.updateGeometry()
+    def fit_rows(self) -> None:
+        """Give rows the height of their letters."""
+        for row in self._rows.values():
+            row.setSizeHint(0, QSize(0, self._row_px))
+        self.updateGeometry()
 
     # -- the rows -----------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import (
     QAbstractTableModel,
-    QEvent,
     QItemSelectionModel,
     QModelIndex,
     QSize,
@@ -20,7 +19,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QW
 
 from napari_semimoe.core.natural import natural_key
 from napari_semimoe.core.states import Pool
-from napari_semimoe.gui.widgets import row_px
+from napari_semimoe.gui.widgets import FollowsFont, row_px
 from napari_semimoe.project.pools import WITH_MASK
 from napari_semimoe.session.queue import is_open
 
@@ -180,7 +179,7 @@ class _Sorted(QSortFilterProxyModel):
         return tiles.sort_key(left.row(), column) < tiles.sort_key(right.row(), column)
 
 
-class TileTable(QTableView):
+class TileTable(FollowsFont, QTableView):
     """The queue.
 
     Attributes
@@ -213,7 +212,7 @@ class TileTable(QTableView):
         self.setWordWrap(False)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(24)
+        self.fit_rows()
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setResizeContentsPrecision(0)  # the rows in sight, not all of them at each change
@@ -229,11 +228,9 @@ class TileTable(QTableView):
         """Ask for no more than needed: a scroll area gives a page what its parts ask for."""
         return QSize(super().sizeHint().width(), self.minimumHeight())
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Follow the font."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.FontChange:
-            self.verticalHeader().setDefaultSectionSize(row_px(self))
+    def fit_rows(self) -> None:
+        """Give rows the height of their letters."""
+        self.verticalHeader().setDefaultSectionSize(row_px(self))
 
     def show_tiles(self, tiles: Sequence[TileRecord], active: int | None) -> None:
         """Fill the table and mark the tile on the desk."""

@@ -32,7 +32,24 @@ def row_px(view: QWidget) -> int:
     return max(24, view.fontMetrics().height() + 8)
 
 
-class RowTable(QTableWidget):
+def show_rows_whole(table: QTableWidget, count: int) -> None:
+    """Make a table as high as so many of its rows, in its font."""
+    header, row = table.horizontalHeader().sizeHint().height(), row_px(table)
+    table.verticalHeader().setDefaultSectionSize(row)
+    table.setFixedHeight(header + count * row + 4)
+
+
+class FollowsFont:
+    """Mixed into a view: its rows are fitted anew when the font changes."""
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the font."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self.fit_rows()
+
+
+class RowTable(FollowsFont, QTableWidget):
     """Rows to read and to choose: a name, then numbers.
 
     Parameters
@@ -51,7 +68,6 @@ class RowTable(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setShowGrid(False)
         self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(row_px(self))
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
@@ -64,18 +80,11 @@ class RowTable(QTableWidget):
         for row, texts in enumerate(rows):
             for column, text in enumerate(texts):
                 self.setItem(row, column, _cell(text, column, bold=bold[row], tip=tip))
-        self._fit()
+        self.fit_rows()
 
-    def _fit(self) -> None:
-        header, row = self.horizontalHeader().sizeHint().height(), row_px(self)
-        self.verticalHeader().setDefaultSectionSize(row)
-        self.setFixedHeight(header + min(self.rowCount(), _ROWS_SHOWN) * row + 4)
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Be as high as the rows are in another font."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.FontChange:
-            self._fit()
+    def fit_rows(self) -> None:
+        """Be as high as a few rows."""
+        show_rows_whole(self, min(self.rowCount(), _ROWS_SHOWN))
 
 
 def _cell(text: str, column: int, *, bold: bool, tip: str) -> QTableWidgetItem:

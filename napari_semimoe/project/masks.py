@@ -253,13 +253,13 @@ def _whole_numbers(values: NDArray[Any], path: Path) -> NDArray[Any]:
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
     if values.dtype.kind not in "iu":
-        whole = np.rint(values) if values.dtype.kind == "f" else None
-        if whole is None or not np.isfinite(values).all() or not np.array_equal(whole, values):
+        is_real = values.dtype.kind == "f"
+        if not is_real or not (np.isfinite(values) & (np.rint(values) == values)).all():
             raise ImageReadError(
                 f"The mask {path.name} must hold whole numbers, got fractions or none. "
                 "Export the labels, not the probabilities."
             )
-        values = whole.astype(np.int64)
+        values = values.astype(np.int64)
     if values.min() < 0:
         raise ImageReadError(
             f"The mask {path.name} must hold ids of 0 or more, got {values.min()}. "

@@ -144,19 +144,12 @@ def test_a_table_that_cannot_be_read_stops_an_export_before_any_mask_is_written(
 
 
 def test_classes_that_come_later_reach_an_image_whose_mask_said_none(tmp_path):
-    classes = ("background", "benign", "malignant")
-    file = save(tmp_path / "in" / "a.png", pixels(0))
-    with Project.create(tmp_path / "one", classes=classes) as project:
-        (tile_id,) = project.add_files([file], um_per_px=UM).added
-        project.accept(tile_id, mask(0), classes={2: 2})
-        export_png(project, tmp_path / "masks")
-    table = tmp_path / "masks" / "masks.csv"
+    images, masks = exported(tmp_path, mask(0), {2: 2})
+    table = masks / "masks.csv"
     said = table.read_bytes()
     table.unlink()
-    with Project.create(tmp_path / "two", classes=classes) as project:
-        (tile_id,) = project.add_folder(
-            tmp_path / "in", masks=tmp_path / "masks", um_per_px=UM
-        ).added
+    with Project.create(tmp_path / "two", classes=TWO) as project:
+        (tile_id,) = project.add_folder(images, masks=masks, um_per_px=UM).added
         table.write_bytes(said)
-        project.add_folder(tmp_path / "in", masks=tmp_path / "masks", um_per_px=UM)
+        project.add_folder(images, masks=masks, um_per_px=UM)
         assert project.annotations(tile_id)[-1].classes.get(2) == 2
