@@ -140,7 +140,8 @@ class PredictSettings(Settings):
         "probability above the threshold) are removed; 0 keeps all",
     )
     split_touching: bool = Field(
-        True, description="Split touching objects with the distance and boundary experts"
+        True,
+        description="Split touching objects with the distance and boundary experts, and by class",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ SEED_DEPTH = 0.1
 SEED_BOUNDARY = 0.5
 #: A seed must have this share of the pixels of the largest seed in its part of the mask.
 SEED_SHARE = 0.1
+#: A part of another class must have this share of the pixels of the object's largest part.
+CLASS_SHARE = 0.25
 
 
 def to_instances(
@@ -28,6 +31,7 @@ def to_instances(
     distance: NDArray[np.floating] | None,
     boundary: NDArray[np.floating] | None,
     *,
+    kinds: NDArray[np.integer] | None = None,
     threshold: float = 0.5,
     min_object_px: float = 0.0,
     split_touching: bool = True,
@@ -38,6 +42,7 @@ def to_instances(
     Objects that touch are split by a watershed on the distance map, from seeds that lie deep
     inside and away from any predicted boundary. A seed smaller than ``min_object_px``, or
     much smaller than another one in the same part, splits nothing: noise shatters no object.
+    The same holds for parts of an object that are of different classes.
 
     Parameters
     ----------
@@ -47,6 +52,8 @@ def to_instances(
         ``(H, W)`` signed distance in [-1, 1], positive inside; ``None`` to not use it.
     boundary
         ``(H, W)`` boundary probability in [0, 1]; ``None`` to not use it.
+    kinds
+        ``(H, W)`` most likely class besides the background; ``None`` where there is but one.
     threshold
         Foreground is at or above this.
     min_object_px
@@ -62,7 +69,7 @@ def to_instances(
     ndarray
         ``(H, W)`` uint16 ids 1..N without gaps, 0 background.
     """
-    _check_shapes(foreground, distance, boundary)
+    _check_shapes(foreground, distance, boundary, kinds)
     mask = _clean(foreground >= threshold, min_object_px)
     if split_touching and distance is not None and mask.any():
         seeds = _seeds(mask, distance, boundary, min_object_px, seed_depth)
@@ -70,6 +77,8 @@ def to_instances(
         objects = _with_unseeded(objects, mask)
     else:
         objects = label(mask, connectivity=1)
+    if split_touching and kinds is not None:
+        objects = _split_by_class(objects, kinds, min_object_px)
     objects = _drop_small(objects, min_object_px)
     if objects.max() > MAX_INSTANCE:
         raise ShapeError(
@@ -156,6 +165,31 @@ def _with_unseeded(objects: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArr
     return np.where(rest > 0, rest + objects.max(), objects)
 
 
+def _split_by_class(
+    objects: NDArray[np.int32], kinds: NDArray[np.integer], min_px: float
+) -> NDArray[np.int32]:
+    """Cut objects between large parts of different classes; small parts go to what is nearest."""
+    parts = label(
+        objects * (int(kinds.max()) + 1) + np.where(objects > 0, kinds, 0), connectivity=1
+    )
+    sizes = np.bincount(parts.ravel())
+    object_of = np.zeros(len(sizes), np.int64)
+    object_of[parts.ravel()] = objects.ravel()
+    largest = np.zeros(objects.max() + 1, np.int64)
+    np.maximum.at(largest, object_of, sizes)
+    keep = (sizes >= max(1.0, min_px)) & (sizes >= CLASS_SHARE * largest[object_of])
+    keep[0] = False
+    split = objects.copy()
+    places = ndimage.find_objects(objects)
+    for number in np.flatnonzero(np.bincount(object_of[keep]) > 1):
+        place = places[number - 1]
+        inside = objects[place] == number
+        seeds = np.where(keep[parts[place]] & inside, parts[place], 0)
+        cut = watershed(np.zeros(inside.shape), seeds, mask=inside)
+        split[place][inside] = cut[inside] + objects.max()
+    return split
+
+
 def _drop_small(objects: NDArray[np.integer], min_px: float) -> NDArray[np.int32]:
     """Remove objects below ``min_px`` pixels and number the rest 1..N."""
     return _renumbered(objects, np.bincount(objects.ravel()) >= max(1.0, min_px))
@@ -169,7 +203,7 @@ def _renumbered(objects: NDArray[np.integer], keep: NDArray[np.bool_]) -> NDArra
     return numbers[objects]
 
 
-def _check_shapes(*maps: NDArray[np.floating] | None) -> None:
+def _check_shapes(*maps: NDArray[Any] | None) -> None:
     shapes = {m.shape for m in maps if m is not None}
     if len(shapes) != 1 or len(next(iter(shapes))) != 2:
         raise ShapeError(f"All maps must have one (H, W) shape, got {sorted(shapes)}.")

@@ -46,6 +46,48 @@ def test_touching_discs_stay_one_when_splitting_is_off():
     assert to_instances(foreground, distance, boundary, split_touching=False).max() == 1
 
 
+def one_bar(second_class_px, width=60):
+    """A bar of 20 x 60 px whose right end is of the second class, and a bar below it."""
+    foreground = np.zeros((60, 80), np.float32)
+    foreground[5:25, 10 : 10 + width] = foreground[40:50, 10:70] = 1
+    kinds = np.zeros((60, 80), int)
+    kinds[5:25, 10 + width - second_class_px : 10 + width] = 1
+    return foreground, kinds
+
+
+def test_large_parts_of_two_classes_are_two_objects_where_no_expert_sees_a_seam():
+    foreground, kinds = one_bar(second_class_px=30)
+    kinds[10:13, 20:23] = kinds[14, 39] = 1  # specks, one beside the seam
+    found = to_instances(foreground, None, None, kinds=kinds)
+    assert found.max() == 3
+    assert len({found[6, 11], found[6, 69], found[45, 30]}) == 3
+    assert (found[5:25, 10:39] == found[6, 11]).all()
+    assert (found[5:25, 41:70] == found[6, 69]).all()
+    assert (found > 0).sum() == foreground.sum()
+    whole = to_instances(foreground, None, None, kinds=kinds, split_touching=False)
+    assert whole.max() == 2
+
+
+@pytest.mark.parametrize(
+    ("second_class_px", "min_object_px", "count"),
+    [(11, 0, 2), (12, 0, 3), (12, 240, 3), (12, 241, 2), (60, 0, 2)],
+)
+def test_a_part_of_another_class_needs_a_quarter_of_the_largest_and_the_smallest_size(
+    second_class_px, min_object_px, count
+):
+    foreground, kinds = one_bar(second_class_px)
+    found = to_instances(foreground, None, None, kinds=kinds, min_object_px=min_object_px)
+    assert found.max() == count
+
+
+def test_an_object_of_which_no_part_is_large_enough_stays_whole():
+    foreground, kinds = one_bar(second_class_px=30)
+    found = to_instances(foreground, None, None, kinds=kinds, min_object_px=600.5)
+    assert found[6, 11] == found[6, 69] > 0
+    empty = to_instances(np.zeros((4, 4)), None, None, kinds=np.zeros((4, 4), int))
+    assert empty.max() == 0
+
+
 def test_separate_objects_come_back_as_they_were():
     truth = np.zeros((50, 50), np.uint16)
     truth[5:20, 5:20], truth[30:45, 8:40], truth[4:10, 30:48] = 1, 2, 3
