@@ -228,6 +228,13 @@ class RoundSettings(Settings):
         description="Weight of an object's pixel in that cross-entropy, the background's being 1: "
         "with more, less of an object is missed and more beside it is marked",
     )
+    glass: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Chance that a part of a labelled crop becomes empty glass, which is "
+        "background; 0 where what is empty may be an object, as fat is",
+    )
     confidence: bool = Field(
         True, description="Weight pseudo-labels by the square of the network's confidence"
     )
@@ -325,6 +332,7 @@ class RoundSettings(Settings):
             "confidence": False,
             "teach_gates": False,
             "cross_entropy": 0.0,
+            "glass": 0.0,
             "unlabelled_weight": 0.5,
             "ema_decay": 0.0,
             "mixed_precision": False,

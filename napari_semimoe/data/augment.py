@@ -1,4 +1,4 @@
-"""Random crops with flips, rotation, zoom and stain changes, on any device.
+"""Random crops with flips, rotation, zoom, empty glass and stain changes, on any device.
 
 Every random number comes from a generator that the caller seeds, so a step can be repeated.
 """
@@ -6,7 +6,7 @@ Every random number comes from a generator that the caller seeds, so a step can 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from skimage.color import rgb_from_hed
@@ -18,6 +18,12 @@ from napari_semimoe.data.prepare import PreparedTile
 
 #: This share of a crop's half extent stays inside its tile; what is outside is mirrored.
 _INSIDE = 0.7
+#: Where the edge of empty glass lies, in sides of a crop from its centre; below -0.5 all is glass.
+_GLASS_EDGE = (-0.6, 0.3)
+#: Waves of that edge: their lengths and heights, in sides of a crop.
+_WAVES = ((0.9, 0.06), (0.35, 0.025), (0.13, 0.008))
+#: Where a crop is darker on the mean, what is empty is dark, too, as in fluorescence.
+_DARK = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +38,14 @@ class Crops:
         ``(B, 2, S, S)`` int32 instance ids and classes, or ``None``.
     maps
         ``(B, K, S, S)`` float32 smooth maps, or ``None``.
+    px
+        Pixels of its tile that a pixel of each crop is wide.
     """
 
     image: Tensor
     index: Tensor | None
     maps: Tensor | None
+    px: tuple[float, ...]
 
 
 def crop_batch(
@@ -51,16 +60,63 @@ def crop_batch(
         index = torch.cat([place.sample(tile.index, "nearest") for tile, place in chosen]).int()
     if all(tile.maps is not None for tile in tiles):
         maps = torch.cat([place.sample(tile.maps, "bilinear") for tile, place in chosen])
-    return Crops(image / 255, index, maps)
+    return Crops(image / 255, index, maps, tuple(place.px for place in places))
+
+
+def with_glass(crops: Crops, chance: float, generator: Generator) -> Crops:
+    """Let a part of some labelled crops be empty glass, with a wavy edge.
+
+    Few labelled tiles show the slide beside the tissue, and the white inside of glands is all
+    white that a network then knows. What glass covers is background; the signed distance is that
+    of the objects that are left, as far as it is known from the objects before and from the glass.
+    """
+    if not chance:
+        return crops
+    assert crops.index is not None  # what is covered must be known to be background
+    assert crops.maps is not None
+    batch, _, size, _ = crops.image.shape
+    chosen = torch.rand((batch, 1, 1, 1), generator=generator) < chance
+    depth = torch.where(chosen, _glass_depth(batch, size, generator), -math.inf)
+    level = 0.95 + _symmetric((batch, 1, 1, 1), 0.05, generator)
+    tint = _symmetric((batch, 3, 1, 1), 0.02, generator)
+    grain = 0.01 * torch.randn((batch, 3, size, size), generator=generator)
+    device = crops.image.device
+    glass, depth = (level + tint + grain).clamp(0, 1).to(device), depth.to(device)
+    is_dark = crops.image.mean((1, 2, 3), keepdim=True) < _DARK
+    glass = torch.where(is_dark, 1 - glass, glass)
+    image = torch.lerp(crops.image, glass, torch.sigmoid(2 * depth))
+    index = torch.where(depth > 0, 0, crops.index)
+    px = torch.tensor(crops.px, device=device)[:, None, None, None]
+    return replace(crops, image=image, index=index, maps=torch.minimum(crops.maps, -depth * px))
+
+
+def _glass_depth(batch: int, size: int, generator: Generator) -> Tensor:
+    """Return ``(B, 1, S, S)`` pixels to the edge of a half of the slide, positive on glass."""
+    angle, shift = torch.rand((2, batch, 1, 1), generator=generator)
+    phases = 2 * math.pi * torch.rand((len(_WAVES), batch, 1, 1), generator=generator)
+    along = (torch.arange(size) + 0.5) / size - 0.5
+    y, x = torch.meshgrid(along, along, indexing="ij")
+    cos, sin = torch.cos(2 * math.pi * angle), torch.sin(2 * math.pi * angle)
+    low, high = _GLASS_EDGE
+    depth = x * cos + y * sin - (low + (high - low) * shift)
+    side = y * cos - x * sin
+    for (length, height), phase in zip(_WAVES, phases, strict=True):
+        depth = depth + height * torch.sin(2 * math.pi * side / length + phase)
+    return size * depth[:, None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a crop lies: a part of its tile, and the ``(1, S, S, 2)`` sampling grid in that."""
+    """Where a crop lies.
+
+    A part of its tile, the ``(1, S, S, 2)`` sampling grid in that, and how many of the tile's
+    pixels a pixel of the crop is wide.
+    """
 
     rows: slice
     columns: slice
     grid: Tensor
+    px: float
 
     def sample(self, values: Tensor, mode: str) -> Tensor:
         """Return ``(1, C, S, S)`` float32 of a tile's ``(C, h, w)``."""
@@ -86,7 +142,7 @@ def _place(
     centre = (torch.tensor([x, y]) - first) * 2 / sides - 1  # from -1 at an edge to 1
     theta = torch.cat([linear * size / sides[:, None], centre[:, None]], dim=1)
     grid = functional.affine_grid(theta[None], [1, 1, size, size], align_corners=False)
-    return _Place(rows, columns, grid)
+    return _Place(rows, columns, grid, float(linear.det().abs().sqrt()))
 
 
 def _part(centre: float, reach: float, length: int) -> slice:

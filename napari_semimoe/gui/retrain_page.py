@@ -34,6 +34,7 @@ _MORE = (
     "unlabelled_batch",
     "unlabelled_weight",
     "object_weight",
+    "glass",
     "crop_px",
     "stages",
     "pseudo_labels",

@@ -22,6 +22,7 @@ _LABELS = {
     "validate_every": "Validate every (steps)",
     "unlabelled_weight": "Weight of unlabelled",
     "object_weight": "Weight of objects",
+    "glass": "Empty glass",
     "agreement": "Experts must agree",
     "measure": "Judged by",
 }

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from napari_semimoe.core.settings import RoundSettings
-from napari_semimoe.data.augment import Crops, change_colours, crop_batch
+from napari_semimoe.data.augment import Crops, change_colours, crop_batch, with_glass
 from napari_semimoe.data.prepare import PreparedTile
 from napari_semimoe.data.sampling import draw, generator_for, stable_seed
 from napari_semimoe.data.targets import Targets, make_targets
@@ -169,6 +169,7 @@ class Learner:
 
     def _labelled_batch(self, tiles: Sequence[PreparedTile], step: int) -> tuple[Tensor, Targets]:
         crops, generator = self._crops(tiles, self.settings.labelled_batch, step, "labelled")
+        crops = with_glass(crops, self.settings.glass, generator)
         assert crops.index is not None  # tiles of this pool carry masks
         assert crops.maps is not None
         classes = self.model.settings.n_classes

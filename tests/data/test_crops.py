@@ -5,15 +5,17 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from skimage.draw import disk
 
 from napari_semimoe.core.errors import ShapeError
 from napari_semimoe.core.settings import AugmentSettings, ModelSettings
 from napari_semimoe.core.values import IGNORE, Patch
 from napari_semimoe.data import augment
-from napari_semimoe.data.augment import change_colours, crop_batch
+from napari_semimoe.data.augment import change_colours, crop_batch, with_glass
 from napari_semimoe.data.prepare import prepare
 from napari_semimoe.data.resample import resample_image, working_size
 from napari_semimoe.data.sampling import draw, generator_for, stable_seed
+from napari_semimoe.data.targets import signed_distance
 
 MODEL = ModelSettings(width=4, um_per_px=1.0)
 STILL = AugmentSettings(flip=False, rotate="none", scale=0, stain=0, brightness=0, blur=0)
@@ -192,3 +194,70 @@ def test_a_wrong_pixel_size_that_fills_the_memory_is_refused_in_words():
     assert working_size(20_000, 20_000, 0.5, 1.25) == (8000, 8000)
     with pytest.raises(ShapeError, match=r"enlarged to 16384 x 16384 px.*Correct the tile's pixel"):
         working_size(2048, 2048, 10.0, 1.25)
+
+
+def crops_of(image, labels, size=96, scale=0.0, count=1):
+    ready = prepare(Patch(image, labels, 1.0, "t"), MODEL)
+    still = STILL.model_copy(update={"scale": scale})
+    return crop_batch([ready] * count, size, still, generator())
+
+
+def a_disc(level=128):
+    labels = np.zeros((96, 96), np.uint16)
+    labels[disk((48, 48), 35)] = 7
+    return np.full((96, 96, 3), level, np.uint8), labels
+
+
+def test_glass_is_white_and_background_and_the_rest_stays_as_it_was():
+    before = crops_of(*a_disc(), count=40)
+    crops = with_glass(before, 1.0, generator(1))
+    covered = (before.index[:, 0] == 7) & (crops.index[:, 0] == 0)
+    shares = covered.float().mean((1, 2))
+    assert (shares > 0.4).any()  # all of the disc
+    assert ((shares > 0.02) & (shares < 0.3)).any()
+    assert (crops.image.permute(0, 2, 3, 1)[covered].mean(1) > 0.65).all()  # halfway at the edge
+    assert crops.image.permute(0, 2, 3, 1)[covered].mean() > 0.9
+    seen = crops.index[:, 0] == 7
+    assert (crops.index[:, 1] == seen).all()
+    assert (crops.image.permute(0, 2, 3, 1)[seen].mean(1) < 0.75).all()
+    assert (crops.image.permute(0, 2, 3, 1)[seen].mean(1) - 128 / 255).median().abs() < 1e-3
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.4])
+def test_the_distance_beside_glass_is_that_of_what_is_left(scale):
+    before = crops_of(*a_disc(), count=40, scale=scale)
+    crops = with_glass(before, 1.0, generator(2))
+    seen = crops.index[:, :1] == 7
+    assert (crops.maps[~seen] <= 0).all()
+    masks = crops.index[:, 0].numpy().astype(np.uint16)
+    true = torch.stack([torch.from_numpy(signed_distance(mask)) for mask in masks])[:, None]
+    true *= torch.tensor(crops.px)[:, None, None, None]
+    assert (crops.maps - true)[seen].abs().mean() < 1.5  # the edge is wavy
+    assert (before.maps - true)[seen].abs().mean() > 3
+
+
+def test_without_chance_there_is_no_glass_and_with_some_in_some_crops():
+    before = crops_of(*a_disc(), count=200)
+    assert with_glass(before, 0.0, generator()) is before
+    crops = with_glass(before, 0.25, generator())
+    changed = (crops.image != before.image).flatten(1).any(1)
+    assert 30 <= int(changed.sum()) <= 70
+    assert torch.equal(crops.maps[~changed], before.maps[~changed])
+    assert torch.equal(crops.index[~changed], before.index[~changed])
+    assert torch.equal(with_glass(before, 0.25, generator()).image, crops.image)
+
+
+def test_what_is_empty_in_a_dark_picture_is_dark():
+    image, labels = a_disc(level=20)
+    crops = with_glass(crops_of(image, labels, count=10), 1.0, generator(1))
+    assert crops.image.max() < 0.2
+    assert (crops.image < 0.04).any()
+
+
+def test_glass_makes_known_what_was_to_be_ignored_and_passes_one_pixel_tiles():
+    image, labels = a_disc()
+    labels[:] = IGNORE
+    crops = with_glass(crops_of(image, labels, count=10), 1.0, generator(1))
+    assert set(crops.index[:, 0].unique().tolist()) == {0, IGNORE}
+    dot = with_glass(crop_batch([tile(1, 1)], 32, AugmentSettings(), generator()), 1.0, generator())
+    assert torch.isfinite(dot.maps).all()
