@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from napari_semimoe.core.settings import AugmentSettings
+from napari_semimoe.core.values import IGNORE
 from napari_semimoe.data.prepare import PreparedTile
 
 #: This share of a crop's half extent stays inside its tile; what is outside is mirrored.
@@ -22,6 +23,8 @@ _INSIDE = 0.7
 _GLASS_EDGE = (-0.6, 0.3)
 #: Waves of that edge: their lengths and heights, in sides of a crop.
 _WAVES = ((0.9, 0.06), (0.35, 0.025), (0.13, 0.008))
+#: Glass over an object so near its edge, in sides of a crop, may look as the inside of a gland.
+_UNSURE = 0.25
 #: Where a crop is darker on the mean, what is empty is dark, too, as in fluorescence.
 _DARK = 0.25
 
@@ -67,8 +70,8 @@ def with_glass(crops: Crops, chance: float, generator: Generator) -> Crops:
     """Let a part of some labelled crops be empty glass, with a wavy edge.
 
     Few labelled tiles show the slide beside the tissue, and the white inside of glands is all
-    white that a network then knows. What glass covers is background; the signed distance is that
-    of the objects that are left, as far as it is known from the objects before and from the glass.
+    white that a network then knows. What glass covers is background; only where it covers a part
+    of an object near its edge nobody can tell it from the inside of a gland, and nothing is taught.
     """
     if not chance:
         return crops
@@ -85,9 +88,13 @@ def with_glass(crops: Crops, chance: float, generator: Generator) -> Crops:
     is_dark = crops.image.mean((1, 2, 3), keepdim=True) < _DARK
     glass = torch.where(is_dark, 1 - glass, glass)
     image = torch.lerp(crops.image, glass, torch.sigmoid(2 * depth))
-    index = torch.where(depth > 0, 0, crops.index)
     px = torch.tensor(crops.px, device=device)[:, None, None, None]
-    return replace(crops, image=image, index=index, maps=torch.minimum(crops.maps, -depth * px))
+    covers = depth > 0
+    unsure = covers & (crops.index[:, :1] > 0) & (depth < _UNSURE * size)
+    known = torch.tensor([IGNORE, 0], device=device, dtype=torch.int32)[:, None, None]
+    index = torch.where(unsure, known, torch.where(covers, 0, crops.index))
+    distance = torch.where(covers, torch.minimum(crops.maps, -depth * px), crops.maps)
+    return replace(crops, image=image, index=index, maps=distance)
 
 
 def _glass_depth(batch: int, size: int, generator: Generator) -> Tensor:
