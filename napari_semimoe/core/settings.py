@@ -229,7 +229,7 @@ class RoundSettings(Settings):
         "with more, less of an object is missed and more beside it is marked",
     )
     glass: float = Field(
-        0.25,
+        0.1,
         ge=0,
         le=1,
         description="Chance that a part of a labelled crop becomes empty glass, which is "
