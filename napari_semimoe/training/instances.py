@@ -151,12 +151,20 @@ def _seeds(
 
 def _drop_minor(seeds: NDArray[np.int32], parts: NDArray[np.integer]) -> NDArray[np.int32]:
     """Remove seeds that are much smaller than the largest one in their part of the mask."""
-    sizes = np.bincount(seeds.ravel())
-    part_of = np.zeros(len(sizes), np.int64)
-    part_of[seeds.ravel()] = parts.ravel()
-    largest = np.zeros(parts.max() + 1, np.int64)
-    np.maximum.at(largest, part_of[1:], sizes[1:])
-    return _renumbered(seeds, sizes >= SEED_SHARE * largest[part_of])
+    sizes, _, largest = _beside_the_largest(seeds, parts)
+    return _renumbered(seeds, sizes >= SEED_SHARE * largest)
+
+
+def _beside_the_largest(
+    parts: NDArray[np.integer], wholes: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return, by part: its pixels, the whole it lies in, the pixels of that one's largest part."""
+    sizes = np.bincount(parts.ravel())
+    whole_of = np.zeros(len(sizes), np.int64)
+    whole_of[parts.ravel()] = wholes.ravel()
+    largest = np.zeros(wholes.max() + 1, np.int64)
+    np.maximum.at(largest, whole_of[1:], sizes[1:])
+    return sizes, whole_of, largest[whole_of]
 
 
 def _with_unseeded(objects: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -172,12 +180,8 @@ def _split_by_class(
     parts = label(
         objects * (int(kinds.max()) + 1) + np.where(objects > 0, kinds, 0), connectivity=1
     )
-    sizes = np.bincount(parts.ravel())
-    object_of = np.zeros(len(sizes), np.int64)
-    object_of[parts.ravel()] = objects.ravel()
-    largest = np.zeros(objects.max() + 1, np.int64)
-    np.maximum.at(largest, object_of, sizes)
-    keep = (sizes >= max(1.0, min_px)) & (sizes >= CLASS_SHARE * largest[object_of])
+    sizes, object_of, largest = _beside_the_largest(parts, objects)
+    keep = (sizes >= max(1.0, min_px)) & (sizes >= CLASS_SHARE * largest)
     keep[0] = False
     split = objects.copy()
     places = ndimage.find_objects(objects)

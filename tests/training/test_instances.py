@@ -46,12 +46,12 @@ def test_touching_discs_stay_one_when_splitting_is_off():
     assert to_instances(foreground, distance, boundary, split_touching=False).max() == 1
 
 
-def one_bar(second_class_px, width=60):
+def one_bar(second_class_px):
     """A bar of 20 x 60 px whose right end is of the second class, and a bar below it."""
     foreground = np.zeros((60, 80), np.float32)
-    foreground[5:25, 10 : 10 + width] = foreground[40:50, 10:70] = 1
+    foreground[5:25, 10:70] = foreground[40:50, 10:70] = 1
     kinds = np.zeros((60, 80), int)
-    kinds[5:25, 10 + width - second_class_px : 10 + width] = 1
+    kinds[5:25, 70 - second_class_px : 70] = 1
     return foreground, kinds
 
 
