@@ -22,6 +22,7 @@ from napari_semimoe.cli.output import (
 )
 from napari_semimoe.cli.work import engine, session
 from napari_semimoe.core.states import Pool
+from napari_semimoe.project.patients import patient_of, read_table
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AddReport
 from napari_semimoe.session.models import lost_weights, model_in_charge
@@ -58,6 +59,12 @@ def add(
         typer.Option("--masks", help="Folder of masks, if they do not lie beside the images."),
     ] = None,
     um_per_px: UmPerPx = None,
+    patients: Annotated[
+        Path | None,
+        typer.Option(
+            "--patients", help="CSV table with columns name and patient.  [FOLDER/patients.csv]"
+        ),
+    ] = None,
     mask_kind: Annotated[
         str,
         typer.Option("--mask-kind", help="What mask values mean: 'instances' or 'classes'."),
@@ -76,22 +83,37 @@ def add(
     Masks are found beside NAME (as NAME_anno, NAME_mask, NAME_label, NAME.geojson or
     NAME.png.geojson of QuPath, and as Cellpose and ilastik name them), or by name in a folder such
     as masks beside them, or in --masks. The layout of the GlaS data set is known, its patients too.
-    One labelled tile in five is kept for validation and never teaches. The same image is not added
-    twice.
+    One labelled tile in five is kept for validation and never teaches; all tiles of a patient stand
+    on the same side. In the table of patients a name stands for its image, else for all images
+    whose names begin with it. The same image is not added twice, but takes its patient from
+    --patients.
     """
     if mask_kind not in ("instances", "classes"):
         raise typer.BadParameter("--mask-kind must be 'instances' or 'classes'.")
+    told = read_table(patients) if patients is not None else {}
+    unnamed: list[str] = []
+
+    def ask(path: Path) -> str | None:
+        patient = patient_of(path, told)
+        if patient is None:
+            unnamed.append(path.name)
+        return patient
+
     with session(project) as opened:
         report = add_folder(
             opened,
             folder,
             masks=masks,
+            patient_of=ask if patients is not None else None,
             um_per_px=um_per_px,
             mask_kind=mask_kind,
             pool=pool,
             tile_px=tile_px,
         )
     result(asdict(report), report.sentence, as_json)
+    if unnamed:
+        more = f" and {len(unnamed) - 1} more" if unnamed[1:] else ""
+        remark(f"{patients} names no patient of {unnamed[0]}{more}.")
     if report.skipped_duplicates and pool is not None:
         remark("--pool counts for new images only: what was there already stays in its pool.")
     if report.refused:

@@ -53,6 +53,11 @@ def storage_error(what: str, error: OSError) -> StorageError:
 def _windows_reason(error: OSError) -> str | None:
     """Return why Windows refused where its own number says more than that of other systems."""
     number = getattr(error, "winerror", None)
+    if number == 5:
+        return (
+            "another program may have it open, or writing is not permitted there; try again, or "
+            "choose another place"
+        )
     if number in (32, 33):
         return "another program has the file open; close it there and try again"
     if number == 206 or (number == 3 and len(str(error.filename)) > _LONG_PATH):
@@ -88,6 +93,10 @@ def flush(path: Path) -> None:
     handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         _flush_handle(handle)
+    except OSError as error:
+        # some network disks cannot flush a folder, and keep names by themselves
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
     finally:
         os.close(handle)
 
@@ -113,15 +122,15 @@ def flush_tree(folder: Path) -> None:
 def publish(temporary: Path, path: Path) -> None:
     """Flush a finished temporary file or folder and give it its name in one step."""
     if temporary.is_dir():
-        _patiently(lambda: flush_tree(temporary))
+        patiently(lambda: flush_tree(temporary))
     else:
         _permit_as_usual(temporary)
-        _patiently(lambda: flush(temporary))
-    _patiently(lambda: os.replace(temporary, path))
+        patiently(lambda: flush(temporary))
+    patiently(lambda: os.replace(temporary, path))
     flush(path.parent)
 
 
-def _patiently(do: Callable[[], None]) -> None:
+def patiently(do: Callable[[], None]) -> None:
     """Do what the system may refuse while another program has a file open for a moment."""
     for pause in _PAUSES:
         try:
@@ -180,7 +189,7 @@ def write_arrays(path: Path, **arrays: Any) -> None:
 
 def remove(path: Path) -> None:
     """Remove a file that may be missing."""
-    _patiently(lambda: path.unlink(missing_ok=True))
+    patiently(lambda: path.unlink(missing_ok=True))
 
 
 def discard(path: Path) -> None:

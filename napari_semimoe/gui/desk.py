@@ -452,7 +452,8 @@ class Desk(QObject):
                 with suppress(SemiMoEError):  # the window may be gone when it hears of it
                     write_draft(project.path, view.tile, draft)
                 raise
-            drop_draft(project.path, view.tile)
+            with suppress(OSError):  # the mask is stored; the draft says the same
+                drop_draft(project.path, view.tile)
             validates = project.tile(tile_id).pool is Pool.VALIDATION
             return self._session.next_tile(), _VALIDATES if validates else ""
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QButtonGroup,
     QGridLayout,
     QHBoxLayout,
+    QInputDialog,
     QVBoxLayout,
     QWidget,
 )
@@ -107,6 +108,7 @@ class PredictPage(QWidget):
         self.table.tile_chosen.connect(self._on_tile_chosen)
         self.table.pool_chosen.connect(bench.set_pool)
         self.table.scale_doubted.connect(self._correct_scale)
+        self.table.patient_asked.connect(self._name_patient)
         self.table.horizontalHeader().sortIndicatorChanged.connect(self._on_sorted)
         self.previous.clicked.connect(desk.take_previous)
         self.next.clicked.connect(desk.take_next)
@@ -129,6 +131,23 @@ class PredictPage(QWidget):
         value = ask_pixel_size(self, "The images of the chosen tiles get another scale.", now)
         if value is not None:
             self._bench.set_um_per_px(tile_ids, value)
+
+    @Slot(object)
+    def _name_patient(self, tile_ids: list[int]) -> None:
+        now = self.table.tiles.tile(tile_ids[0]).patient or ""
+        known = self.table.tiles.patients()
+        name, given = QInputDialog.getItem(
+            self,
+            "Whose tissue is it?",
+            "All tiles of a patient teach, or all of them judge.\n"
+            "Of an image that was cut into tiles all are meant.\n"
+            "The patient's name; leave it empty where it is not known:",
+            ["", *known],
+            known.index(now) + 1 if now else 0,
+            True,
+        )
+        if given:
+            self._bench.set_patient(tile_ids, name.strip() or None)
 
     @Slot()
     def _on_project_changed(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import Qt, QTimer, Slot
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtGui import QColor, QIcon, QKeySequence, QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from napari_semimoe.gui.tile_view import TileView
     from napari_semimoe.gui.workbench import Workbench
 
+#: As the system writes it: on macOS with the sign of its command key.
+_UNDO = QKeySequence("Ctrl+Z").toString(QKeySequence.SequenceFormat.NativeText)
 _ORIGIN_TEXT = {
     "prediction": "The model's suggestion. Correct it, then accept it.",
     "draft": "Your strokes, stored but not accepted yet.",
@@ -91,7 +93,7 @@ class RefinePage(QWidget):
             "Skip   .", "Go on without accepting; your strokes are kept for later  (key: .)"
         )
         self.start_over = button(
-            "Start over", "Take the model's suggestion instead; Ctrl+Z brings this mask back"
+            "Start over", f"Take the model's suggestion instead; {_UNDO} brings this mask back"
         )
         self.exclude = button(
             "Exclude", "Leave this tile out of everything, for instance when it is unusable"
@@ -232,7 +234,9 @@ class RefinePage(QWidget):
         elif desk.changed_px or np.array_equal(view.begun.labels, view.stored.labels):
             text = "Your strokes, stored but not accepted yet."
         else:
-            text = "The model's suggestion instead of the mask before; accept it, or undo (Ctrl+Z)."
+            text = (
+                f"The model's suggestion instead of the mask before; accept it, or undo ({_UNDO})."
+            )
         if view.tile.pool is Pool.EXCLUDED:
             return f"This tile is excluded; accepting it takes it in again. {text}"
         return text

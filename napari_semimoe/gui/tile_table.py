@@ -82,6 +82,10 @@ class TileModel(QAbstractTableModel):
             if row >= 0:
                 self._cells_changed(row, row)
 
+    def patients(self) -> list[str]:
+        """Return the patients of all tiles, as people count."""
+        return sorted({tile.patient for tile in self._tiles if tile.patient}, key=natural_key)
+
     def row_of(self, tile_id: int) -> int:
         """Return the row of a tile, or -1."""
         return self._row_of.get(tile_id, -1)
@@ -190,11 +194,14 @@ class TileTable(FollowsFont, QTableView):
         Ids of tiles and the pool that the person wants them in.
     scale_doubted
         Ids of tiles of which the person wants to correct how large a pixel is.
+    patient_asked
+        Ids of tiles of which the person wants to say whose they are.
     """
 
     tile_chosen = Signal(int)
     pool_chosen = Signal(object, object)
     scale_doubted = Signal(object)
+    patient_asked = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -294,10 +301,13 @@ class TileTable(FollowsFont, QTableView):
             action.setData(pool)
             action.setEnabled(pool not in WITH_MASK or self._all_masked())
         menu.addSeparator()
+        patient = menu.addAction("Name the patient…")
         scale = menu.addAction("Correct the pixel size…")
         picked = menu.exec(self.viewport().mapToGlobal(where))
         if picked is scale:
             self.scale_doubted.emit(chosen)
+        elif picked is patient:
+            self.patient_asked.emit(chosen)
         elif picked is not None:
             self.pool_chosen.emit(chosen, Pool(picked.data()))
         menu.deleteLater()

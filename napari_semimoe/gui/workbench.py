@@ -29,6 +29,7 @@ from napari_semimoe.session.models import NO_MODEL
 if TYPE_CHECKING:
     import napari
 
+    from napari_semimoe.project.patients import Named
     from napari_semimoe.project.project import Project
     from napari_semimoe.session.session import Session
 
@@ -361,6 +362,16 @@ class Workbench(QObject):
                 self.session.set_pool(tile_id, pool)
 
         self.background.run(work)
+
+    def set_patient(self, tile_ids: Sequence[int], patient: str | None) -> None:
+        """Say of which patient the images are that tiles are of."""
+        project = self.session.project
+
+        def work() -> Named:
+            self.refuse_another(project)
+            return self.session.set_patient(tile_ids, patient)
+
+        self.background.run(work, lambda named: self.said.emit(named.sentence))
 
     def set_um_per_px(self, tile_ids: Sequence[int], um_per_px: float) -> None:
         """Correct how large a pixel is of the images that tiles are of."""

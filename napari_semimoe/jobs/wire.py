@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -36,10 +37,11 @@ def plain(values: Any) -> Any:
 def get_ready_to_listen() -> None:
     """Load what looks at this process's input as it is loaded, before a thread reads there.
 
-    scipy's Fortran runtime does. On Windows it would wait until the thread has read something,
-    which may be never (numpy/numpy#24290).
+    Fortran's runtime does, of which parts of scipy have a copy each. On Windows it would wait until
+    the thread has read something, which may be never (numpy/numpy#24290).
     """
-    import scipy.linalg  # noqa: F401
+    if os.name == "nt":
+        import scipy.interpolate  # noqa: F401 - with scipy.linalg, all copies that we ever load
 
 
 def read_messages(stream: IO[bytes]) -> Iterator[dict[str, Any]]:

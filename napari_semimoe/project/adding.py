@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from napari_semimoe.core.states import Pool
-from napari_semimoe.project import discovery, importing
+from napari_semimoe.project import discovery, importing, patients
 from napari_semimoe.project.folder import Description
 from napari_semimoe.project.images import stem
 from napari_semimoe.project.import_options import AddOptions, Progress, ShouldStop
@@ -38,7 +38,8 @@ class HowToAdd(TypedDict, total=False):
     tile_px
         Larger images are split into tiles of at most this side; None never splits.
     patient_of
-        Patient by file name without ending, or a function of the path.
+        Patient by file name without ending, or a function of the path; wins over tables beside the
+        images, and counts for images that are there already, too.
     progress
         Hears how many of how many files are done, and the file at hand.
     should_stop
@@ -90,9 +91,10 @@ def _add(
             author=about.author,
             classes=about.classes,
             um_per_px_if_silent=um_per_px_if_silent or found.um_per_px,
+            patients=_patients(found.images, patient_of),
+            patients_if_silent=patients.beside(found.images),
             **options,
         ),
-        patients={**found.patients, **_patients(found.images, patient_of)},
         notes=found.notes,
         progress=progress,
         should_stop=should_stop,

@@ -83,20 +83,19 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
     maps = [prediction.experts[name] for name in names]
     maps += [prediction.gated[name] for name in prediction.gated]
     maps += [*prediction.class_probabilities, prediction.disagreement]
+    about = {
+        "experts": list(names),
+        "gated": list(prediction.gated),
+        "class_count": len(prediction.class_probabilities),
+        "classes": {str(key): int(value) for key, value in prediction.classes.items()},
+        "gates": np.asarray(prediction.gates, dtype=float).tolist(),
+        "expert_names": list(prediction.expert_names),
+    }
     with written_whole(Path(path)) as temporary:
-        group = zarr.open_group(str(temporary), mode="w")
+        # at once: what is set later replaces a file, which Windows refuses now and then
+        zarr.open_group(str(temporary), mode="w", attributes=about)
         _create(f"{temporary}/maps", np.stack(maps).astype(np.float16), pixel_axis=1)
         _create(f"{temporary}/instances", prediction.instances, pixel_axis=0)
-        group.attrs.update(
-            {
-                "experts": list(names),
-                "gated": list(prediction.gated),
-                "class_count": len(prediction.class_probabilities),
-                "classes": {str(key): int(value) for key, value in prediction.classes.items()},
-                "gates": np.asarray(prediction.gates, dtype=float).tolist(),
-                "expert_names": list(prediction.expert_names),
-            }
-        )
 
 
 def read_prediction(path: Path) -> Prediction:

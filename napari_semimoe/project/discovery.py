@@ -1,8 +1,7 @@
-"""Which files of a folder are images, which are their masks, and whose tissue they show."""
+"""Which files of a folder are images, and which are their masks."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from napari_semimoe.core.natural import natural_key
 from napari_semimoe.project import mask_geojson
 from napari_semimoe.project.images import SUFFIXES, stem
 from napari_semimoe.project.mask_png import is_own_png
+from napari_semimoe.project.patients import read_glas
 
 #: Endings of a mask's name that lies beside its image, in small letters; the first that fits.
 MASK_ENDINGS = (
@@ -29,7 +29,6 @@ IMAGE_FOLDERS = ("images", "image", "img", "tiles")
 
 #: The GlaS images were scanned at 20x, 0.62 microns per pixel (challenge description, 2015).
 GLAS_UM_PER_PX = 0.62
-GLAS_TABLE = "Grade.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +41,6 @@ class FoundFiles:
         Image files by name.
     masks
         Mask file of an image; images without one are absent.
-    patients
-        Patient of an image where a table says it.
     um_per_px
         Microns per pixel that the folder's layout implies, or None.
     notes
@@ -52,7 +49,6 @@ class FoundFiles:
 
     images: tuple[Path, ...]
     masks: Mapping[Path, Path] = field(default_factory=dict)
-    patients: Mapping[Path, str] = field(default_factory=dict)
     um_per_px: float | None = None
     notes: tuple[str, ...] = ()
 
@@ -90,14 +86,7 @@ def find_files(folder: Path, masks: Path | None = None) -> FoundFiles:
     found = pair_files([*files, *list_outlines(place)], masks)
     if not found.images:
         raise _no_image(folder, any(is_own_png(path) for path in files))
-    table = _glas_table(place)
-    if not table:
-        return found
-    return dataclasses.replace(
-        found,
-        patients={path: table[stem(path)] for path in found.images if stem(path) in table},
-        um_per_px=GLAS_UM_PER_PX,
-    )
+    return dataclasses.replace(found, um_per_px=GLAS_UM_PER_PX) if read_glas(place) else found
 
 
 def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
@@ -268,22 +257,3 @@ def _image_names(path: Path) -> Iterator[str]:
     for ending in MASK_ENDINGS:
         if name.lower().endswith(ending) and len(name) > len(ending):
             yield name[: -len(ending)]
-
-
-def _glas_table(folder: Path) -> dict[str, str]:
-    """Return patient by image name from the GlaS challenge's table; empty where it is absent."""
-    try:
-        with (folder / GLAS_TABLE).open(newline="", encoding="utf-8-sig") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, csv.Error) as error:
-        raise ImageReadError(
-            f"{folder / GLAS_TABLE} cannot be read as a table ({error}). Repair or remove it."
-        ) from error
-    head = [cell.lower() for cell in rows[0]] if rows else []
-    if "name" not in head or "patient id" not in head:
-        return {}
-    name, patient = head.index("name"), head.index("patient id")
-    known = [row for row in rows[1:] if len(row) > max(name, patient) and row[patient]]
-    return {row[name]: row[patient] for row in known}

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.core.disk import discard, storing, temporary_beside, written_whole
+from napari_semimoe.core.disk import discard, patiently, storing, temporary_beside, written_whole
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.folder import DESCRIPTION
@@ -257,7 +257,7 @@ def write_export(path: Path, write: Callable[[Path], None]) -> None:
     old = temporary_beside(path)
     try:
         with storing(f"The export {path.name}"), written_whole(path) as temporary:
-            write(temporary)
+            patiently(lambda: write(temporary))  # libraries replace files of their own
             if path.is_dir():
                 path.rename(old)
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,8 @@ class AddOptions:
     mask_kind: MaskKind = "instances"
     pool: Pool | None = None
     tile_px: int | None = 2048
+    patients: Mapping[Path, str] = field(default_factory=dict)
+    patients_if_silent: Mapping[Path, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for told in (self.um_per_px, self.um_per_px_if_silent):
@@ -37,6 +39,10 @@ class AddOptions:
             raise SettingsError(f"tile_px must be 64 or more, got {self.tile_px}.")
         if self.mask_kind not in ("instances", "classes"):
             raise SettingsError(f"mask_kind is 'instances' or 'classes', got {self.mask_kind!r}.")
+
+    def patient(self, path: Path, known: str | None = None) -> str | None:
+        """Return of which patient a file is, of which so much is known already."""
+        return self.patients.get(path) or known or self.patients_if_silent.get(path)
 
 
 @dataclass(slots=True)
@@ -51,6 +57,7 @@ class Tally:
     not_read: int = 0
     without_scale: list[str] = field(default_factory=list)
     rescaled: int = 0
+    patients: dict[int, str | None] = field(default_factory=dict)  # of known images, by id
     tables: dict[Path, dict[str, str]] = field(default_factory=dict)
 
     def classes_in(self, folder: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from napari_semimoe.core.disk import as_text, storing
 from napari_semimoe.core.errors import ImageReadError, ScaleUnknownError, ShapeError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import Box
-from napari_semimoe.project import pools, scale, tiles
+from napari_semimoe.project import patients, pools, scale, tiles
 from napari_semimoe.project.arrays import content_hash, write_array
 from napari_semimoe.project.images import ImageFile, read_image, stem
 from napari_semimoe.project.import_masks import (
@@ -48,7 +48,6 @@ def add_files(
     files: Mapping[Path, Path | None],
     options: AddOptions,
     *,
-    patients: Mapping[Path, str],
     notes: tuple[str, ...] = (),
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
@@ -68,12 +67,13 @@ def add_files(
         if progress:
             progress(done, len(files), path.name)
         try:
-            _add_file(index, path, mask, options, patients.get(path), tally)
+            _add_file(index, path, mask, options, tally)
         except (ImageReadError, ShapeError) as error:
             tally.refused.append((path.name, str(error)))
             tally.without_scale += [path.name] * isinstance(error, ScaleUnknownError)
     with index.transaction():
         pools.settle(index, options.author)
+    _name_patients(index, options, tally)
     if progress and not tally.not_read:
         progress(len(files), len(files), "")
     return AddReport(
@@ -99,7 +99,6 @@ def _add_file(
     path: Path,
     mask_path: Path | None,
     options: AddOptions,
-    patient: str | None,
     tally: Tally,
 ) -> None:
     image = read_image(path)
@@ -110,7 +109,9 @@ def _add_file(
         mask = read_found_mask(mask_path, image.pixels.shape[:2], sha256, options, tally)
     if known:
         tally.duplicates.append(path.name)
-        _correct_scale(index, path, image, tiles.image(index, known["id"]), options, tally)
+        record = tiles.image(index, known["id"])
+        _correct_scale(index, path, image, record, options, tally)
+        tally.patients[record.id] = options.patient(path, record.patient)
         add_to_known(index, path, known["id"], mask, options, tally)
         return
     um_per_px = _um_per_px(path, image, options, tally)
@@ -118,6 +119,7 @@ def _add_file(
         tally.notes.append(image.note)
     parts = _new_parts(index, path, image.pixels, options.tile_px, tally)
     if parts:
+        patient = options.patient(path)
         new = _NewImage(path, image.pixels, um_per_px, patient, sha256, tuple(parts), mask)
         _store(index, new, options, tally)
 
@@ -139,6 +141,13 @@ def _correct_scale(
         tally.notes.append(
             f"{path.name} had {known.um_per_px:.3g} um per pixel and has {asked:.3g} now."
         )
+
+
+def _name_patients(index: Store, options: AddOptions, tally: Tally) -> None:
+    """Give known images the patients that are said of them now, all at once."""
+    named = patients.assign(index, tally.patients, options.author)
+    if named.images:
+        tally.notes.append(named.sentence)
 
 
 def _um_per_px(path: Path, image: ImageFile, options: AddOptions, tally: Tally) -> float:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
 
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.states import Pool
@@ -17,9 +18,20 @@ from napari_semimoe.project.store import Store
 
 #: One labelled tile in this many is kept for validation.
 ONE_IN = 5
+#: Where groups are large, of so many at most.
+AT_MOST_ONE_IN = 3
 
 #: Pools of tiles whose mask is used.
 WITH_MASK = (Pool.LABELLED, Pool.CURATED, Pool.VALIDATION)
+
+
+class _Masked(NamedTuple):
+    """A tile with a mask that is used."""
+
+    id: int
+    group: str
+    pool: Pool
+    image_id: int
 
 
 def choose_validation(new: Mapping[str, int], labelled: int, validation: int) -> set[str]:
@@ -35,7 +47,8 @@ def choose_validation(new: Mapping[str, int], labelled: int, validation: int) ->
     Returns
     -------
     set
-        Groups for validation, so that it holds at most a fifth of all tiles with a mask.
+        Groups for validation, so that it holds at most a fifth of all tiles with a mask. Where
+        nothing validates because no group is so small, the smallest one, if it is at most a third.
     """
     total = labelled + validation + sum(new.values())
     chosen = set()
@@ -43,6 +56,10 @@ def choose_validation(new: Mapping[str, int], labelled: int, validation: int) ->
         if (validation + new[key]) * ONE_IN <= total:
             chosen.add(key)
             validation += new[key]
+    if not validation and total >= ONE_IN:
+        smallest = min(sorted(new), key=lambda key: new[key], default=None)
+        if smallest is not None and new[smallest] * AT_MOST_ONE_IN <= total:
+            chosen.add(smallest)
     return chosen
 
 
@@ -55,10 +72,10 @@ def settle(store: Store, author: str) -> None:
     sides = read_sides(store)
     tiles = _tiles_with_mask(connection)
     new: dict[str, int] = {}
-    for _, group, _ in tiles:
-        if group not in sides:
-            new[group] = new.get(group, 0) + 1
-    known = [sides[group] for _, group, _ in tiles if group in sides]
+    for tile in tiles:
+        if tile.group not in sides:
+            new[tile.group] = new.get(tile.group, 0) + 1
+    known = [sides[tile.group] for tile in tiles if tile.group in sides]
     by_hash = {_hash_order(group): group for group in new}
     chosen = choose_validation(
         {key: new[group] for key, group in by_hash.items()}, known.count(False), known.count(True)
@@ -66,9 +83,9 @@ def settle(store: Store, author: str) -> None:
     for key, group in by_hash.items():
         sides[group] = key in chosen
         _store_side(connection, group, sides[group], "rule")
-    moved = {tile for tile, group, pool in tiles if sides[group] and pool is not Pool.VALIDATION}
-    for tile in sorted(moved):
-        move(store, author, tile, Pool.VALIDATION, "one tile in five validates")
+    for tile in tiles:
+        if sides[tile.group] and tile.pool is not Pool.VALIDATION:
+            move(store, author, tile.id, Pool.VALIDATION, "one tile in five validates")
 
 
 def set_pool(store: Store, tile: TileRecord, pool: Pool, author: str) -> tuple[int, ...]:
@@ -97,6 +114,31 @@ def decide(store: Store, tile: TileRecord, pool: Pool, author: str) -> tuple[int
     return tuple(moves)
 
 
+def regroup(store: Store, image_ids: Collection[int], author: str) -> None:
+    """Let tiles stand with the patient that their images have now; inside a transaction.
+
+    A patient whose side is known keeps it. One whose tiles all stand on one side stays there; of
+    the others the rule decides.
+    """
+    connection = store.connection
+    _forget_content_sides(connection, image_ids)
+    sides = read_sides(store)
+    groups: dict[str, list[_Masked]] = {}
+    for tile in _tiles_with_mask(connection):
+        if tile.image_id in image_ids:
+            groups.setdefault(tile.group, []).append(tile)
+    for group, members in groups.items():
+        validating = [tile for tile in members if tile.pool is Pool.VALIDATION]
+        if group not in sides and len(validating) in (0, len(members)):
+            sides[group] = bool(validating)
+            _store_side(connection, group, sides[group], "rule")
+        if not sides.get(group):
+            for tile in validating:
+                pool = _teaching_pool(connection, tile.id)
+                move(store, author, tile.id, pool, "its patient was named")
+    settle(store, author)
+
+
 def read_sides(store: Store) -> dict[str, bool]:
     """Return by group whether it validates."""
     rows = store.rows("SELECT group_key, validates FROM side")
@@ -107,14 +149,16 @@ def _group_moves(connection: sqlite3.Connection, tile: TileRecord, pool: Pool) -
     validates = pool is Pool.VALIDATION
     _store_side(connection, tile.group, validates, "person")
     others = [
-        (other, was)
-        for other, group, was in _tiles_with_mask(connection)
-        if group == tile.group and other != tile.id
+        other
+        for other in _tiles_with_mask(connection)
+        if other.group == tile.group and other.id != tile.id
     ]
     if validates:
-        return {other: pool for other, was in others if was is not pool}
+        return {other.id: pool for other in others if other.pool is not pool}
     return {
-        other: _teaching_pool(connection, other) for other, was in others if was is Pool.VALIDATION
+        other.id: _teaching_pool(connection, other.id)
+        for other in others
+        if other.pool is Pool.VALIDATION
     }
 
 
@@ -125,16 +169,31 @@ def _teaching_pool(connection: sqlite3.Connection, tile_id: int) -> Pool:
     return Pool.LABELLED if row["origin"] == "imported" else Pool.CURATED
 
 
-def _tiles_with_mask(connection: sqlite3.Connection) -> list[tuple[int, str, Pool]]:
+def _tiles_with_mask(connection: sqlite3.Connection) -> list[_Masked]:
     rows: Iterable[sqlite3.Row] = connection.execute(
-        "SELECT tile.id, tile.content_hash, tile.pool, image.patient FROM tile"
+        "SELECT tile.id, tile.content_hash, tile.pool, tile.image_id, image.patient FROM tile"
         " JOIN image ON image.id = tile.image_id WHERE tile.pool IN (?, ?, ?) ORDER BY tile.id",
         WITH_MASK,
     )
     return [
-        (row["id"], group_key(row["patient"], row["content_hash"]), Pool(row["pool"]))
+        _Masked(
+            row["id"],
+            group_key(row["patient"], row["content_hash"]),
+            Pool(row["pool"]),
+            row["image_id"],
+        )
         for row in rows
     ]
+
+
+def _forget_content_sides(connection: sqlite3.Connection, image_ids: Collection[int]) -> None:
+    """Forget where tiles stood alone, which they do no more where their patient is known."""
+    rows = connection.execute(
+        "SELECT tile.image_id, tile.content_hash FROM tile JOIN image ON image.id = tile.image_id"
+        " WHERE image.patient IS NOT NULL"
+    ).fetchall()
+    keys = [(group_key(None, row["content_hash"]),) for row in rows if row["image_id"] in image_ids]
+    connection.executemany("DELETE FROM side WHERE group_key = ?", keys)
 
 
 def _hash_order(group: str) -> str:

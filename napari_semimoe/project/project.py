@@ -16,6 +16,7 @@ from napari_semimoe.project import (
     adding,
     annotations,
     manifest,
+    patients,
     pools,
     predictions,
     rounds,
@@ -27,6 +28,7 @@ from napari_semimoe.project.folder import Description, login_name
 from napari_semimoe.project.mask_geojson import IGNORE_CLASS, REGION_CLASS
 from napari_semimoe.project.models import Models
 from napari_semimoe.project.opened import OpenFolder, create_folder
+from napari_semimoe.project.patients import Named
 from napari_semimoe.project.predictions import NewPrediction
 from napari_semimoe.project.records import (
     AddReport,
@@ -130,8 +132,9 @@ class Project:
     def add_folder(self, path: Path | str, **how: Unpack[HowToAdd]) -> AddReport:
         """Add the images of a folder, with masks beside them or in a masks folder.
 
-        The GlaS layout (``NAME_anno`` beside ``NAME``, ``Grade.csv``) brings its patients and
-        its 0.62 um per pixel. `HowToAdd` tells the options.
+        A table ``patients.csv`` beside them says of which patients they are. The GlaS layout
+        (``NAME_anno`` beside ``NAME``, ``Grade.csv``) brings that, too, and its 0.62 um per pixel.
+        `HowToAdd` tells the options.
         """
         return adding.add_folder(self._store, self._opened.description, Path(path), **how)
 
@@ -192,6 +195,20 @@ class Project:
         images = {self.tile(tile_id).image_id for tile_id in tile_ids}
         records = [self.image(image_id) for image_id in sorted(images)]
         return scale.correct(self._store, records, um_per_px, self.author)
+
+    def set_patient(self, tile_ids: Iterable[int], patient: str | None) -> Named:
+        """Say of which patient the images are that tiles are of; None: of an unknown one.
+
+        A patient's tiles with a mask stand on one side: they teach or they judge. Where some did
+        the one and some the other, the rule decides. It is written to the audit trail.
+
+        Raises
+        ------
+        SettingsError
+            If the name is empty.
+        """
+        images = {self.tile(tile_id).image_id for tile_id in tile_ids}
+        return patients.assign(self._store, dict.fromkeys(sorted(images), patient), self.author)
 
     # masks ----------------------------------------------------------------------------------
 

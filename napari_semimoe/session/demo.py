@@ -13,7 +13,6 @@ from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.discovery import find_files
 from napari_semimoe.project.folder import DESCRIPTION
-from napari_semimoe.project.images import stem
 from napari_semimoe.project.import_options import Progress, ShouldStop
 from napari_semimoe.session.session import Session
 
@@ -154,10 +153,7 @@ def _write_immunohistochemistry(folder: Path) -> list[Path]:
 
 def _add_glas(session: Session, folder: Path, how: _HowToFill) -> None:
     found = find_files(folder)
-    patients = {
-        stem(image): found.patients[image] for image in found.images if image in found.patients
-    }
-    known = {"um_per_px": found.um_per_px, "patient_of": patients, **how}
+    known = {"um_per_px": found.um_per_px, **how}
     first = found.images[:GLAS_LABELLED]
     masks = [found.masks[image] for image in first if image in found.masks]
     session.add_files([*first, *masks], **known)

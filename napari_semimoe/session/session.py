@@ -21,6 +21,7 @@ from napari_semimoe.jobs import Engine, JobReport
 from napari_semimoe.project.export import ExportKind, export_project
 from napari_semimoe.project.exporting import ExportReport, HowToExport
 from napari_semimoe.project.folder import project_folder, read_description
+from napari_semimoe.project.patients import Named
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import AddReport, AnnotationRecord, RoundRecord, TileRecord
 from napari_semimoe.session.events import SessionEvents
@@ -269,6 +270,12 @@ class Session(SessionEvents):
         """Move a tile to another pool, as the person decides."""
         self._open_project().set_pool(tile_id, pool)
         self.tiles_changed.emit()
+
+    def set_patient(self, tile_ids: Sequence[int], patient: str | None) -> Named:
+        """Say of which patient the images of tiles are; None: of an unknown one."""
+        named = self._open_project().set_patient(tile_ids, patient)
+        self.tiles_changed.emit()
+        return named
 
     def set_um_per_px(self, tile_ids: Sequence[int], um_per_px: float) -> int:
         """Correct how large a pixel is; return the number of images that had another size.

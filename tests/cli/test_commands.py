@@ -65,6 +65,25 @@ class TestProjects:
         again = semimoe("add", tmp_path / "p", tmp_path / "odd", "--pool", "excluded")
         assert "--pool counts for new images only" in again.err
 
+    def test_a_table_names_patients_of_new_images_and_of_those_there(
+        self, semimoe, tissue, tmp_path
+    ):
+        project, table = tmp_path / "study", tmp_path / "who.csv"
+        semimoe("new", project)
+        add = ("add", project, tissue / "labelled", "--um-per-px", 0.5)
+        semimoe(*add)
+        names = [tile["name"] for tile in semimoe("info", project, "--json").json["tiles"]]
+        table.write_text("\n".join(["name;patient", *(f"{name};A" for name in names[:2])]))
+        ended = semimoe(*add, "--patients", table)
+        assert "2 images have another patient now" in ended.err
+        assert f"who.csv names no patient of {names[2]}.png and 2 more." in ended.err
+        tiles = semimoe("info", project, "--json").json["tiles"]
+        assert [tile["patient"] for tile in tiles] == ["A", "A", None, None, None]
+        assert len({tile["pool"] for tile in tiles[:2]}) == 1
+        table.write_text("who,what\n")
+        ended = semimoe(*add, "--patients", table, code=1)
+        assert "needs a column 'name' and a column 'patient', got 'who', 'what'" in ended.err
+
     def test_the_next_command_can_be_pasted(self, semimoe, tmp_path):
         assert f"'{tmp_path}/a b' FOLDER" in semimoe("new", tmp_path / "a b").out
 

@@ -755,6 +755,31 @@ def test_person_corrects_the_pixel_size_and_the_tile_is_predicted_anew(
     assert opened.bench.desk.view.prediction is not None
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_person_names_the_patient_and_chooses_among_those_named(
+    opened, settled, monkeypatch, given
+):
+    asked = []
+
+    def answer(*args):
+        asked.append(args[3:])
+        return " P2 ", given
+
+    first, second, *_ = opened.bench.session.tiles()
+    opened.bench.set_patient([first.id], "P1")
+    settled(opened)
+    monkeypatch.setattr("napari_semimoe.gui.predict_page.QInputDialog.getItem", answer)
+    for tile in (first, second):
+        opened.predict_page.table.patient_asked.emit([tile.id])
+        settled(opened)
+    assert asked == [(["", "P1"], 1, True), (["", "P2" if given else "P1"], 0, True)]
+    assert opened.messages.text == "1 image has another patient now."
+    patients = [tile.patient for tile in opened.bench.session.tiles()[:2]]
+    assert patients == (["P2", "P2"] if given else ["P1", None])
+    row = opened.predict_page.table.tiles.index(0, 0)
+    assert f"Patient: {patients[0]}" in row.data(Qt.ItemDataRole.ToolTipRole)
+
+
 def test_gates_are_shown_as_shares_of_each_answer(opened):
     gates = opened.predict_page.gates
     texts = [[gates.item(row, column).text() for column in range(3)] for row in range(3)]

@@ -22,14 +22,13 @@ def glas_folder(folder, ending="bmp", count=3):
 
 
 @pytest.mark.parametrize("ending", ["bmp", "png"])
-def test_the_glas_layout_brings_masks_patients_and_scale(tmp_path, ending):
+def test_the_glas_layout_brings_masks_and_scale(tmp_path, ending):
     found = find_files(glas_folder(tmp_path / "glas", ending))
     assert found.um_per_px == 0.62
     assert [path.stem for path in found.images] == ["train_0", "train_1", "train_2"]
     assert [found.masks[path].stem for path in found.images] == [
         f"train_{seed}_anno" for seed in range(3)
     ]
-    assert [found.patients[path] for path in found.images] == ["0", "0", "1"]
 
 
 def test_images_are_listed_as_people_count(tmp_path):
@@ -265,14 +264,6 @@ def test_a_name_is_the_same_however_its_accents_are_stored(tmp_path):
     image = save(tmp_path / "caf\u00e9.png", pixels())
     beside = save(tmp_path / "cafe\u0301_mask.png", mask())
     assert find_files(tmp_path).masks == {image: beside}
-
-
-def test_an_empty_cell_is_no_patient(tmp_path):
-    folder = glas_folder(tmp_path)
-    table = folder / "Grade.csv"
-    first, *rest = table.read_text().splitlines()
-    table.write_text("\n".join([first, rest[0].replace(",0,", ",,"), *rest[1:]]) + "\n")
-    assert len(find_files(folder).patients) == len(rest) - 1
 
 
 def test_an_image_whose_name_ends_as_a_program_s_masks_keeps_its_mask(tmp_path):

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import stat
+from contextlib import nullcontext
 
 import pytest
 
@@ -67,7 +69,12 @@ def test_a_file_is_removed_as_soon_as_it_is_let_go(tmp_path, busy):
         (3, 280, "the path is too long for Windows; choose a folder with a shorter path"),
         (206, 280, "the path is too long for Windows; choose a folder with a shorter path"),
         (3, 9, "the folder is gone; reconnect the disk or reopen the project"),
-        (5, 9, "writing is not permitted there; choose a place that can be written"),
+        (
+            5,
+            9,
+            "another program may have it open, or writing is not permitted there; try again, or "
+            "choose another place",
+        ),
     ],
 )
 def test_numbers_of_windows_are_put_in_words(number, length, reason):
@@ -76,6 +83,23 @@ def test_numbers_of_windows_are_put_in_words(number, length, reason):
     assert str(storage_error("The mask", error)) == (
         f"The mask could not be stored: {reason}. What was stored before is safe."
     )
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EIO])
+def test_a_network_disk_that_cannot_flush_folders_is_used_all_the_same(
+    tmp_path, monkeypatch, number
+):
+    do = os.fsync
+
+    def fsync(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        do(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with nullcontext() if number != errno.EIO else pytest.raises(OSError, match="Input/output"):
+        write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
 
 
 def test_all_parts_are_flushed_before_they_get_their_name_and_the_name_after(tmp_path, monkeypatch):

@@ -10,7 +10,9 @@ import pytest
 import zarr
 from PIL import Image
 from skimage.measure import grid_points_in_poly
+from zarr.storage import _local
 
+from napari_semimoe.core import disk
 from napari_semimoe.core.errors import ProjectError, StorageError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
@@ -179,6 +181,27 @@ def test_an_export_that_the_disk_refuses_leaves_the_one_before(
     assert [entry.name for entry in (tmp_path / "out").iterdir()] == ["image_0.zarr"]
     labels = zarr.open_group(path, mode="r")["labels/curated/s0"]
     np.testing.assert_array_equal(labels[...], mask(1))
+
+
+def test_an_export_in_which_a_library_s_file_is_in_use_for_a_moment_is_whole(
+    project, tile_id, tmp_path, monkeypatch
+):
+    project.accept(tile_id, mask(1))
+    put, refused = _local._put, []
+
+    def busy(path, *rest, **options):  # as Windows says it of files that are replaced
+        if path.exists() and len(refused) < 2:
+            refused.append(path)
+            raise PermissionError(errno.EACCES, "in use")
+        return put(path, *rest, **options)
+
+    monkeypatch.setattr(disk, "_PAUSES", (0.001, 0.001, 0.001))
+    monkeypatch.setattr(_local, "_put", busy)
+    (path,) = export_ome_zarr(project, tmp_path / "out").written
+    assert len(refused) == 2
+    group = zarr.open_group(path, mode="r")
+    np.testing.assert_array_equal(group["labels/curated/s0"][...], mask(1))
+    assert group["labels/curated"].attrs["ome"]["image-label"]["properties"]
 
 
 @pytest.mark.parametrize("export", EXPORTS)

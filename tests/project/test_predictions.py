@@ -2,6 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
+from zarr.storage import _local
 
 from napari_semimoe.core.errors import ProjectError, ProjectFormatError
 from napari_semimoe.core.values import Box
@@ -50,6 +51,19 @@ def test_an_array_that_could_not_be_finished_leaves_nothing(tmp_path, monkeypatc
     with pytest.raises(OSError, match="No space left"):
         write_array(tmp_path / "a.zarr", np.zeros((4, 4), np.uint8))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_file_of_a_prediction_is_replaced_for_windows_may_refuse_it(tmp_path, monkeypatch):
+    do, written = _local._put, []
+
+    def put(path, *rest, **options):
+        written.append(path)
+        return do(path, *rest, **options)
+
+    monkeypatch.setattr(_local, "_put", put)
+    write_prediction(tmp_path / "a.zarr", prediction((7, 9)))
+    assert len(written) > 3
+    assert len(set(written)) == len(written)
 
 
 def test_a_missing_array_is_told_in_words(tmp_path):
