@@ -33,9 +33,8 @@ class Named(NamedTuple):
         """One line for the window."""
         if not self.images:
             return "Nothing changed: that patient was named already."
-        has = "has" if self.images == 1 else "have"
         moved = f", and {counted(self.moved, 'tile')} moved with it" if self.moved else ""
-        return f"{counted(self.images, 'image')} {has} another patient now{moved}."
+        return f"The patient of {counted(self.images, 'image')} was set{moved}."
 
 
 def read_table(path: Path) -> dict[str, str]:

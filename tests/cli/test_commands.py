@@ -75,7 +75,7 @@ class TestProjects:
         names = [tile["name"] for tile in semimoe("info", project, "--json").json["tiles"]]
         table.write_text("\n".join(["name;patient", *(f"{name};A" for name in names[:2])]))
         ended = semimoe(*add, "--patients", table)
-        assert "2 images have another patient now" in ended.err
+        assert "The patient of 2 images was set" in ended.err
         assert f"who.csv names no patient of {names[2]}.png and 2 more." in ended.err
         tiles = semimoe("info", project, "--json").json["tiles"]
         assert [tile["patient"] for tile in tiles] == ["A", "A", None, None, None]

@@ -773,7 +773,7 @@ def test_person_names_the_patient_and_chooses_among_those_named(
         opened.predict_page.table.patient_asked.emit([tile.id])
         settled(opened)
     assert asked == [(["", "P1"], 1, True), (["", "P2" if given else "P1"], 0, True)]
-    assert opened.messages.text == "1 image has another patient now."
+    assert opened.messages.text == "The patient of 1 image was set."
     patients = [tile.patient for tile in opened.bench.session.tiles()[:2]]
     assert patients == (["P2", "P2"] if given else ["P1", None])
     row = opened.predict_page.table.tiles.index(0, 0)

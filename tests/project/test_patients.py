@@ -128,7 +128,7 @@ def test_adding_again_names_the_patients_of_what_is_there(project, tmp_path):
     rows = [f"image_{number},{'ABCDE'[number // 2]}" for number in range(10)]
     table(folder / "patients.csv", "\n".join(["name,patient", *rows]))
     report = project.add_folder(folder, um_per_px=UM)
-    assert report.notes[0].startswith("10 images have another patient now")
+    assert report.notes[0].startswith("The patient of 10 images was set")
     assert all(len(pools) == 1 for pools in stand(project).values())
     assert len(project.tiles(Pool.VALIDATION)) == 2
     assert project.add_folder(folder, um_per_px=UM).notes == ()
