@@ -11,14 +11,16 @@ import typer
 from numpy.typing import NDArray
 
 from napari_semimoe.cli.mask_pairs import MaskPair, pair_masks
-from napari_semimoe.cli.output import Json, progress, remark, result, table
+from napari_semimoe.cli.output import Json, MaskKindOption, progress, remark, result, table
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project.mask_geojson import SUFFIX, read_geojson
-from napari_semimoe.project.mask_png import mark_of
-from napari_semimoe.project.masks import read_mask
+from napari_semimoe.project.mask_png import is_own_png, is_prediction, mark_of
+from napari_semimoe.project.masks import read_class_mask, read_mask, refuse_unsaid_background
 from napari_semimoe.project.records import counted
 
+#: A class mask of other programs may have any number that is no mark of what must not teach.
+MOST_CLASSES = 255
 SCORES = {
     "dice": "Dice",
     "jaccard": "Jaccard",
@@ -44,6 +46,7 @@ def evaluate(
             "--truth", help="Folder of true masks: NAME.* or NAME_anno.*, pixels or GeoJSON"
         ),
     ] = None,
+    mask_kind: MaskKindOption = "instances",
     partial: Annotated[
         bool, typer.Option("--partial", help="Accept truths without a prediction.")
     ] = False,
@@ -71,28 +74,30 @@ def evaluate(
     if project is not None and (pred or truth):
         raise typer.BadParameter("Give a project, or --pred and --truth, not both.")
     if project is not None:
-        if partial:
-            raise typer.BadParameter("--partial is for --pred and --truth.")
+        if partial or mask_kind != "instances":
+            raise typer.BadParameter("--partial and --mask-kind are for --pred and --truth.")
         from napari_semimoe.cli.evaluate_project import evaluate_project
 
         data = evaluate_project(project, reference=reference)
     elif pred and truth:
         if reference:
             raise typer.BadParameter("--reference needs probabilities: evaluate a project.")
-        data = _evaluate_folders(pred, truth, partial)
+        data = _evaluate_folders(pred, truth, mask_kind, partial)
     else:
         raise typer.BadParameter("Give a project, or both --pred and --truth.")
     result(data, _tables(data, each), as_json)
 
 
-def _evaluate_folders(pred: Path, truth: Path, partial: bool) -> dict[str, Any]:
+def _evaluate_folders(pred: Path, truth: Path, mask_kind: str, partial: bool) -> dict[str, Any]:
     from napari_semimoe.training.evaluation import evaluate as score
 
     pairs, missing, extra = pair_masks(pred, truth, partial=partial)
     _left_out(missing, "truth", "prediction")
     _left_out(extra, "prediction", "truth")
     more = {"missing": missing, "without_truth": extra, "protocol": "honest"}
-    return score(_read(pairs)).to_json() | more
+    if all(is_prediction(pair.truth) for pair in pairs):
+        remark(f"The masks in {truth} were predicted here: this tells how far both agree.")
+    return score(_read(pairs, mask_kind)).to_json() | more
 
 
 def _left_out(names: list[str], what: str, other: str) -> None:
@@ -101,10 +106,12 @@ def _left_out(names: list[str], what: str, other: str) -> None:
         remark(f"{counted(len(names), what)} {rest} left out: {_some(names)}.")
 
 
-def _read(pairs: list[MaskPair]) -> Iterator[tuple[str, NDArray[np.uint16], NDArray[np.uint16]]]:
+def _read(
+    pairs: list[MaskPair], mask_kind: str
+) -> Iterator[tuple[str, NDArray[np.uint16], NDArray[np.uint16]]]:
     with progress() as bar:
         for pair in bar.track(pairs, description="Scoring"):
-            truth, prediction = _masks(pair)
+            truth, prediction = _masks(pair, mask_kind)
             if prediction.shape != truth.shape:
                 (height, width), (true_height, true_width) = prediction.shape, truth.shape
                 raise ImageReadError(
@@ -115,10 +122,10 @@ def _read(pairs: list[MaskPair]) -> Iterator[tuple[str, NDArray[np.uint16], NDAr
             yield pair.name, prediction, truth
 
 
-def _masks(pair: MaskPair) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+def _masks(pair: MaskPair, mask_kind: str) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     """Return the truth and the prediction; of one in outlines the other says the size."""
     paths = (pair.truth, pair.prediction)
-    pixels = {path: read_mask(path) for path in paths if path.suffix.lower() != SUFFIX}
+    pixels = {path: _pixels(path, mask_kind) for path in paths if path.suffix.lower() != SUFFIX}
     if not pixels:
         raise ImageReadError(
             f"{pair.truth.name} and its prediction are both GeoJSON, which does not say how large "
@@ -131,6 +138,15 @@ def _masks(pair: MaskPair) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
             pixels[path], _, _ = read_geojson(path, shape, ("background", "object"), sha256)
     prediction = pixels[pair.prediction]
     return pixels[pair.truth], np.where(prediction == IGNORE, 0, prediction).astype(np.uint16)
+
+
+def _pixels(path: Path, mask_kind: str) -> NDArray[np.uint16]:
+    if mask_kind == "classes" and not is_own_png(path):
+        labels, _ = read_class_mask(path, None, MOST_CLASSES)
+    else:
+        labels = read_mask(path)
+    refuse_unsaid_background(path, labels)
+    return labels
 
 
 def _some(names: list[str]) -> str:

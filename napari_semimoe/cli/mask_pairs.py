@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from napari_semimoe.project.discovery import (
 )
 from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.images import JPEG_SUFFIXES, SUFFIXES, stem
-from napari_semimoe.project.mask_png import is_own_png
+from napari_semimoe.project.mask_png import is_own_png, is_prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ def pair_masks(
     """Pair two folders by name, ``NAME.png`` with ``NAME.*``, ``NAME_anno.*`` or ``NAME.geojson``.
 
     Where a folder of truths has both, the masks are taken: those beside their images, or those in
-    a folder such as ``masks``.
+    a folder such as ``masks``. What was predicted here is the truth only where there is no other.
+    Where no name is the same, capitals do not count.
 
     Returns
     -------
@@ -51,16 +52,16 @@ def pair_masks(
     """
     for folder in (predictions, truths):
         _refuse_project(folder)
-    truths = next((each for name in MASK_FOLDERS if (each := truths / name).is_dir()), truths)
-    true, found = _masks(truths), _masks(predictions)
-    missing = sorted(true.keys() - found.keys())
-    common = sorted(true.keys() & found.keys())
-    if not common:
+    truths = next(filter(_holds_truth, (truths / name for name in MASK_FOLDERS)), truths)
+    true, found = _masks(truths, truth=True), _masks(predictions)
+    named = _partners(true, found)
+    missing = sorted(true.keys() - named.keys())
+    if not named:
         raise ImageReadError(
             f"No prediction in {predictions} has the name of a mask in {truths}: there is "
             f"{next(iter(found))}, and here {next(iter(true))}. Rename them, or name other folders."
         )
-    if all(found[name] == true[name] for name in common):
+    if all(found[other] == true[name] for name, other in named.items()):
         raise ImageReadError(
             f"The predictions and the truth are the same files in {truths}, which says nothing. "
             "Name the folder of the predictions, and that of the true masks."
@@ -71,8 +72,16 @@ def pair_masks(
             f"missing: {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}. Predict "
             "them too, or add --partial to score the others."
         )
-    extra = sorted(found.keys() - true.keys())
-    return [MaskPair(name, found[name], true[name]) for name in common], missing, extra
+    extra = sorted(found.keys() - named.values())
+    pairs = [MaskPair(name, found[named[name]], true[name]) for name in sorted(named)]
+    return pairs, missing, extra
+
+
+def _partners(true: Collection[str], found: Collection[str]) -> dict[str, str]:
+    """Return the name among ``found`` for each of ``true`` that has one."""
+    in_small = {name.casefold(): name for name in found if name not in true}
+    pairs = {name: name if name in found else in_small.get(name.casefold()) for name in true}
+    return {name: other for name, other in pairs.items() if other is not None}
 
 
 def _refuse_project(folder: Path) -> None:
@@ -85,8 +94,17 @@ def _refuse_project(folder: Path) -> None:
         )
 
 
-def _masks(folder: Path) -> dict[str, Path]:
+def _holds_truth(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    return bool(list_outlines(folder)) or not all(map(is_prediction, list_images(folder)))
+
+
+def _masks(folder: Path, *, truth: bool = False) -> dict[str, Path]:
+    """Return masks by their images' names."""
     files, drawn = list_images(folder), list_outlines(folder)
+    if truth:
+        files = [path for path in files if not is_prediction(path)] or files
     if not files and not drawn:
         below = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
         hint = f"Name one of its sub-folders, such as {below[0]}." if below else "Check its path."

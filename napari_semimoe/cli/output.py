@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,22 @@ ProjectFolder = Annotated[Path, typer.Argument(help="The project's folder.", sho
 UmPerPx = Annotated[
     float | None,
     typer.Option("--um-per-px", min=0.01, max=100, help="Microns per pixel of the images."),
+]
+
+
+def _known_kind(kind: str) -> str:
+    if kind not in ("instances", "classes"):
+        raise typer.BadParameter(f"It must be 'instances' or 'classes', got '{kind}'.")
+    return kind
+
+
+MaskKindOption = Annotated[
+    str,
+    typer.Option(
+        "--mask-kind",
+        help="What mask values mean: 'instances' or 'classes'.",
+        callback=_known_kind,
+    ),
 ]
 #: What a result may be told in.
 Part = str | Table | Tree
@@ -80,6 +97,10 @@ def told_as(options: Mapping[str, str]) -> Iterator[None]:
         raise error.renamed(options) from error
 
 
+#: Columns of a table that no person reads.
+_WIDE = 4096
+
+
 class _Console(Console):
     """Ends in peace where the reader, such as ``head``, has seen enough."""
 
@@ -95,7 +116,9 @@ def result(data: Mapping[str, Any], text: Part | Sequence[Part], as_json: bool) 
     if as_json:
         typer.echo(json.dumps(data, indent=2, default=str))
         return
-    console = _Console(highlight=False, soft_wrap=True)
+    # a program that reads tables gets them whole
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE
+    console = _Console(highlight=False, soft_wrap=True, width=width)
     for part in [text] if isinstance(text, Part) else text:
         console.print(part, markup=False) if isinstance(part, str) else console.print(part)
 

@@ -11,6 +11,7 @@ import typer
 
 from napari_semimoe.cli.output import (
     Json,
+    MaskKindOption,
     ProjectFolder,
     UmPerPx,
     progress,
@@ -23,8 +24,9 @@ from napari_semimoe.cli.output import (
 from napari_semimoe.cli.work import engine, session
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.patients import patient_of, read_table
+from napari_semimoe.project.pools import WITH_MASK
 from napari_semimoe.project.project import Project
-from napari_semimoe.project.records import AddReport
+from napari_semimoe.project.records import AddReport, counted
 from napari_semimoe.session.models import lost_weights, model_in_charge
 from napari_semimoe.session.session import Session
 
@@ -65,13 +67,14 @@ def add(
             "--patients", help="CSV table with columns name and patient.  [FOLDER/patients.csv]"
         ),
     ] = None,
-    mask_kind: Annotated[
-        str,
-        typer.Option("--mask-kind", help="What mask values mean: 'instances' or 'classes'."),
-    ] = "instances",
+    mask_kind: MaskKindOption = "instances",
     pool: Annotated[
         Pool | None,
-        typer.Option("--pool", help="Put all tiles into one pool instead of the usual ones."),
+        typer.Option(
+            "--pool",
+            help="Put all tiles into one pool instead of the usual ones; without a mask only "
+            "'unlabelled' or 'excluded'.",
+        ),
     ] = None,
     tile_px: Annotated[
         int, typer.Option("--tile-px", min=64, help="Larger images are cut into tiles.")
@@ -88,8 +91,6 @@ def add(
     whose names begin with it. The same image is not added twice, but takes its patient from
     --patients.
     """
-    if mask_kind not in ("instances", "classes"):
-        raise typer.BadParameter("--mask-kind must be 'instances' or 'classes'.")
     told = read_table(patients) if patients is not None else {}
     unnamed: list[str] = []
 
@@ -114,6 +115,9 @@ def add(
     if unnamed:
         more = f" and {len(unnamed) - 1} more" if unnamed[1:] else ""
         remark(f"{patients} names no patient of {unnamed[0]}{more}.")
+    bare = len(report.added) - report.labelled
+    if bare and pool in WITH_MASK:
+        remark(f"{counted(bare, 'tile')} without a mask can only be unlabelled, not {pool}.")
     if report.skipped_duplicates and pool is not None:
         remark("--pool counts for new images only: what was there already stays in its pool.")
     if report.refused:

@@ -63,6 +63,10 @@ class OtherImageError(ImageReadError):
     """A mask says that it was exported for another image."""
 
 
+class UnsaidBackgroundError(ImageReadError):
+    """A mask does not say which of its numbers is the background."""
+
+
 class ProjectError(SemiMoEError, RuntimeError):
     """The project cannot do what was asked in its present state."""
 

@@ -40,5 +40,9 @@ def load_tensors(source: Path, foreign: Callable[[str], CheckpointError]) -> obj
             return torch.load(source, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"The file {source} does not exist. Check the path.") from error
+    except PermissionError as error:
+        raise CheckpointError(
+            f"You have no rights to read {source}. Ask for them, or copy the file."
+        ) from error
     except _DAMAGE as error:
         raise foreign("it is damaged or holds more than tensors") from error

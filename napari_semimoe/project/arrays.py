@@ -127,6 +127,11 @@ def read_prediction(path: Path) -> Prediction:
 def _damage_in_words(path: Path) -> Iterator[None]:
     try:
         yield
+    except PermissionError as error:
+        raise ProjectError(
+            f"{path.name} cannot be read: you have no rights to {error.filename or path}. Ask for "
+            "them, or copy the project to a place that you may read."
+        ) from error
     except _DAMAGE as error:
         if getattr(error, "errno", None) in _SHORTAGE or "start new thread" in str(error):
             raise ProjectError(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from napari_semimoe.core.errors import ImageReadError, StorageError
 from napari_semimoe.core.natural import natural_key
 from napari_semimoe.project import mask_geojson
 from napari_semimoe.project.images import SUFFIXES, stem
-from napari_semimoe.project.mask_png import is_own_png
+from napari_semimoe.project.mask_png import is_own_png, is_prediction
 from napari_semimoe.project.patients import read_glas
 
 #: Endings of a mask's name that lies beside its image, in small letters; the first that fits.
@@ -24,6 +25,8 @@ MASK_ENDINGS = (
 )
 #: Endings of what a program marked by itself, the better first: what a person drew goes before.
 _AUTOMATIC = ("_cp_masks", "_object identities", "_simple segmentation")
+#: Endings of pictures that Cellpose makes of an image, which are no tissue.
+_PICTURES = ("_cp_output", "_cp_outlines", "_cellprob", "_flows")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "anno", "gt")
 IMAGE_FOLDERS = ("images", "image", "img", "tiles")
 
@@ -104,14 +107,20 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     outlines = [path for path in files if path.suffix.lower() == mask_geojson.SUFFIX]
     files = [path for path in files if path.suffix.lower() != mask_geojson.SUFFIX]
     stems = {(path.parent, stem(path).lower()) for path in files}
+    pictures = [path for path in files if _is_picture(path, stems)]
+    files = [path for path in files if path not in pictures]
     named = {path: _of_these(path, stems) for path in files}
-    taken = sorted((path for path in files if named[path]), key=rank, reverse=True)
+    masks_beside = [path for path in files if named[path]]
+    elsewhere = [] if masks is None else [*list_outlines(masks), *list_images(masks)]
+    elsewhere = [path for path in elsewhere if path not in given]
+    predicted = {path for path in (*masks_beside, *elsewhere) if is_prediction(path)}
+    elsewhere = [path for path in elsewhere if path not in predicted]
+    taken = [path for path in masks_beside if path not in predicted]
+    taken.sort(key=rank, reverse=True)
     beside = {name: path for path in taken if (name := named[path])}
     unmarked = [path for path in files if named[path] is None]
     written_here = dict.fromkeys(filter(is_own_png, unmarked))  # in order, and quick to ask
     images = tuple(path for path in unmarked if path not in written_here)
-    elsewhere = [] if masks is None else [*list_outlines(masks), *list_images(masks)]
-    elsewhere = [path for path in elsewhere if path not in given]
     in_folder, drawn = _by_name(elsewhere), _by_name(outlines)
     pairs = {}
     for path in images:
@@ -127,7 +136,27 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     masklike = [path for path in images if image_name(path) and path not in pairs]
     masks_found = [*elsewhere, *outlines, *taken]
     notes = _notes(masks_found, pairs, shared, list(written_here), masklike)
-    return FoundFiles(images, pairs, notes=notes)
+    return FoundFiles(images, pairs, notes=(*notes, *_left_out(pictures, predicted)))
+
+
+def _is_picture(path: Path, stems: Container[tuple[Path, str]]) -> bool:
+    name = re.sub(r"_flows_[0-2]$", "_flows", stem(path).lower())
+    return any(
+        name.endswith(end) and (path.parent, name.removesuffix(end)) in stems for end in _PICTURES
+    )
+
+
+def _left_out(pictures: Sequence[Path], predicted: Collection[Path]) -> Iterator[str]:
+    if pictures:
+        yield (
+            "Pictures that Cellpose made of images are no tissue and were left out: "
+            f"{len(pictures)} (first: {pictures[0].name})."
+        )
+    if predicted:
+        yield (
+            "Masks that a network marked here and nobody corrected were left out, for they would "
+            f"teach it what it says already: {len(predicted)} (first: {min(predicted).name})."
+        )
 
 
 def _of_these(path: Path, stems: set[tuple[Path, str]]) -> tuple[Path, str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -27,6 +27,7 @@ from napari_semimoe.project.mask_geojson import IGNORE_CLASS, MARK, TILES
 from napari_semimoe.project.polygons import Ring, instance_polygons
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import TileRecord
+from napari_semimoe.project.seams import mosaic, whole_objects
 
 #: What of a mask's provenance an object carries.
 _METADATA = ("author", "created", "origin", "model", "round")
@@ -78,36 +79,57 @@ def _mark_of(path: Path) -> Any:
 
 
 def collection(project: Project, tiles: Iterable[TileRecord]) -> dict[str, Any]:
-    """Return a FeatureCollection of all objects of some tiles of one image."""
-    features = [
-        feature for tile in tiles for feature in _features(project, read_curated(project, tile))
-    ]
+    """Return a FeatureCollection of all objects of some tiles of one image.
+
+    An object that the tiles' borders cut is one, see `whole_objects`; what is told of it is that
+    of its first piece.
+    """
+    curated = [read_curated(project, tile) for tile in tiles]
+    boxes, labels = [each.tile.box for each in curated], [each.labels for each in curated]
+    classes = [each.annotation.classes for each in curated]
+    outlines = {
+        (tile, number): _moved(polygons, (boxes[tile].x0, boxes[tile].y0))
+        for tile, each in enumerate(labels)
+        for number, polygons in instance_polygons(each)
+    }
+    features = []
+    for pieces in whole_objects(boxes, labels, classes):
+        tile, number = pieces[0]
+        polygons = outlines[tile, number]
+        if len(pieces) > 1:
+            mask, corner = mosaic(pieces, boxes, labels)
+            polygons = _moved(next(instance_polygons(mask))[1], corner)
+        features.append(_feature(project, curated[tile], number, polygons))
     return {"type": "FeatureCollection", "features": features}
 
 
-def _features(project: Project, curated: CuratedTile) -> Iterator[dict[str, Any]]:
-    corner = np.array([curated.tile.box.x0, curated.tile.box.y0], float)
-    for number, polygons in instance_polygons(curated.labels):
-        class_index = curated.annotation.classes.get(number, 1)
-        name, colour = project.classes[class_index], as_bytes(class_colour(class_index))
-        if number == IGNORE:
-            name, colour = IGNORE_CLASS, [180, 180, 180]
-        yield {
-            "type": "Feature",
-            "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{curated.annotation.path}#{number}")),
-            "geometry": _geometry([[ring + corner for ring in rings] for rings in polygons]),
-            "properties": {
-                "objectType": "annotation",
-                "name": f"{curated.tile.name} {number}",
-                "classification": {"name": name, "color": colour},
-                "isLocked": False,
-                "metadata": {
-                    key: str(value)
-                    for key, value in curated.provenance(project).items()
-                    if key in _METADATA and value is not None
-                },
+def _moved(polygons: list[list[Ring]], corner: tuple[int, int]) -> list[list[Ring]]:
+    return [[ring + np.array(corner, float) for ring in rings] for rings in polygons]
+
+
+def _feature(
+    project: Project, curated: CuratedTile, number: int, polygons: list[list[Ring]]
+) -> dict[str, Any]:
+    class_index = curated.annotation.classes.get(number, 1)
+    name, colour = project.classes[class_index], as_bytes(class_colour(class_index))
+    if number == IGNORE:
+        name, colour = IGNORE_CLASS, [180, 180, 180]
+    return {
+        "type": "Feature",
+        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{curated.annotation.path}#{number}")),
+        "geometry": _geometry(polygons),
+        "properties": {
+            "objectType": "annotation",
+            "name": f"{curated.tile.name} {number}",
+            "classification": {"name": name, "color": colour},
+            "isLocked": False,
+            "metadata": {
+                key: str(value)
+                for key, value in curated.provenance(project).items()
+                if key in _METADATA and value is not None
             },
-        }
+        },
+    }
 
 
 def _geometry(polygons: list[list[Ring]]) -> dict[str, Any]:

@@ -10,14 +10,19 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.core.errors import OtherImageError
+from napari_semimoe.core.errors import OtherImageError, UnsaidBackgroundError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE, Box
 from napari_semimoe.project import annotations, mask_geojson, mask_table, pools, tiles
 from napari_semimoe.project.arrays import content_hash
 from napari_semimoe.project.import_options import AddOptions, Tally
-from napari_semimoe.project.mask_png import mark_of
-from napari_semimoe.project.masks import read_class_mask, read_mask, refuse_other_image
+from napari_semimoe.project.mask_png import is_own_png, mark_of
+from napari_semimoe.project.masks import (
+    read_class_mask,
+    read_mask,
+    refuse_other_image,
+    refuse_unsaid_background,
+)
 from napari_semimoe.project.records import TileRecord
 from napari_semimoe.project.store import Store
 
@@ -54,10 +59,17 @@ def read_found_mask(
         If it cannot be read or does not fit its image and the project's classes.
     """
     try:
-        return _read(path, shape, sha256, options, tally)
-    except OtherImageError as error:
+        mask = _read(path, shape, sha256, options, tally)
+        refuse_unsaid_background(path, mask.labels)
+    except (OtherImageError, UnsaidBackgroundError) as error:
         tally.notes.append(str(error))
         return None
+    if mask.labels.all() and path.suffix.lower() != mask_geojson.SUFFIX:
+        tally.notes.append(
+            f"{path.name} covers the whole image: if 1 is its background, subtract 1 and add it "
+            "again."
+        )
+    return mask
 
 
 def _read(
@@ -68,18 +80,13 @@ def _read(
         tally.notes += [note for note in notes if note not in tally.notes]
         return FoundMask(labels, classes)
     refuse_other_image(path, mark_of(path), sha256)
-    if options.mask_kind == "classes":
+    if options.mask_kind == "classes" and not is_own_png(path):
         mask = FoundMask(*read_class_mask(path, shape, len(options.classes)))
     else:
         said = tally.classes_in(path.parent).get(normalize("NFC", path.name), "")
         classes = mask_table.parse_classes(said, path, options.classes)
         mask = FoundMask(read_mask(path, shape), classes)
         _note_one_class(mask, options, tally)
-    if mask.labels.all():
-        tally.notes.append(
-            f"{path.name} covers the whole image: if 1 is its background, subtract 1 and add it "
-            "again."
-        )
     return mask
 
 

@@ -51,6 +51,11 @@ def is_own_png(path: Path) -> bool:
     return bool(mark_of(path))
 
 
+def is_prediction(path: Path) -> bool:
+    """Whether a file is a mask that a network marked here, and no person has changed since."""
+    return mark_of(path).get("kind") == PREDICTED
+
+
 def mark_of(path: Path) -> dict[str, Any]:
     """Return what `save_png` was told of a mask, or nothing where it is not written here."""
     if path.suffix.lower() != ".png":

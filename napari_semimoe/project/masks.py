@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.core.errors import ImageReadError, OtherImageError
+from napari_semimoe.core.errors import (
+    ImageReadError,
+    OtherImageError,
+    UnsaidBackgroundError,
+)
 from napari_semimoe.core.values import IGNORE, MAX_INSTANCE
 from napari_semimoe.project.images import (
     JPEG_SUFFIXES,
@@ -17,6 +21,7 @@ from napari_semimoe.project.images import (
     opened,
     png_is_16_bit_colour,
     refuse_empty,
+    stem,
 )
 from napari_semimoe.project.mask_png import is_own_png
 
@@ -72,7 +77,7 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.ui
 
 
 def read_class_mask(
-    path: Path, shape: tuple[int, int], class_count: int
+    path: Path, shape: tuple[int, int] | None, class_count: int
 ) -> tuple[NDArray[np.uint16], dict[int, int]]:
     """Read a mask of class indices: the connected parts of each class become instances.
 
@@ -104,7 +109,7 @@ def read_class_mask(
             f"The class mask {path.name} must hold class indices from 0 to {class_count - 1}, "
             f"got {wrong[0]}. Add it as an instance mask, or make a project with more classes."
         )
-    labels = np.zeros(shape, np.uint16)
+    labels = np.zeros(values.shape, np.uint16)
     classes: dict[int, int] = {}
     for value in ids:
         if value >= class_count:
@@ -334,6 +339,21 @@ def refuse_other_image(path: Path, mark: object, sha256: str | None) -> None:
         raise OtherImageError(
             f"The mask {path.name} was exported for an image with other pixels and was left out. "
             "If it is of this one, such as of a copy in another format, save it anew elsewhere."
+        )
+
+
+def refuse_unsaid_background(path: Path, labels: NDArray[np.integer]) -> None:
+    """Raise for a segmentation of ilastik that has no 0: it numbers its classes from 1.
+
+    Raises
+    ------
+    UnsaidBackgroundError
+        If so, for any of them may be the background.
+    """
+    if labels.all() and stem(path).lower().endswith("_simple segmentation"):
+        raise UnsaidBackgroundError(
+            f"{path.name} was left out: it has no 0, for ilastik numbers classes from 1, and does "
+            "not say which of them is the background. Set that one to 0."
         )
 
 

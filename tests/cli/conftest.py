@@ -22,6 +22,10 @@ SMALL += ["--set", "ema_decay=0", "--set", "mixed_precision=false", "--seed", "8
 SMALL += ["--set", "threads=1"]  # two threads on a busy processor wait for each other
 
 
+#: What the window of a terminal is said to be.
+WIDTH = {"COLUMNS": "200"}
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a command ended."""
@@ -38,8 +42,8 @@ class Ended:
 def environment(home):
     """Return the environment without a screen and with a home of its own."""
     kept = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    folders = {"HOME": str(home), "XDG_STATE_HOME": str(home / "state"), "COLUMNS": "200"}
-    return kept | folders | {"SEMIMOE_DATA": ""}
+    folders = {"HOME": str(home), "XDG_STATE_HOME": str(home / "state")}
+    return kept | folders | WIDTH | {"SEMIMOE_DATA": ""}
 
 
 @pytest.fixture(scope="session")

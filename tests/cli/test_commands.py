@@ -84,6 +84,21 @@ class TestProjects:
         ended = semimoe(*add, "--patients", table, code=1)
         assert "needs a column 'name' and a column 'patient', got 'who', 'what'" in ended.err
 
+    def test_pool_of_images_without_masks_and_whole_tables_for_programs(
+        self, semimoe, tissue, tmp_path, monkeypatch
+    ):
+        project, folder = tmp_path / "study", tmp_path / "in"
+        folder.mkdir()
+        long = "section_of_the_sigmoid_colon_" + 5 * "of_a_patient_with_a_long_name_"
+        shutil.copy(next((tissue / "unlabelled").iterdir()), folder / f"{long}.png")
+        semimoe("new", project)
+        given = ("add", project, folder, "--um-per-px", 0.5, "--pool", "labelled")
+        ended = semimoe(*given)
+        assert "1 tile without a mask can only be unlabelled, not labelled." in ended.err
+        monkeypatch.delenv("COLUMNS", raising=False)
+        monkeypatch.setattr("tests.cli.conftest.WIDTH", {})
+        assert long in semimoe("info", project, "--tiles").out
+
     def test_the_next_command_can_be_pasted(self, semimoe, tmp_path):
         assert f"'{tmp_path}/a b' FOLDER" in semimoe("new", tmp_path / "a b").out
 
@@ -492,6 +507,49 @@ class TestEvaluate:
         Image.fromarray(np.eye(9, dtype=np.uint8)).save(tmp_path / "pred" / "A.tif")
         assert "one mask in" in semimoe("evaluate", *given, code=1).err
 
+    @pytest.mark.parametrize("beside", [True, False])
+    def test_what_was_predicted_beside_the_truth_is_no_truth(self, semimoe, tmp_path, beside):
+        truth, pred = tmp_path / "truth", tmp_path / "pred"
+        predicted = truth / ("a.png" if beside else "masks/a.png")
+        for folder in (predicted.parent, pred):
+            folder.mkdir(parents=True)
+        labels = np.zeros((20, 20), np.uint16)
+        labels[3:9, 3:9] = 1
+        Image.new("RGB", (20, 20), "pink").save(truth / "a.bmp")
+        Image.fromarray(labels).save(truth / "a_anno.png")
+        Image.fromarray(labels).save(pred / "A.png")
+        save_png(predicted, labels[::-1].copy(), 0.5, {"kind": PREDICTED, "of_image": "0"})
+        given = ("evaluate", "--pred", pred, "--truth")
+        ended = semimoe(*given, truth, "--json")
+        (image,) = ended.json["images"]
+        assert (image["name"], image["dice"]) == ("a", 1)
+        assert "how far both agree" not in ended.err
+        ended = semimoe(*given, predicted.parent if not beside else _only(predicted, tmp_path))
+        assert "were predicted here: this tells how far both agree." in ended.err
+
+    def test_class_masks_are_cut_into_objects_where_it_is_said(self, semimoe, tmp_path):
+        truth, pred = tmp_path / "truth", tmp_path / "pred"
+        labels = np.zeros((40, 40), np.uint16)
+        for number, (y, x) in enumerate([(2, 2), (2, 20), (20, 2), (20, 20)], start=1):
+            labels[y : y + 9, x : x + 9] = number
+        for folder, values in ((truth, np.where(labels > 2, 2, labels > 0)), (pred, labels)):
+            folder.mkdir()
+            Image.fromarray(values.astype(np.uint16)).save(folder / "a.png")
+        given = ("evaluate", "--pred", pred, "--truth", truth, "--json")
+        assert semimoe(*given).json["pooled"]["object_f1"] < 1
+        # the numbers of the prediction are taken as classes, too, and are the same objects
+        assert semimoe(*given, "--mask-kind", "classes").json["pooled"]["object_f1"] == 1
+        assert "'instances' or 'classes'" in semimoe(*given, "--mask-kind", "x", code=2).err
+
+    def test_a_segmentation_that_says_no_background_is_refused(self, semimoe, tmp_path):
+        for folder, name in (("truth", "a"), ("pred", "a_Simple Segmentation")):
+            (tmp_path / folder).mkdir()
+            labels = np.ones((20, 20), np.uint8)
+            labels[3:9, 3:9] = 2
+            Image.fromarray(labels - (folder == "truth")).save(tmp_path / folder / f"{name}.png")
+        given = ("evaluate", "--pred", tmp_path / "pred", "--truth", tmp_path / "truth")
+        assert "it has no 0, for ilastik numbers classes from 1" in semimoe(*given, code=1).err
+
     def test_masks_beside_their_images_are_the_truth(self, semimoe, tissue, weights, tmp_path):
         semimoe("predict", tissue / "labelled", "--weights", weights, "--out", tmp_path)
         ended = semimoe("evaluate", "--pred", tmp_path, "--truth", tissue / "labelled", "--json")
@@ -676,3 +734,11 @@ class TestOthers:
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def _only(file, folder):
+    """Return a folder with nothing but a copy of a file."""
+    alone = folder / "alone"
+    alone.mkdir()
+    shutil.copy(file, alone)
+    return alone

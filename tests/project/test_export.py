@@ -378,6 +378,21 @@ def test_geojson_of_a_split_image_lies_where_the_image_has_it(project, tmp_path)
     np.testing.assert_array_equal(covered, whole > 0)
 
 
+def test_an_object_that_tiles_cut_goes_out_as_one(project, tmp_path):
+    labels = np.zeros((100, 140), np.uint16)
+    labels[20:80, 40:110] = 1
+    labels[5:15, 5:15] = 2
+    save(tmp_path / "in" / "slide.png", pixels(0, labels.shape))
+    save(tmp_path / "in" / "slide_mask.png", labels)
+    project.add_folder(tmp_path / "in", um_per_px=UM, tile_px=70)
+    (path,) = export_geojson(project, tmp_path / "out").written
+    features = json.loads(path.read_text())["features"]
+    assert [feature["geometry"]["type"] for feature in features] == ["Polygon", "Polygon"]
+    rings = [feature["geometry"]["coordinates"] for feature in features]
+    corners = {tuple(np.array(ring[0]).max(axis=0).round()) for ring in rings}
+    assert corners == {(110, 80), (15, 15)}
+
+
 def test_file_names_are_allowed_on_every_system_and_none_comes_twice():
     names = ["a/b:c", "a_b_c", "CON", "con.zarr", "tile.", "", "Tile", "tile"]
     result = file_names(names)

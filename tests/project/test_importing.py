@@ -10,7 +10,9 @@ from napari_semimoe.core.errors import ImageReadError, SettingsError, StorageErr
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import Box
 from napari_semimoe.project import import_masks
+from napari_semimoe.project.export import export_png
 from napari_semimoe.project.importing import tile_boxes
+from napari_semimoe.project.mask_png import CURATED, PREDICTED, save_png
 from napari_semimoe.project.project import Project
 from tests.project.making import (
     UM,
@@ -355,17 +357,76 @@ def test_a_name_that_begins_as_another_is_kept(project, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["instances", "classes"])
-def test_a_mask_without_background_is_noted(tmp_path, kind):
+@pytest.mark.parametrize(
+    ("ending", "labelled", "told"),
+    [
+        ("mask", 1, "covers the whole image: if 1 is its background, subtract 1 and add it again."),
+        (
+            "Simple Segmentation",  # in which any number may be the background
+            0,
+            "was left out: it has no 0, for ilastik numbers classes from 1, and does not say which "
+            "of them is the background. Set that one to 0.",
+        ),
+    ],
+)
+def test_a_mask_without_background_is_noted(tmp_path, kind, ending, labelled, told):
     save(tmp_path / "in" / "a.png", pixels(0))
     numbers = np.where(np.arange(56) < 9, 2, 1).astype(np.uint8) * np.ones((40, 1), np.uint8)
-    save(tmp_path / "in" / "a_Simple Segmentation.png", numbers)
+    save(tmp_path / "in" / f"a_{ending}.png", numbers)
     with Project.create(tmp_path / "p", classes=("background", "benign", "malignant")) as project:
         report = project.add_folder(tmp_path / "in", um_per_px=UM, mask_kind=kind)
-        assert report.labelled == 1
-    assert (
-        "a_Simple Segmentation.png covers the whole image: if 1 is its background, subtract 1 "
-        "and add it again."
-    ) in report.notes
+        assert (len(report.added), report.labelled) == (1, labelled)
+    assert f"a_{ending}.png {told}" in report.notes
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_a_network_marked_here_is_no_mask_of_a_person(project, tmp_path, beside):
+    folder = image_folder(tmp_path / "in", 1, masks=True)
+    project.add_folder(folder, um_per_px=UM)
+    about = {"kind": PREDICTED, "of_image": "0"}
+    where = folder / ("image_0_labels.png" if beside else "masks/image_0.png")
+    where.parent.mkdir(exist_ok=True)
+    save_png(where, mask(5), UM, about)
+    report = project.add_folder(folder, um_per_px=UM)
+    assert [record.version for record in project.annotations(1)] == [1]
+    assert "they would teach it what it says already: 1" in report.notes[0]
+    with Project.create(tmp_path / "other") as other:
+        (folder / "image_0_mask.png").unlink()
+        assert other.add_folder(folder, um_per_px=UM).labelled == 0
+        save_png(where, mask(5), UM, about | {"kind": CURATED})
+        assert other.add_folder(folder, um_per_px=UM).labelled == 1
+
+
+def test_pictures_that_cellpose_makes_are_no_tissue(project, tmp_path):
+    folder = image_folder(tmp_path / "in", 1, masks=True)
+    for number, ending in enumerate(("_cp_output", "_flows", "_flows_2", "_cellprob")):
+        save(folder / f"image_0{ending}.png", pixels(40 + number))
+    save(folder / "river_flows.png", pixels(50))
+    report = project.add_folder(folder, um_per_px=UM)
+    assert [tile.name for tile in project.tiles()] == ["image_0", "river_flows"]
+    assert "no tissue and were left out: 4 (first: image_0_cellprob.png)" in report.notes[0]
+
+
+def test_own_masks_keep_their_classes_also_where_masks_are_of_classes(tmp_path):
+    kinds = ("background", "benign", "malignant")
+    folder = image_folder(tmp_path / "in", 1)
+    labels = np.zeros((40, 56), np.uint16)
+    for number in range(1, 5):
+        labels[8 * number : 8 * number + 4, 3:9] = number
+    with Project.create(tmp_path / "p", classes=kinds) as first:
+        first.add_folder(folder, um_per_px=UM)
+        first.accept(1, labels, classes={2: 2, 4: 2})
+        export_png(first, folder / "masks")
+    with Project.create(tmp_path / "q", classes=kinds) as again:
+        again.add_folder(folder, um_per_px=UM, mask_kind="classes")
+        (record,) = again.annotations(1)
+        assert {number: record.classes.get(number, 1) for number in (1, 2, 3, 4)} == {
+            1: 1,
+            2: 2,
+            3: 1,
+            4: 2,
+        }
+        np.testing.assert_array_equal(again.read_labels(1), labels)
 
 
 def test_masks_that_say_no_class_are_noted_once_where_there_are_several(project, tmp_path):
