@@ -48,7 +48,8 @@ def predict(
         bool,
         typer.Option(
             "--all-outputs",
-            help="Also NAME.npz: every expert, gated maps, probabilities, disagreement, gates.",
+            help="Also NAME.npz: every expert, gated maps, probabilities, id and class of each "
+            "object, disagreement, gates.",
         ),
     ] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",

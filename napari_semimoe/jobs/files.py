@@ -92,7 +92,9 @@ def _write_maps(prediction: Prediction, target: Path) -> list[str]:
 def _arrays(prediction: Prediction) -> dict[str, Any]:
     maps = {f"expert_{name}": values for name, values in prediction.experts.items()}
     maps |= {f"gated_{name}": values for name, values in prediction.gated.items()}
+    objects = sorted(prediction.classes.items())  # id and class
     return maps | {
+        "object_classes": np.array(objects, np.uint16).reshape(-1, 2),
         "class_probabilities": prediction.class_probabilities,
         "instances": prediction.instances,
         "disagreement": prediction.disagreement,

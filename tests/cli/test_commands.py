@@ -447,9 +447,14 @@ class TestPredict:
 
     def test_all_outputs_hold_every_map_at_native_size(self, semimoe, tissue, weights, tmp_path):
         image = tissue / "unlabelled" / "more_1.png"
-        semimoe("predict", image, "--weights", weights, "--out", tmp_path, "--all-outputs")
+        given = ("predict", image, "--weights", weights, "--out", tmp_path, "--min-object", 0)
+        semimoe(*given, "--all-outputs")
         with np.load(tmp_path / "more_1.npz") as maps:
+            ids = np.unique(maps["instances"])[1:]
+            assert len(ids)
+            np.testing.assert_array_equal(maps["object_classes"], [(number, 1) for number in ids])
             assert {name: maps[name].shape for name in maps} == {
+                "object_classes": (len(ids), 2),
                 **{
                     f"{kind}_{task}": (60, 80)
                     for kind in ("expert", "gated")
