@@ -16,7 +16,12 @@ from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project.mask_geojson import SUFFIX, read_geojson
 from napari_semimoe.project.mask_png import is_own_png, is_prediction, mark_of
-from napari_semimoe.project.masks import read_class_mask, read_mask, refuse_unsaid_background
+from napari_semimoe.project.masks import (
+    read_class_mask,
+    read_mask,
+    refuse_other_image,
+    refuse_unsaid_background,
+)
 from napari_semimoe.project.records import counted
 
 #: A class mask of other programs may have any number that is no mark of what must not teach.
@@ -66,7 +71,7 @@ def evaluate(
     Dice and Jaccard, and object F1, object Dice and object Hausdorff distance as the GlaS challenge
     defines them; pooled over all images, and as the mean of the images. Pixels with the value 65535
     beside others are left out in a true mask, and count as background in a prediction. Classes are
-    not told apart.
+    not told apart; --mask-kind says what the values of true masks mean.
 
     Either of a project, or of two folders: semimoe evaluate --pred OUT --truth MASKS. Of each
     prediction and its truth one must be pixels: outlines do not say how large the image is.
@@ -125,7 +130,8 @@ def _read(
 def _masks(pair: MaskPair, mask_kind: str) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     """Return the truth and the prediction; of one in outlines the other says the size."""
     paths = (pair.truth, pair.prediction)
-    pixels = {path: _pixels(path, mask_kind) for path in paths if path.suffix.lower() != SUFFIX}
+    kinds = {pair.prediction: "instances", pair.truth: mask_kind}
+    pixels = {path: _pixels(path, kinds[path]) for path in paths if path.suffix.lower() != SUFFIX}
     if not pixels:
         raise ImageReadError(
             f"{pair.truth.name} and its prediction are both GeoJSON, which does not say how large "
@@ -133,6 +139,7 @@ def _masks(pair: MaskPair, mask_kind: str) -> tuple[NDArray[np.uint16], NDArray[
         )
     shape = next(iter(pixels.values())).shape
     sha256 = mark_of(pair.prediction).get("of_image")
+    refuse_other_image(pair.truth, mark_of(pair.truth), sha256)
     for path in paths:
         if path not in pixels:
             pixels[path], _, _ = read_geojson(path, shape, ("background", "object"), sha256)

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from napari_semimoe.cli.output import Json, ProjectFolder, progress, remark, result
 from napari_semimoe.cli.work import INTERRUPTED, asked_to_stop, ends_as_ctrl_c
 from napari_semimoe.core.errors import ProjectCutOffError
-from napari_semimoe.project.export import export_project
+from napari_semimoe.project.export import ExportKind, export_project
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import counted
 
-
-class Kind(StrEnum):
-    """What can be written."""
-
-    OME_ZARR = "ome-zarr"
-    PNG = "png"
-    GEOJSON = "geojson"
+Kind = StrEnum("Kind", {kind: kind for kind in get_args(ExportKind)})
 
 
 def export(
@@ -31,10 +25,10 @@ def export(
         Kind,
         typer.Option(
             "--kind",
-            help="ome-zarr: image, masks and their history; png: 16-bit masks; geojson: outlines "
-            "for QuPath.",
+            help="ome-zarr: image, masks and their history (0.5; 0.4 for older programs); png: "
+            "16-bit masks; geojson: outlines for QuPath.",
         ),
-    ] = Kind.OME_ZARR,
+    ] = Kind["ome-zarr"],
     as_json: Json = False,
 ) -> None:
     """Write all masks, accepted here or added with images.

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.console import Console
@@ -26,6 +26,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from napari_semimoe.core.errors import SettingsError
+from napari_semimoe.project.masks import MaskKind
 from napari_semimoe.project.records import counted
 
 ProjectFolder = Annotated[Path, typer.Argument(help="The project's folder.", show_default=False)]
@@ -36,7 +37,7 @@ UmPerPx = Annotated[
 
 
 def _known_kind(kind: str) -> str:
-    if kind not in ("instances", "classes"):
+    if kind not in get_args(MaskKind):
         raise typer.BadParameter(f"It must be 'instances' or 'classes', got '{kind}'.")
     return kind
 

@@ -19,7 +19,7 @@ from napari_semimoe.project.discovery import find_files, pair_files
 from napari_semimoe.project.exporting import refuse_foreign, refuse_own_folder
 from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.images import stem
-from napari_semimoe.project.mask_png import PREDICTED, mark_of
+from napari_semimoe.project.mask_png import is_prediction
 from napari_semimoe.project.records import counted
 
 #: The options that give a setting.
@@ -163,7 +163,7 @@ def _try_to_write(folder: Path) -> None:
 
 def _refuse_foreign(target: Path, all_outputs: bool) -> None:
     """Raise where a file that was not predicted here would be replaced, such as the image."""
-    refuse_foreign(target, is_own=mark_of(target).get("kind") == PREDICTED)
+    refuse_foreign(target, is_own=is_prediction(target))
     if all_outputs:
         maps = target.with_suffix(".npz")
         refuse_foreign(maps, is_own=_is_own_npz(maps))
@@ -180,15 +180,17 @@ def _is_own_npz(path: Path) -> bool:
 def _files(inputs: list[Path]) -> dict[Path, float | None]:
     """Return each image once, without masks, and the scale that its folder's layout implies."""
     files: dict[Path, float | None] = {}
-    masks = {*pair_files([each for each in inputs if each.is_file()]).masks.values()}
+    images = {*pair_files([each for each in inputs if each.is_file()]).images}
     for given in inputs:
         if given.is_dir():
             found = find_files(given)
             files |= dict.fromkeys((path.absolute() for path in found.images), found.um_per_px)
-        elif given in masks:
-            remark(f"{given.name} is the mask of an image beside it and was left out.")
-        elif given.is_file():
+        elif given in images:
             files.setdefault(given.absolute(), None)
+        elif given.is_file():
+            remark(f"{given.name} is no image but a mask, or a picture of one, and was left out.")
         else:
             raise ImageReadError(f"{given} does not exist. Check the path.")
+    if not files:
+        raise ImageReadError("There is no image among the files. Name images, or their folder.")
     return files

@@ -119,7 +119,7 @@ def add(
     if bare and pool in WITH_MASK:
         remark(f"{counted(bare, 'tile')} without a mask can only be unlabelled, not {pool}.")
     if report.skipped_duplicates and pool is not None:
-        remark("--pool counts for new images only: what was there already stays in its pool.")
+        remark("--pool counts for new images and first masks: other tiles stay in their pools.")
     if report.refused:
         raise typer.Exit(1)
 

@@ -75,6 +75,11 @@ def is_foreign(path: Path) -> bool:
         return False
 
 
+def no_rights(path: Path) -> CheckpointError:
+    """Return what a person needs to know of a file that the system does not let them read."""
+    return CheckpointError(f"You have no rights to read {path}. Ask for them, or copy the file.")
+
+
 def _read_header(path: Path) -> dict[str, str]:
     """Return the words in a safetensors file's header."""
     try:
@@ -85,6 +90,8 @@ def _read_header(path: Path) -> dict[str, str]:
         raise CheckpointError(
             f"The weights file {path} does not exist. Choose another model or file."
         ) from error
+    except PermissionError as error:
+        raise no_rights(path) from error
     except SafetensorError as error:
         raise CheckpointError(
             f"The weights file {path.name} is damaged or cut short. Copy it again or choose "

@@ -452,8 +452,11 @@ class Desk(QObject):
                 with suppress(SemiMoEError):  # the window may be gone when it hears of it
                     write_draft(project.path, view.tile, draft)
                 raise
-            with suppress(OSError):  # the mask is stored; the draft says the same
+            try:
                 drop_draft(project.path, view.tile)
+            except OSError:  # another program holds it; it must not be older than the mask
+                with suppress(SemiMoEError):
+                    write_draft(project.path, view.tile, draft)
             validates = project.tile(tile_id).pool is Pool.VALIDATION
             return self._session.next_tile(), _VALIDATES if validates else ""
 

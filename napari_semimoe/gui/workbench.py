@@ -232,8 +232,9 @@ class Workbench(QObject):
                         reports.append(self.session.add_folder(path, **given))
                     except ImageReadError as error:  # the other folders and files are added
                         reports.append(AddReport.of_refused(path.name, str(error)))
-            files = [path for path in paths if not path.is_dir()]
-            return [*reports, *([self.session.add_files(files, **given)] if files else [])]
+            if files := [path for path in paths if not path.is_dir()]:
+                reports.append(self.session.add_files(files, **given))
+            return reports
 
         self.long_work.run(
             work,

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from napari_semimoe.core.checkpoint_info import no_rights
 from napari_semimoe.core.encoders import EncoderShape
 from napari_semimoe.core.errors import CheckpointError, SettingsError
 from napari_semimoe.core.settings import ModelSettings
@@ -73,6 +74,8 @@ def _read(path: Path) -> object:
         return load_file(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"The file {path} does not exist. Check the path.") from error
+    except PermissionError as error:
+        raise no_rights(path) from error
     except (OSError, SafetensorError) as error:
         raise _foreign(path, "it is damaged or cut short") from error
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
+from napari_semimoe.core.checkpoint_info import no_rights
 from napari_semimoe.core.errors import CheckpointError
 
 #: What torch's reader raises over bytes that are no file of its own.
@@ -41,8 +42,6 @@ def load_tensors(source: Path, foreign: Callable[[str], CheckpointError]) -> obj
     except FileNotFoundError as error:
         raise CheckpointError(f"The file {source} does not exist. Check the path.") from error
     except PermissionError as error:
-        raise CheckpointError(
-            f"You have no rights to read {source}. Ask for them, or copy the file."
-        ) from error
+        raise no_rights(source) from error
     except _DAMAGE as error:
         raise foreign("it is damaged or holds more than tensors") from error

@@ -38,8 +38,8 @@ class HowToAdd(TypedDict, total=False):
     tile_px
         Larger images are split into tiles of at most this side; None never splits.
     patient_of
-        Patient by file name without ending, or a function of the path; wins over tables beside the
-        images, and counts for images that are there already, too.
+        Patient by file name without ending, or a function of the path; takes the place of tables
+        beside the images, and counts for images that have another patient already, too.
     progress
         Hears how many of how many files are done, and the file at hand.
     should_stop
@@ -84,6 +84,7 @@ def _add(
     **options: Any,
 ) -> AddReport:
     found = find(masks)
+    told, unread = ({}, ()) if patient_of is not None else patients.beside(found.images)
     return importing.add_files(
         index,
         {image: found.masks.get(image) for image in found.images},
@@ -92,10 +93,10 @@ def _add(
             classes=about.classes,
             um_per_px_if_silent=um_per_px_if_silent or found.um_per_px,
             patients=_patients(found.images, patient_of),
-            patients_if_silent=patients.beside(found.images),
+            patients_if_silent=told,
             **options,
         ),
-        notes=found.notes,
+        notes=(*found.notes, *unread),
         progress=progress,
         should_stop=should_stop,
     )

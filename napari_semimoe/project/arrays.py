@@ -128,7 +128,7 @@ def _damage_in_words(path: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise ProjectError(
+        raise ProjectFormatError(
             f"{path.name} cannot be read: you have no rights to {error.filename or path}. Ask for "
             "them, or copy the project to a place that you may read."
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Literal, Unpack
 
@@ -14,8 +15,13 @@ from napari_semimoe.project.project import Project
 
 __all__ = ["ExportKind", "export_geojson", "export_ome_zarr", "export_png", "export_project"]
 
-ExportKind = Literal["ome-zarr", "png", "geojson"]
-_WRITERS = {"ome-zarr": export_ome_zarr, "png": export_png, "geojson": export_geojson}
+ExportKind = Literal["ome-zarr", "ome-zarr-0.4", "png", "geojson"]
+_WRITERS = {
+    "ome-zarr": export_ome_zarr,
+    "ome-zarr-0.4": partial(export_ome_zarr, version="0.4"),
+    "png": export_png,
+    "geojson": export_geojson,
+}
 
 
 def export_project(

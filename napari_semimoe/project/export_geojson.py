@@ -87,19 +87,21 @@ def collection(project: Project, tiles: Iterable[TileRecord]) -> dict[str, Any]:
     curated = [read_curated(project, tile) for tile in tiles]
     boxes, labels = [each.tile.box for each in curated], [each.labels for each in curated]
     classes = [each.annotation.classes for each in curated]
-    outlines = {
-        (tile, number): _moved(polygons, (boxes[tile].x0, boxes[tile].y0))
-        for tile, each in enumerate(labels)
-        for number, polygons in instance_polygons(each)
-    }
-    features = []
+    outlines = {}
     for pieces in whole_objects(boxes, labels, classes):
-        tile, number = pieces[0]
-        polygons = outlines[tile, number]
         if len(pieces) > 1:
             mask, corner = mosaic(pieces, boxes, labels)
-            polygons = _moved(next(instance_polygons(mask))[1], corner)
-        features.append(_feature(project, curated[tile], number, polygons))
+            outlines[pieces[0]] = _moved(next(instance_polygons(mask))[1], corner)
+            for tile, number in pieces:
+                labels[tile] = np.where(labels[tile] == number, 0, labels[tile])
+    for tile, each in enumerate(labels):
+        corner = boxes[tile].x0, boxes[tile].y0
+        for number, polygons in instance_polygons(each):
+            outlines[tile, number] = _moved(polygons, corner)
+    features = [
+        _feature(project, curated[tile], number, polygons)
+        for (tile, number), polygons in sorted(outlines.items(), key=lambda item: item[0])
+    ]
     return {"type": "FeatureCollection", "features": features}
 
 

@@ -23,11 +23,8 @@ from napari_semimoe.project.masks import (
     refuse_other_image,
     refuse_unsaid_background,
 )
-from napari_semimoe.project.records import TileRecord
+from napari_semimoe.project.records import IMPORTED, TileRecord
 from napari_semimoe.project.store import Store
-
-#: Origin of a mask that came with its image.
-IMPORTED = "imported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ def read_found_mask(
         mask = _read(path, shape, sha256, options, tally)
         refuse_unsaid_background(path, mask.labels)
     except (OtherImageError, UnsaidBackgroundError) as error:
-        tally.notes.append(str(error))
+        tally.notes.append(f"A mask was left out. {error}")
         return None
     if mask.labels.all() and path.suffix.lower() != mask_geojson.SUFFIX:
         tally.notes.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from napari_semimoe.core.errors import SettingsError
 from napari_semimoe.core.states import Pool
@@ -37,12 +38,13 @@ class AddOptions:
                 scale.check(told)
         if self.tile_px is not None and self.tile_px < 64:
             raise SettingsError(f"tile_px must be 64 or more, got {self.tile_px}.")
-        if self.mask_kind not in ("instances", "classes"):
+        if self.mask_kind not in get_args(MaskKind):
             raise SettingsError(f"mask_kind is 'instances' or 'classes', got {self.mask_kind!r}.")
 
     def patient(self, path: Path, known: str | None = None) -> str | None:
         """Return of which patient a file is, of which so much is known already."""
-        return self.patients.get(path) or known or self.patients_if_silent.get(path)
+        told = self.patients.get(path) or known or self.patients_if_silent.get(path)
+        return (told or "").strip() or None
 
 
 @dataclass(slots=True)
@@ -57,7 +59,7 @@ class Tally:
     not_read: int = 0
     without_scale: list[str] = field(default_factory=list)
     rescaled: int = 0
-    patients: dict[int, str | None] = field(default_factory=dict)  # of known images, by id
+    patients: dict[int, str] = field(default_factory=dict)  # of known images, by id
     tables: dict[Path, dict[str, str]] = field(default_factory=dict)
 
     def classes_in(self, folder: Path) -> dict[str, str]:

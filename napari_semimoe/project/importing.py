@@ -111,7 +111,8 @@ def _add_file(
         tally.duplicates.append(path.name)
         record = tiles.image(index, known["id"])
         _correct_scale(index, path, image, record, options, tally)
-        tally.patients[record.id] = options.patient(path, record.patient)
+        if patient := options.patient(path, record.patient):
+            tally.patients[record.id] = patient
         add_to_known(index, path, known["id"], mask, options, tally)
         return
     um_per_px = _um_per_px(path, image, options, tally)

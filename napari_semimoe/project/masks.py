@@ -337,8 +337,8 @@ def refuse_other_image(path: Path, mark: object, sha256: str | None) -> None:
     told = mark.get("image_sha256") if isinstance(mark, Mapping) else None
     if None not in (told, sha256) and told != sha256:
         raise OtherImageError(
-            f"The mask {path.name} was exported for an image with other pixels and was left out. "
-            "If it is of this one, such as of a copy in another format, save it anew elsewhere."
+            f"The mask {path.name} was exported for an image with other pixels. If it is of this "
+            "one, such as of a copy in another format, save it anew elsewhere."
         )
 
 
@@ -352,8 +352,8 @@ def refuse_unsaid_background(path: Path, labels: NDArray[np.integer]) -> None:
     """
     if labels.all() and stem(path).lower().endswith("_simple segmentation"):
         raise UnsaidBackgroundError(
-            f"{path.name} was left out: it has no 0, for ilastik numbers classes from 1, and does "
-            "not say which of them is the background. Set that one to 0."
+            f"{path.name} has no 0, for ilastik numbers classes from 1, and does not say which of "
+            "them is the background. Set that one to 0."
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.project import checkpoints, rounds
-from napari_semimoe.project.records import RoundRecord, now
+from napari_semimoe.project.records import RoundRecord
 from napari_semimoe.project.store import Store
 
 
@@ -33,13 +33,13 @@ class Models:
             connection.execute(
                 "UPDATE round SET state = ? WHERE number = ?", (RoundState.PROMOTED, number)
             )
-            self._put_in_charge(number)
+            rounds.put_in_charge(self._index, number, self._author)
         return rounds.find(self._index, number)
 
     def promote_starter(self) -> None:
         """Put the starter model in charge again."""
         with self._index.transaction():
-            self._put_in_charge(None)
+            rounds.put_in_charge(self._index, None, self._author)
 
     def keep(self, source: Path) -> Path:
         """Copy a weights file from elsewhere into the project; return where it lies there."""
@@ -77,13 +77,6 @@ class Models:
         """Return the round that was chosen last, if its weights are gone since."""
         chosen = self._chosen()[-1]
         return None if chosen is None or self._has_weights(chosen) else chosen
-
-    def _put_in_charge(self, number: int | None) -> None:
-        """Add the row and its line in the audit trail; inside a transaction."""
-        self._index.connection.execute(
-            "INSERT INTO promotion (round, created) VALUES (?, ?)", (number, now())
-        )
-        self._index.audit(self._author, "promote", None, round=number)
 
     def _choices(self) -> list[RoundRecord | None]:
         """Return what was in charge, without rounds whose weights are gone.

@@ -32,7 +32,7 @@ class Named(NamedTuple):
     def sentence(self) -> str:
         """One line for the window."""
         if not self.images:
-            return "Nothing changed: that patient was named already."
+            return "The patient is what it was."
         moved = f", and {counted(self.moved, 'tile')} moved with it" if self.moved else ""
         return f"The patient of {counted(self.images, 'image')} was set{moved}."
 
@@ -82,18 +82,26 @@ def patient_of(path: Path, table: Mapping[str, str]) -> str | None:
     return table[max(begun, key=len)] if begun else None
 
 
-def beside(images: Iterable[Path]) -> dict[Path, str]:
-    """Return the patients of images of which tables beside them say it."""
+def beside(images: Iterable[Path]) -> tuple[dict[Path, str], tuple[str, ...]]:
+    """Return the patients of images of which tables beside them say it.
+
+    And a sentence for each table that cannot be used: it may be there for something else.
+    """
     tables: dict[Path, dict[str, str]] = {}
+    notes: dict[str, None] = {}
     found = {}
     for image in images:
         folder = image.parent
         if folder not in tables:
-            tables[folder] = _table_of(folder)
+            try:
+                tables[folder] = _table_of(folder)
+            except ImageReadError as error:
+                tables[folder] = {}
+                notes[f"No patients were read. {error}"] = None
         patient = patient_of(image, tables[folder])
         if patient is not None:
             found[image] = patient
-    return found
+    return found, tuple(notes)
 
 
 def read_glas(folder: Path) -> dict[str, str]:

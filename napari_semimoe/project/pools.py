@@ -1,7 +1,8 @@
 """Which tiles teach and which are kept for validation: one in five, whole groups, frozen.
 
 A group is a patient where known, else a tile's content. A group stands wholly on one side.
-Its side is decided once, when its first mask arrives, and only a person changes it later.
+Its side is decided once, when its first mask arrives, and only a person changes it later, or the
+naming of its patient.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from napari_semimoe.core.errors import ProjectError
 from napari_semimoe.core.states import Pool
-from napari_semimoe.project.records import TileRecord, group_key, now
+from napari_semimoe.project.records import IMPORTED, TileRecord, group_key, now
 from napari_semimoe.project.store import Store
 
 #: One labelled tile in this many is kept for validation.
@@ -85,7 +86,8 @@ def settle(store: Store, author: str) -> None:
         _store_side(connection, group, sides[group], "rule")
     for tile in tiles:
         if sides[tile.group] and tile.pool is not Pool.VALIDATION:
-            move(store, author, tile.id, Pool.VALIDATION, "one tile in five validates")
+            why = "the rule chose it" if tile.group in new else "its patient validates"
+            move(store, author, tile.id, Pool.VALIDATION, why)
 
 
 def set_pool(store: Store, tile: TileRecord, pool: Pool, author: str) -> tuple[int, ...]:
@@ -121,7 +123,7 @@ def regroup(store: Store, image_ids: Collection[int], author: str) -> None:
     the others the rule decides.
     """
     connection = store.connection
-    _forget_content_sides(connection, image_ids)
+    _forget_empty_sides(connection)
     sides = read_sides(store)
     groups: dict[str, list[_Masked]] = {}
     for tile in _tiles_with_mask(connection):
@@ -166,7 +168,7 @@ def _teaching_pool(connection: sqlite3.Connection, tile_id: int) -> Pool:
     row = connection.execute(
         "SELECT origin FROM annotation WHERE tile_id = ? ORDER BY version DESC LIMIT 1", (tile_id,)
     ).fetchone()
-    return Pool.LABELLED if row["origin"] == "imported" else Pool.CURATED
+    return Pool.LABELLED if row["origin"] == IMPORTED else Pool.CURATED
 
 
 def _tiles_with_mask(connection: sqlite3.Connection) -> list[_Masked]:
@@ -186,14 +188,15 @@ def _tiles_with_mask(connection: sqlite3.Connection) -> list[_Masked]:
     ]
 
 
-def _forget_content_sides(connection: sqlite3.Connection, image_ids: Collection[int]) -> None:
-    """Forget where tiles stood alone, which they do no more where their patient is known."""
+def _forget_empty_sides(connection: sqlite3.Connection) -> None:
+    """Forget where groups stood that no tile belongs to any more."""
     rows = connection.execute(
-        "SELECT tile.image_id, tile.content_hash FROM tile JOIN image ON image.id = tile.image_id"
-        " WHERE image.patient IS NOT NULL"
+        "SELECT image.patient, tile.content_hash FROM tile JOIN image ON image.id = tile.image_id"
     ).fetchall()
-    keys = [(group_key(None, row["content_hash"]),) for row in rows if row["image_id"] in image_ids]
-    connection.executemany("DELETE FROM side WHERE group_key = ?", keys)
+    groups = {group_key(row["patient"], row["content_hash"]) for row in rows}
+    known = connection.execute("SELECT group_key FROM side").fetchall()
+    gone = [(row["group_key"],) for row in known if row["group_key"] not in groups]
+    connection.executemany("DELETE FROM side WHERE group_key = ?", gone)
 
 
 def _hash_order(group: str) -> str:

@@ -336,7 +336,13 @@ class Project:
     ) -> RoundRecord:
         """Write down how a round ended; a promoted one takes charge in the same commit."""
         return rounds.finish(
-            self._store, number, RoundState(state), weights=weights, report=report, note=note
+            self._store,
+            number,
+            RoundState(state),
+            weights=weights,
+            report=report,
+            note=note,
+            author=self.author,
         )
 
     def resume_round(self, number: int) -> RoundRecord:

@@ -12,6 +12,9 @@ from typing import Any, Self
 from napari_semimoe.core.states import Pool, RoundState
 from napari_semimoe.core.values import Box
 
+#: Origin of a mask that came with its image.
+IMPORTED = "imported"
+
 
 def now() -> str:
     """Return the present time in UTC, ISO 8601."""

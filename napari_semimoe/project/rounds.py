@@ -52,6 +52,7 @@ def finish(
     weights: Path | str | None,
     report: Mapping[str, Any] | None,
     note: str,
+    author: str,
 ) -> RoundRecord:
     """Write down how a round ended; a promoted one takes charge in the same commit."""
     before = find(index, number)
@@ -67,10 +68,16 @@ def finish(
             (state, stored, json.dumps(dict(report)) if report else None, note, now(), number),
         )
         if state is RoundState.PROMOTED:
-            connection.execute(
-                "INSERT INTO promotion (round, created) VALUES (?, ?)", (number, now())
-            )
+            put_in_charge(index, number, author)
     return find(index, number)
+
+
+def put_in_charge(index: Store, number: int | None, author: str) -> None:
+    """Let a round's model be in charge, None: the starter; inside a transaction."""
+    index.connection.execute(
+        "INSERT INTO promotion (round, created) VALUES (?, ?)", (number, now())
+    )
+    index.audit(author, "promote", None, round=number)
 
 
 def resume(index: Store, number: int) -> RoundRecord:

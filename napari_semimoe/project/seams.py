@@ -18,7 +18,8 @@ def whole_objects(
 ) -> Iterator[tuple[Piece, ...]]:
     """Yield which pieces are one object each: those of one class that meet at a seam.
 
-    Two pieces meet where at least half of what the smaller shows at the seam lies beside the other.
+    Two pieces meet where each is the longest neighbour of the other, and at least half of what the
+    smaller shows at the seam lies beside the other: what was kept apart in a tile stays apart.
 
     Parameters
     ----------
@@ -88,9 +89,11 @@ def _shared(a0: int, a1: int, b0: int, b1: int) -> range:
 
 
 def _meeting(a: NDArray[np.uint16], b: NDArray[np.uint16]) -> Iterator[tuple[int, int]]:
-    """Yield pairs of ids of which at least half of the smaller side lies beside the other."""
+    """Yield pairs of ids that are each other's longest neighbour, and long enough."""
     both = (a > 0) & (b > 0)
     pairs, counts = np.unique(np.stack([a[both], b[both]]), axis=1, return_counts=True)
-    for (one, other), count in zip(pairs.T.tolist(), counts.tolist(), strict=True):
-        if 2 * count >= min((a == one).sum(), (b == other).sum()):
+    beside = dict(zip(map(tuple, pairs.T.tolist()), counts.tolist(), strict=True))
+    for (one, other), count in beside.items():
+        longest = max(c for (i, j), c in beside.items() if i == one or j == other)
+        if count == longest and 2 * count >= min((a == one).sum(), (b == other).sum()):
             yield one, other

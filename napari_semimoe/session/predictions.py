@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from napari_semimoe.core.errors import JobError, SemiMoEError
+from napari_semimoe.core.errors import JobError, SemiMoEError, StorageError
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs import Engine
@@ -88,7 +88,10 @@ class PredictionDesk:
             if self._project is None or self._model is None:
                 return False
             if not self._settings_noted:  # not at opening: who only exports has others' settings
-                _outdate_if_changed(self._project, self.settings)
+                try:
+                    _outdate_if_changed(self._project, self.settings)
+                except StorageError:  # a full disk hinders nobody from looking
+                    return False
                 self._settings_noted = True
             record = self._project.prediction(tile_id)
             return (

@@ -137,10 +137,9 @@ class Journal:
         """Tell how many steps there will be, and where."""
         self.observer.report("started", {"steps": steps, "device": device})
 
-    def say(self, text: str, stage: int, stages: int, *, passing: bool = False) -> None:
-        """Tell in words what is done for a stage; ``passing`` is over at the next step."""
-        about = {"stage": stage + 1, "stages": stages}
-        self.observer.report("stage", {**about, "text": text, "passing": passing})
+    def say(self, text: str, *, passing: bool = False) -> None:
+        """Tell in words what is done; ``passing`` is over at the next step."""
+        self.observer.report("stage", {"text": text, "passing": passing})
 
     def stepped(self, numbers: StepNumbers, progress: Progress, pace: Pace, rest: Ahead) -> None:
         """Log and tell a step, and how long the ``rest`` of the round takes."""

@@ -231,7 +231,7 @@ class Round:
         if self.start_teammate is None or size == 1:
             return
         self.journal.write_plan(self.settings)
-        self._say(f"{size} processes share the steps", self.progress.stage, passing=True)
+        self.journal.say(f"{size} processes share the steps", passing=True)
         self._crew = Crew(size, self.device, self.start_teammate)
         self.learner.join(self._crew.team)
 
@@ -256,12 +256,9 @@ class Round:
             self._save()
         crops = f"{smaller.labelled_batch} labelled and {smaller.unlabelled_batch} unlabelled"
         text = f"Memory is short: steps of {crops} crops of {smaller.crop_px} px from now on"
-        self._say(text, self.progress.stage)
+        self.journal.say(text)
         if had_team:
             self._call_team()
-
-    def _say(self, text: str, stage: int, *, passing: bool = False) -> None:
-        self.journal.say(text, stage, self.settings.stages, passing=passing)
 
     def _enter_stage(self, stage: int) -> None:
         if stage != self.progress.stage:
@@ -274,7 +271,7 @@ class Round:
         if not self.pools.unlabelled or self.settings.pseudo_labels != "stage":
             return
         text = f"Making pseudo-labels of {len(self.pools.unlabelled)} unlabelled tiles"
-        self._say(text, stage, passing=True)
+        self.journal.say(text, passing=True)
         kept = self.journal.pseudo_labels(stage)
         if kept is None:
             started = time.monotonic()
@@ -299,7 +296,7 @@ class Round:
     def _plan(self) -> Progress:
         """Decide once what fits the minutes, and write it down for a resumed round."""
         if not self.settings.max_steps:
-            self._say("Trying how long a step takes here", -1, passing=True)
+            self.journal.say("Trying how long a step takes here", passing=True)
             costs = self._fitting(self._costs)
             tiles = len(self.pools.unlabelled) if self.settings.pseudo_labels == "stage" else 0
             self.settings = fit_to_budget(self.settings, costs, tiles)

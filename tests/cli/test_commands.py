@@ -63,7 +63,7 @@ class TestProjects:
         shutil.copy(tissue / "unlabelled" / "more_1.png", tmp_path / "odd" / "x_anno.png")
         assert "(first: x_anno.png)" in semimoe("add", tmp_path / "p", tmp_path / "odd").err
         again = semimoe("add", tmp_path / "p", tmp_path / "odd", "--pool", "excluded")
-        assert "--pool counts for new images only" in again.err
+        assert "--pool counts for new images and first masks" in again.err
 
     def test_a_table_names_patients_of_new_images_and_of_those_there(
         self, semimoe, tissue, tmp_path
@@ -366,7 +366,23 @@ class TestPredict:
         given = ("predict", *images, images[0], "--weights", weights, "--out", tmp_path, "--json")
         ended = semimoe(*given)
         assert [name.rpartition("/")[2] for name in ended.json["written"]] == ["tissue_1.png"]
-        assert "is the mask of an image beside it" in ended.err
+        assert "tissue_1_anno.png is no image but a mask" in ended.err
+
+    def test_masks_and_pictures_of_other_programs_named_one_by_one_are_no_images(
+        self, semimoe, tissue, weights, tmp_path
+    ):
+        image = shutil.copy(tissue / "unlabelled" / "more_1.png", tmp_path)
+        picture = shutil.copy(image, tmp_path / "more_1_cp_output.png")
+        labels = np.zeros((60, 80), np.uint16)
+        for name in ("more_1_labels.png", "other.png"):
+            save_png(tmp_path / name, labels, 0.5, {"kind": PREDICTED, "of_image": "0"})
+        given = ("--weights", weights, "--um-per-px", 0.5, "--out", tmp_path / "out", "--json")
+        masks = (tmp_path / "more_1_labels.png", tmp_path / "other.png", picture)
+        ended = semimoe("predict", image, *masks, *given)
+        assert [name.rpartition("/")[2] for name in ended.json["written"]] == ["more_1.png"]
+        assert ended.err.count("is no image but a mask, or a picture of one") == 3
+        ended = semimoe("predict", *masks[:2], *given, code=1)
+        assert "There is no image among the files." in ended.err
 
     def test_scale_of_the_glas_table_counts_and_conversions_are_told(
         self, semimoe, weights, tmp_path
@@ -542,7 +558,6 @@ class TestEvaluate:
             Image.fromarray(values.astype(np.uint16)).save(folder / "a.png")
         given = ("evaluate", "--pred", pred, "--truth", truth, "--json")
         assert semimoe(*given).json["pooled"]["object_f1"] < 1
-        # the numbers of the prediction are taken as classes, too, and are the same objects
         assert semimoe(*given, "--mask-kind", "classes").json["pooled"]["object_f1"] == 1
         assert "'instances' or 'classes'" in semimoe(*given, "--mask-kind", "x", code=2).err
 
@@ -553,7 +568,7 @@ class TestEvaluate:
             labels[3:9, 3:9] = 2
             Image.fromarray(labels - (folder == "truth")).save(tmp_path / folder / f"{name}.png")
         given = ("evaluate", "--pred", tmp_path / "pred", "--truth", tmp_path / "truth")
-        assert "it has no 0, for ilastik numbers classes from 1" in semimoe(*given, code=1).err
+        assert "has no 0, for ilastik numbers classes from 1" in semimoe(*given, code=1).err
 
     def test_masks_beside_their_images_are_the_truth(self, semimoe, tissue, weights, tmp_path):
         semimoe("predict", tissue / "labelled", "--weights", weights, "--out", tmp_path)

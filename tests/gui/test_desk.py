@@ -595,6 +595,28 @@ def test_full_disk_while_accepting_is_told_and_loses_nothing(opened, viewer, set
     np.testing.assert_array_equal(opened.bench.session.project.read_labels(tile.id), painted)
 
 
+def test_a_draft_that_another_program_holds_is_never_older_than_the_mask(
+    opened, viewer, settled, monkeypatch
+):
+    tile = opened.bench.desk.view.tile
+    project = opened.bench.session.project
+    paint(opened, 9)
+    opened.bench.desk.keep_draft()
+    settled(opened)
+    paint(opened, 20)
+    painted = viewer.layers["pseudo-label"].data.copy()
+
+    def held(*_):
+        raise PermissionError(13, "in use")
+
+    monkeypatch.setattr("napari_semimoe.gui.desk.drop_draft", held)
+    opened.bench.desk.accept()
+    settled(opened)
+    assert len(project.annotations(tile.id)) == 1
+    np.testing.assert_array_equal(project.read_labels(tile.id), painted)
+    np.testing.assert_array_equal(read_draft(project.path, tile).labels, painted)
+
+
 def test_pressing_accept_twice_stores_one_version(opened, settled):
     tile = opened.bench.desk.view.tile
     opened.bench.desk.accept()

@@ -83,6 +83,15 @@ def test_a_missing_file_is_said(tmp_path):
         load_checkpoint(tmp_path / "none.safetensors")
 
 
+def test_a_file_without_rights_is_said(saved, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(CheckpointError, match="You have no rights to read"):
+        load_checkpoint(saved)
+
+
 @pytest.mark.parametrize("left", [0, 4, 100, -1])
 def test_a_truncated_file_is_refused(saved, left):
     content = saved.read_bytes()

@@ -364,8 +364,8 @@ def test_a_name_that_begins_as_another_is_kept(project, tmp_path):
         (
             "Simple Segmentation",  # in which any number may be the background
             0,
-            "was left out: it has no 0, for ilastik numbers classes from 1, and does not say which "
-            "of them is the background. Set that one to 0.",
+            "has no 0, for ilastik numbers classes from 1, and does not say which of them is the "
+            "background. Set that one to 0.",
         ),
     ],
 )
@@ -376,7 +376,8 @@ def test_a_mask_without_background_is_noted(tmp_path, kind, ending, labelled, to
     with Project.create(tmp_path / "p", classes=("background", "benign", "malignant")) as project:
         report = project.add_folder(tmp_path / "in", um_per_px=UM, mask_kind=kind)
         assert (len(report.added), report.labelled) == (1, labelled)
-    assert f"a_{ending}.png {told}" in report.notes
+    left_out = "" if labelled else "A mask was left out. "
+    assert f"{left_out}a_{ending}.png {told}" in report.notes
 
 
 @pytest.mark.parametrize("beside", [True, False])

@@ -4,7 +4,7 @@ from napari_semimoe.core.errors import ImageReadError, SettingsError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.patients import beside, patient_of, read_table
 from napari_semimoe.project.project import Project
-from tests.project.making import UM, add_images, image_folder, mask
+from tests.project.making import UM, add_images, image_folder, mask, pixels, save
 from tests.project.test_discovery import glas_folder
 
 
@@ -83,19 +83,56 @@ def test_a_name_stands_for_the_regions_of_its_slide(tmp_path, name, patient):
 def test_the_table_lies_beside_the_images_or_one_folder_above(tmp_path):
     images = sorted(image_folder(tmp_path / "images", 2).iterdir())
     table(tmp_path / "patients.csv", "name,patient\nimage_0,above\nimage_1,above\n")
-    assert beside(images) == dict.fromkeys(images, "above")
+    assert beside(images) == (dict.fromkeys(images, "above"), ())
     table(tmp_path / "images" / "patients.csv", "name,patient\nimage_1,beside\n")
-    assert beside(images) == {images[1]: "beside"}
+    assert beside(images) == ({images[1]: "beside"}, ())
 
 
 def test_the_table_of_glas_says_patients_too(tmp_path):
     folder = glas_folder(tmp_path)
     images = [folder / f"train_{seed}.bmp" for seed in range(3)]
-    assert beside(images) == dict(zip(images, "001", strict=True))
+    assert beside(images)[0] == dict(zip(images, "001", strict=True))
     grades = folder / "Grade.csv"
     first, *rest = grades.read_text().splitlines()
     table(grades, "\n".join([first, rest[0].replace(",0,", ",,"), *rest[1:]]))
-    assert beside(images) == dict(zip(images[1:], "01", strict=True))
+    assert beside(images)[0] == dict(zip(images[1:], "01", strict=True))
+
+
+def test_a_table_of_something_else_hinders_nobody(project, tmp_path):
+    folder = image_folder(tmp_path / "in", 2)
+    told = table(tmp_path / "patients.csv", "patient_id,age\nP1,61\n")
+    report = project.add_folder(folder, um_per_px=UM)
+    assert len(report.added) == 2
+    assert report.notes == (
+        f"No patients were read. {told} needs a column 'name' and a column 'patient', got "
+        "'patient_id', 'age'. Repair or remove it.",
+    )
+    assert project.add_folder(folder, um_per_px=UM, patient_of={"image_0": " P "}).notes == (
+        "The patient of 1 image was set.",
+    )
+
+
+def test_the_same_pixels_under_another_name_do_not_hide_the_patient(project, tmp_path):
+    folder = image_folder(tmp_path / "in", 1)
+    project.add_folder(folder, um_per_px=UM)
+    save(folder / "zz.png", pixels(0))
+    project.add_folder(folder, um_per_px=UM, patient_of={"image_0": "P"})
+    assert project.tile(1).patient == "P"
+
+
+def test_names_are_the_same_with_spaces_around_them(project, tmp_path):
+    folder = image_folder(tmp_path / "in", 2)
+    project.add_folder(folder, um_per_px=UM, patient_of={"image_0": " P ", "image_1": "P"})
+    assert {tile.patient for tile in project.tiles()} == {"P"}
+
+
+def test_where_a_name_without_tiles_stood_counts_no_more(project, tmp_path):
+    project.add_folder(image_folder(tmp_path / "in", 10, masks=True), um_per_px=UM)
+    judge, teacher = project.tiles(Pool.VALIDATION)[0], project.tiles(Pool.LABELLED)[0]
+    project.set_patient([judge.id], "P")
+    project.set_patient([judge.id], "Q")
+    assert project.set_patient([teacher.id], "P") == (1, 0)
+    assert project.tile(teacher.id).pool is Pool.LABELLED
 
 
 def test_files_chosen_one_by_one_have_their_patients_too(project, tmp_path):

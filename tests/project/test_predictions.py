@@ -71,6 +71,20 @@ def test_a_missing_array_is_told_in_words(tmp_path):
         read_array(tmp_path / "a.zarr")
 
 
+def test_what_may_not_be_read_is_told_and_a_prediction_is_made_again(
+    project, tile_id, tmp_path, monkeypatch
+):
+    add_prediction(project, tile_id)
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "c/0/0")
+
+    monkeypatch.setattr("napari_semimoe.project.arrays._open", refuse)
+    with pytest.raises(ProjectFormatError, match="you have no rights to c/0/0"):
+        read_array(tmp_path / "a.zarr")
+    assert project.read_prediction(tile_id) is None
+
+
 def test_a_tile_has_its_latest_prediction_and_no_other(project, tile_id):
     assert project.read_prediction(tile_id) is None
     assert project.prediction(tile_id) is None

@@ -56,7 +56,8 @@ def test_the_latest_promotion_counts_and_an_older_one_can_come_back(project):
     assert project.models.in_charge().number == 3
     project.models.promote(1)
     assert project.models.weights().read_bytes() == b"weights of 1"
-    assert [line["what"] for line in project.audit()] == ["promote", "promote"]
+    told = [line["detail"] for line in project.audit() if line["what"] == "promote"]
+    assert told == [{"round": number} for number in (1, 2, 3, 1)]
 
 
 def test_when_weights_are_gone_the_promotion_before_counts(project):

@@ -43,6 +43,13 @@ def test_only_what_meets_along_the_seam_and_is_of_one_class_is_joined(rows, numb
     assert len(found) == (1 if joined else 2)
 
 
+def test_what_a_person_kept_apart_in_a_tile_stays_apart():
+    labels = pair()
+    labels[0][1:9, 7:] = 1
+    labels[1][1:4, :4], labels[1][4:9, :4] = 2, 3
+    assert list(whole_objects(BOXES, labels, [{}, {}])) == [((0, 1), (1, 3)), ((1, 2),)]
+
+
 @pytest.mark.parametrize("tile_px", [7, 10, 64])
 def test_objects_of_an_image_come_back_from_its_tiles(tile_px):
     rng = np.random.default_rng(0)

@@ -325,6 +325,21 @@ def test_prediction_that_cannot_be_stored_is_told_and_the_rest_goes_on(
     assert len(ready) == 3
 
 
+def test_tiles_can_be_looked_at_while_the_disk_is_full(starter, filled, engine, monkeypatch):
+    from napari_semimoe.core.errors import StorageError
+
+    session = filled
+    session.set_predict_settings(PredictSettings(threshold=0.4))
+
+    def full(*_):
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr(session.project, "set_setting", full)
+    select(session, "tile_3")
+    assert session.current_tile is not None
+    assert engine.jobs
+
+
 def test_answers_after_closing_are_dropped(starter, filled, engine):
     session = filled
     select(session, "tile_3")
