@@ -210,10 +210,16 @@ class Brush(QObject):
     def _begin(self, layer: Labels, event: Any) -> None:
         if layer.mode == "pick":
             self._chosen = True
-        elif layer.mode == "paint":
+        elif layer.mode == "paint" or self._begins_polygon(layer):
             self._begin_stroke(layer, event)
-        if layer.mode in ("paint", "fill") and not self._is_painted():
+        if layer.mode in ("paint", "fill", "polygon") and not self._is_painted():
             self._desk.set_class(self.label, self._class_of_new)
+
+    @staticmethod
+    def _begins_polygon(layer: Labels) -> bool:
+        """Whether the click that comes is the first corner of napari's polygon tool."""
+        points = getattr(getattr(layer, "_overlays", {}).get("polygon"), "points", None)
+        return layer.mode == "polygon" and not points
 
     def _takes_from_glands(self, layer: Labels, event: Any) -> bool:
         """Whether what begins here is meant for pixels of glands, protected or not."""

@@ -277,8 +277,8 @@ class Desk(QObject):
         if view.tile.prediction_id == self.view.tile.prediction_id:
             return  # it is on show already
         untouched = self._accepting is None and not self.has_strokes
-        if untouched and self.view.origin in ("prediction", "nothing"):
-            self._show(view)
+        if untouched and self.view.annotation is None:
+            self._show(view.without_draft)  # what was started over may lie on the disk yet
             return
         self.layers.show_prediction(view.prediction)
         self.view = replace(
@@ -402,6 +402,10 @@ class Desk(QObject):
         elif not self.layers.shows_mask:
             self.layers.reveal_mask()
             self.refused.emit("The mask was hidden. Look, then accept.")
+        elif self.layers.put_in_place():
+            self.refused.emit(
+                "A layer had been moved off the tissue and is back in its place. Look, then accept."
+            )
         elif view.origin == "nothing" and not self.has_strokes:
             self.refused.emit(
                 "There is nothing to accept yet: this tile has no prediction and no strokes. "
@@ -437,9 +441,9 @@ class Desk(QObject):
         project = self._session.project
         assert project is not None, "a tile is on the desk only while a project is open"
 
-        def work() -> tuple[int | None, str]:
+        def work() -> tuple[int, int | None, str]:
             try:
-                self._session.accept(
+                record = self._session.accept(
                     tile_id,
                     mask.labels,
                     mask.begun.labels,
@@ -458,17 +462,23 @@ class Desk(QObject):
                 with suppress(SemiMoEError):
                     write_draft(project.path, view.tile, draft)
             validates = project.tile(tile_id).pool is Pool.VALIDATION
-            return self._session.next_tile(), _VALIDATES if validates else ""
+            return record.id, self._session.next_tile(), _VALIDATES if validates else ""
 
-        def stored(found: tuple[int | None, str]) -> None:
-            next_id, note = found
+        def stored(found: tuple[int, int | None, str]) -> None:
+            annotation_id, next_id, note = found
             self._accepting = None
             self._draft_on_disk = self._draft_refused = False
             done = f" {ALL_REVIEWED}" if next_id is None else ""
             self.decided.emit(f"{view.tile.name} accepted.{note}{done}")
-            if self.tile_id == tile_id:
+            if self.view is not None and self.tile_id == tile_id:
                 as_stored = Start(mask.labels, mask.classes, mask.begun.model)
-                self.view = replace(view, begun=as_stored, stored=as_stored, origin="annotation")
+                self.view = replace(
+                    self.view,
+                    tile=replace(self.view.tile, annotation_id=annotation_id),
+                    begun=as_stored,
+                    stored=as_stored,
+                    origin="annotation",
+                )
             if self._requested == tile_id:  # else the person has moved on meanwhile
                 self.select(tile_id if next_id is None else next_id)
 
@@ -513,7 +523,13 @@ class Desk(QObject):
         prediction, before = self.view.prediction, self._mask
         assert before is not None, "a tile on the desk has a mask"
         labels, classes = prediction.instances.astype(np.uint16), dict(prediction.classes)
-        after = self._start_over.begin(before, Start(labels, classes, self.view.predicted_by))
+        to = Start(labels, classes, self.view.predicted_by)
+        is_suggestion = before.classes == classes and np.array_equal(before.labels, labels)
+        if is_suggestion and not np.array_equal(labels, self.view.stored.labels):
+            to = self.view.stored  # else strokes that were left and found again would hide it
+            labels, classes = to.labels, dict(to.classes)
+            self.said.emit("The mask before is back. Start over once more for the model's.")
+        after = self._start_over.begin(before, to)
         if before.classes != classes and np.array_equal(before.labels, labels):
             self.said.emit("The kinds are the model's again. Start over once more for yours.")
         self.layers.replace_labels(labels)

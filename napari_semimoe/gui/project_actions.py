@@ -110,6 +110,9 @@ class ProjectActions(QObject):
         if not self._bench.has_project:
             self._bench.failed.emit("Open or make a project first, then add images to it.")
             return
+        if not folders and not files:
+            self._bench.failed.emit("Nothing was added: those files are gone. Look where they are.")
+            return
         self._bench.add_images([*folders, *files])
 
     @Slot(object, object)

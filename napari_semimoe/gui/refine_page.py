@@ -93,7 +93,9 @@ class RefinePage(QWidget):
             "Skip   .", "Go on without accepting; your strokes are kept for later  (key: .)"
         )
         self.start_over = button(
-            "Start over", f"Take the model's suggestion instead; {_UNDO} brings this mask back"
+            "Start over",
+            f"Take the model's suggestion instead, once more: the mask before; {_UNDO} brings this "
+            "one back",
         )
         self.exclude = button(
             "Exclude", "Leave this tile out of everything, for instance when it is unusable"
@@ -235,7 +237,8 @@ class RefinePage(QWidget):
             text = "Your strokes, stored but not accepted yet."
         else:
             text = (
-                f"The model's suggestion instead of the mask before; accept it, or undo ({_UNDO})."
+                "The model's suggestion instead of the mask before; accept it, or start over once "
+                "more to have that back."
             )
         if view.tile.pool is Pool.EXCLUDED:
             return f"This tile is excluded; accepting it takes it in again. {text}"
@@ -255,10 +258,13 @@ class RefinePage(QWidget):
 
 def stored_text(view: TileView, model: str | None) -> str:
     """Say what a tile's mask is while there are no strokes on it; ``model`` is the one in use."""
-    if view.origin == "prediction" and model is not None and view.predicted_by != model:
+    origin = view.origin
+    if origin == "draft":  # which is undone or was started over
+        origin = "annotation" if view.annotation is not None else "prediction"
+    if origin == "prediction" and model is not None and view.predicted_by != model:
         return f"The suggestion of {view.predicted_by}, which is not the model in use any more."
-    if view.origin != "annotation" or view.annotation is None:
-        return _ORIGIN_TEXT.get(view.origin, "")
+    if origin != "annotation" or view.annotation is None:
+        return _ORIGIN_TEXT.get(origin, "")
     record = view.annotation
     text = f"{record.origin.capitalize()} by {record.author}, version {record.version}."
     if view.tile.pool is Pool.VALIDATION:

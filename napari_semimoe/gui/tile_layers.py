@@ -260,6 +260,8 @@ class TileLayers:
         # Setting the scale costs as much as the data; by it napari sees a hidden layer's new size.
         if resized or tuple(layer.scale[-2:]) != self._scale(view):
             layer.scale = self._scale(view)
+        if not _lies_in_place(layer):
+            _put_in_place(layer)
 
     def _make(self, name: str, view: TileView, data: NDArray[Any]) -> Layer:
         place = {"name": name, "scale": self._scale(view), "units": ("um", "um")}
@@ -321,6 +323,13 @@ class TileLayers:
             return False
         return image not in layers or layers.index(mask) > layers.index(image)
 
+    def put_in_place(self) -> bool:
+        """Undo what napari's transform tool did to our layers; return whether it did anything."""
+        moved = [layer for layer in self._layers.values() if not _lies_in_place(layer)]
+        for layer in moved:
+            _put_in_place(layer)
+        return bool(moved)
+
     def reveal_mask(self) -> None:
         """Let the mask be seen."""
         if self.labels_layer is None or self.shows_mask:  # setting takes the tool out of hand
@@ -342,3 +351,14 @@ class TileLayers:
     @staticmethod
     def _scale(view: TileView) -> tuple[float, float]:
         return view.tile.um_per_px, view.tile.um_per_px
+
+
+def _lies_in_place(layer: Layer) -> bool:
+    """Whether a layer is neither moved nor turned, sheared or scaled by hand."""
+    corners = np.array([(0, 0), (0, 1), (1, 0)], float)
+    return np.allclose([layer.data_to_world(each) for each in corners], corners * layer.scale[-2:])
+
+
+def _put_in_place(layer: Layer) -> None:
+    layer.affine = np.eye(3)
+    layer.translate, layer.rotate, layer.shear = (0, 0), 0, (0,)

@@ -25,6 +25,7 @@ from napari_semimoe.session.queue import is_open
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QPoint
+    from qtpy.QtGui import QResizeEvent
 
     from napari_semimoe.project.records import TileRecord
 
@@ -116,6 +117,8 @@ class TileModel(QAbstractTableModel):
                 return COLUMNS[section]
             if role == Qt.ItemDataRole.ToolTipRole:
                 return _TOOLTIPS[section]
+            if role == Qt.ItemDataRole.InitialSortOrderRole and section == 2:
+                return Qt.SortOrder.DescendingOrder
         return None
 
     def data(self, index: QModelIndex, role: int = 0) -> Any:
@@ -234,6 +237,12 @@ class TileTable(FollowsFont, QTableView):
     def sizeHint(self) -> QSize:
         """Ask for no more than needed: a scroll area gives a page what its parts ask for."""
         return QSize(super().sizeHint().width(), self.minimumHeight())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep the tile on the desk in sight."""
+        super().resizeEvent(event)
+        if self._marked is not None:
+            self.scrollTo(self.currentIndex())
 
     def fit_rows(self) -> None:
         """Give rows the height of their letters."""

@@ -85,6 +85,20 @@ class TileView:
         """Height and width in pixels."""
         return self.labels.shape[0], self.labels.shape[1]
 
+    @property
+    def without_draft(self) -> TileView:
+        """The tile as it is without the person's unaccepted strokes."""
+        if self.origin != "draft":
+            return self
+        return replace(
+            self,
+            labels=self.stored.labels.copy(),
+            classes=self.stored.classes,
+            begun=self.stored,
+            origin="prediction" if self.annotation is None else "annotation",
+            seconds=0.0,
+        )
+
 
 def read_tile_view(project: Project, tile_id: int) -> TileView:
     """Read one tile with its prediction, its mask and its unaccepted strokes."""

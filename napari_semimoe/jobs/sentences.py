@@ -15,7 +15,7 @@ _WORK = {"predict": "The prediction", "files": "The prediction of files", "train
 _LANES = {"predict": "prediction", "train": "training"}
 _AFTER = {
     "train": "Everything accepted is safe; the round can be resumed.",
-    "predict": "Everything accepted is safe; select the tile again to retry.",
+    "predict": "Everything accepted is safe; press Predict to try again.",
 }
 #: Bytes of a worker's own output that are copied into a failure log.
 _TAIL = 8_000
@@ -104,6 +104,8 @@ def write_failure_log(
     if tail:
         parts.append(f"--- last output of the process ({output}) ---\n{tail}")
     try:
+        if folder.name == "logs" and not folder.parent.exists():
+            return None  # the project's folder is gone, and must find its place free
         folder.mkdir(parents=True, exist_ok=True)
         # a file's name need not be text on Linux
         path.write_text("\n".join(parts) + "\n", encoding="utf-8", errors="backslashreplace")

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.core.disk import DAMAGED, remove, write_arrays
+from napari_semimoe.core.disk import DAMAGED, remove, storage_error, write_arrays
 from napari_semimoe.core.errors import StorageError
 from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.records import TileRecord
@@ -77,10 +77,7 @@ def write_draft(project: Path, tile: TileRecord, draft: Draft) -> None:
         path.parent.mkdir(exist_ok=True)
         write_arrays(path, labels=draft.labels, baseline=draft.baseline, note=json.dumps(about))
     except OSError as error:
-        raise StorageError(
-            f"The unaccepted strokes of {tile.name} could not be stored in {path.parent}: "
-            f"{error}. Free some space, then paint once more or accept the tile."
-        ) from error
+        raise storage_error(f"The unaccepted strokes of {tile.name}", error) from error
 
 
 def read_draft(project: Path, tile: TileRecord) -> Draft | None:

@@ -17,7 +17,7 @@ QueueOrder = Literal["disagreement", "name"]
 
 def is_open(tile: TileRecord) -> bool:
     """Whether a person still has to look at the tile."""
-    return tile.annotation_id is None and tile.pool is not Pool.EXCLUDED
+    return tile.pool is Pool.UNLABELLED
 
 
 def in_order(tiles: Sequence[TileRecord], order: QueueOrder) -> list[TileRecord]:

@@ -164,6 +164,8 @@ class Session(SessionEvents):
             report = add()
             if report.rescaled:
                 self._rescaled()
+            else:
+                self._predict_again()  # of which the queue's order knows nothing yet
             return report
         finally:
             self.tiles_changed.emit()  # also of those before one that the disk refused

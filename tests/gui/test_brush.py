@@ -687,6 +687,21 @@ def test_a_stroke_goes_to_the_gland_under_it_after_another_got_its_kind(
     assert three_classes.data[LEFT] == 1
 
 
+def test_polygons_are_glands_of_their_own_and_of_the_chosen_kind(
+    three_classes, viewer, panel, page
+):
+    page.gland_class.activated.emit(1)  # new glands are malignant
+    three_classes.mode = "polygon"
+    for corners in ([(50, 60), (50, 72), (56, 66)], [(3, 60), (3, 72), (9, 66)]):
+        for corner in corners:
+            stroke(viewer, three_classes, corner)
+        overlay = three_classes._overlays["polygon"]
+        assert len(overlay.points) >= 3
+        overlay.add_polygon_to_labels(three_classes)
+    assert (three_classes.data[52, 66], three_classes.data[5, 66]) == (3, 4)
+    assert [panel.bench.desk.class_of(number) for number in (3, 4)] == [2, 2]
+
+
 def test_a_kind_that_is_chosen_after_a_stroke_keeps_the_next_stroke_apart(
     three_classes, viewer, page
 ):

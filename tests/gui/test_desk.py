@@ -376,6 +376,72 @@ def test_start_over_takes_the_suggestion_and_can_be_undone(opened, viewer):
     np.testing.assert_array_equal(layer.data, painted)
 
 
+def test_start_over_once_more_brings_the_stored_mask_back_after_the_tile_was_left(
+    opened, viewer, settled, engine
+):
+    open_tile(opened, settled, "tile_1", engine)  # which came with a mask
+    stored = viewer.layers["pseudo-label"].data.copy()
+    paint(opened, 9)
+    open_tile(opened, settled, "tile_3", engine)
+    open_tile(opened, settled, "tile_1", engine)
+    assert opened.bench.desk.has_strokes
+    opened.refine_page.start_over.click()
+    assert "start over once more" in opened.refine_page.state.text()
+    opened.refine_page.start_over.click()
+    np.testing.assert_array_equal(viewer.layers["pseudo-label"].data, stored)
+    assert not opened.bench.desk.has_strokes
+    opened.refine_page.start_over.click()
+    np.testing.assert_array_equal(
+        viewer.layers["pseudo-label"].data, opened.bench.desk.view.prediction.instances
+    )
+
+
+def test_a_new_suggestion_arrives_where_strokes_of_before_were_started_over(
+    opened, viewer, settled, engine
+):
+    first = opened.bench.desk.view.tile.name
+    paint(opened, 9)
+    open_tile(opened, settled, "tile_5", engine)
+    open_tile(opened, settled, first, engine)
+    assert opened.bench.desk.view.origin == "draft"
+    opened.refine_page.start_over.click()
+    assert "Your strokes" not in opened.refine_page.state.text()
+    predict_again(opened, engine, settled, shift=3)
+    np.testing.assert_array_equal(
+        viewer.layers["pseudo-label"].data, opened.bench.desk.view.prediction.instances
+    )
+    assert opened.bench.desk.view.origin == "prediction"
+
+
+@pytest.mark.parametrize("name", [tile_layers.LABELS, tile_layers.IMAGE])
+def test_a_layer_that_was_moved_off_the_tissue_is_put_back_before_anything_is_stored(
+    opened, viewer, settled, engine, name
+):
+    desk, tile = opened.bench.desk, opened.bench.desk.view.tile
+    layer = viewer.layers[name]
+    layer.affine = np.array([[1.0, 0, 20], [0, 1, -7], [0, 0, 1]])  # as the transform tool does
+    desk.accept()
+    settled(opened)
+    assert "had been moved off the tissue" in opened.messages.text
+    assert opened.bench.session.project.annotations(tile.id) == []
+    assert layer.data_to_world((2, 4)) == (1, 2)
+    layer.rotate = 30
+    open_tile(opened, settled, "tile_5", engine)
+    assert layer.data_to_world((2, 4)) == (1, 2)
+    desk.accept()
+    settled(opened)
+    assert opened.bench.session.project.tile(tile_named(opened, "tile_5").id).annotation_id
+
+
+def test_who_paints_on_while_a_mask_is_stored_is_told_of_no_other_mask(opened, settled, qtbot):
+    told = []
+    opened.bench.desk.said.connect(told.append)
+    opened.bench.desk.accept()
+    paint(opened, 9)
+    settled(opened)
+    assert not [text for text in told if "A mask was added" in text]
+
+
 # -- drafts -------------------------------------------------------------------------------------
 
 

@@ -755,6 +755,17 @@ def test_person_corrects_the_pixel_size_and_the_tile_is_predicted_anew(
     assert opened.bench.desk.view.prediction is not None
 
 
+def test_the_first_click_on_doubt_brings_the_most_doubtful_tiles_to_the_top(opened):
+    header = opened.predict_page.table.tiles.headerData
+    order = header(2, Qt.Orientation.Horizontal, Qt.ItemDataRole.InitialSortOrderRole)
+    assert order == Qt.SortOrder.DescendingOrder
+
+
+def test_files_that_are_gone_are_told(opened, tmp_path):
+    opened.project_actions.add_paths([tmp_path / "gone.png"])
+    assert opened.messages.text.startswith("Nothing was added: those files are gone.")
+
+
 @pytest.mark.parametrize("given", [True, False])
 def test_person_names_the_patient_and_chooses_among_those_named(
     opened, settled, monkeypatch, given

@@ -8,7 +8,9 @@ from napari_semimoe.core.errors import ProjectError, ProjectFormatError, Storage
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.project import Project
 from napari_semimoe.session import Session
+from napari_semimoe.session.queue import is_open
 
+from .conftest import write_image
 from .fake_engine import FakeEngine
 from .test_predictions import heard, ids, select
 
@@ -178,6 +180,28 @@ def test_export_writes_the_curated_masks(no_starter, filled, tmp_path, kind):
     filled.accept(ids(filled)["tile_3"], mask())
     filled.export(tmp_path / "out", kind)
     assert list((tmp_path / "out").iterdir())
+
+
+def test_a_second_folder_is_predicted_for_the_order_of_the_queue(starter, filled, engine, tmp_path):
+    filled.queue_order = "disagreement"
+    filled.select(filled.tiles()[0].id)
+    engine.predict_everything()
+    filled.process()
+    more = tmp_path / "more"
+    more.mkdir()
+    for number in range(90, 93):
+        write_image(more / f"more_{number}.png", number)
+    filled.add_folder(more, um_per_px=1.0)
+    engine.predict_everything()
+    filled.process()
+    assert all(tile.disagreement is not None for tile in filled.tiles() if "more" in tile.name)
+
+
+def test_a_tile_that_is_moved_back_to_review_waits_for_a_person_again(filled):
+    tile = next(tile for tile in filled.tiles() if tile.annotation_id)
+    assert not is_open(tile)
+    filled.set_pool(tile.id, Pool.UNLABELLED)
+    assert is_open(filled.project.tile(tile.id))
 
 
 def test_unknown_kind_of_export_is_refused_in_words(filled, tmp_path):
