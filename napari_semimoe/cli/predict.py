@@ -125,14 +125,8 @@ def _predict_images(
     read_info(chosen)  # refuses a wrong file before any process is started
     refuse_own_folder(out.absolute())
     files = _files(inputs)
-    inputs_here = {file.resolve() for file in files}
     for file in files:
-        target = out / f"{stem(file)}.png"
-        _refuse_foreign(target, all_outputs)
-        if target.resolve() in inputs_here:
-            raise ImageReadError(
-                f"The mask {target} would replace one of the images. Name another --out."
-            )
+        _refuse_foreign(out / f"{stem(file)}.png", all_outputs)
     _try_to_write(out)
     payload = {
         "weights": str(chosen.resolve()),

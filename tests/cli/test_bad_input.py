@@ -269,7 +269,7 @@ class TestWeights:
         mask = tmp_path / "a.png"
         save_png(mask, np.eye(64, dtype=np.uint16), 0.5, {"kind": "predicted"})
         before = mask.read_bytes()
-        assert "would replace" in self.predict(semimoe, mask, weights, tmp_path)
+        assert "no image among the files" in self.predict(semimoe, mask, weights, tmp_path)
         assert mask.read_bytes() == before
 
     @pytest.mark.skipif(os.name == "nt", reason="links need rights there")

@@ -96,6 +96,7 @@ class TestEngineContract:
     def test_unexpected_error_is_one_sentence_and_its_traceback_is_in_the_failure_folder(
         self, engine, tmp_path
     ):
+        (tmp_path / "project").mkdir()
         engine.failure_dir = tmp_path / "project" / "logs"
         data = finish_of(engine, engine.submit("predict", {"do": "blunder"}))
         assert data["error"].startswith("The prediction failed: KeyError")
@@ -103,6 +104,13 @@ class TestEngineContract:
         log = Path(data["log"])
         assert log.parent == tmp_path / "project" / "logs"
         assert "KeyError: 'missing'" in log.read_text()
+
+    def test_a_project_that_is_gone_finds_its_place_free(self, engine, tmp_path):
+        engine.failure_dir = tmp_path / "project" / "logs"
+        data = finish_of(engine, engine.submit("predict", {"do": "blunder"}))
+        assert data["error"].startswith("The prediction failed: KeyError")
+        assert data["log"] is None
+        assert not (tmp_path / "project").exists()
 
     def test_failure_about_a_name_that_is_no_text_ends_the_job_and_has_a_log(self, engine):
         data = finish_of(engine, engine.submit("predict", {"do": "misname"}))
