@@ -87,8 +87,12 @@ class TileLayers:
         self.on_new_labels_layer: Callable[[Labels], None] = lambda layer: None
         #: Whether the layers are being filled, so that their events are not the person's.
         self.filling = False
-        self._outlines = self._covered = self._has_scale_bar = False
+        self._outlines = self._covered = False
         self._colored: tuple[Any, ...] = ()
+        # Now, for its first letters take vispy an eighth of a second, in which no tile should
+        # wait. It also keeps napari 0.9 alive under software OpenGL, which crashes in a canvas
+        # that is empty after the brush was used.
+        viewer.canvas.overlays.scale_bar.visible = True
 
     @property
     def labels_layer(self) -> Labels | None:
@@ -155,8 +159,6 @@ class TileLayers:
         self._forget_strokes(mode)
         if fresh:
             self._arrange()
-        if not self._has_scale_bar:
-            self._show_scale_bar()
         if moved:
             self.reveal_mask()
         if before is None or moved or before.tile.um_per_px != view.tile.um_per_px:
@@ -304,15 +306,6 @@ class TileLayers:
             layer.editable = True
             if mode:
                 layer.mode = mode
-
-    def _show_scale_bar(self) -> None:
-        """Show how long some microns are.
-
-        It also keeps napari 0.9 alive under software OpenGL, which crashes in a canvas that is
-        empty after the brush was used.
-        """
-        self._has_scale_bar = True  # once: the person may switch it off
-        self._viewer.canvas.overlays.scale_bar.visible = True
 
     @property
     def shows_mask(self) -> bool:
