@@ -15,8 +15,10 @@ from napari_semimoe.cli.output import Json, MaskKindOption, progress, remark, re
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project.mask_geojson import SUFFIX, read_geojson
-from napari_semimoe.project.mask_png import is_own_png, is_prediction, mark_of
+from napari_semimoe.project.mask_png import is_prediction, mark_of
 from napari_semimoe.project.masks import (
+    MaskKind,
+    holds_classes,
     read_class_mask,
     read_mask,
     refuse_other_image,
@@ -93,7 +95,9 @@ def evaluate(
     result(data, _tables(data, each), as_json)
 
 
-def _evaluate_folders(pred: Path, truth: Path, mask_kind: str, partial: bool) -> dict[str, Any]:
+def _evaluate_folders(
+    pred: Path, truth: Path, mask_kind: MaskKind, partial: bool
+) -> dict[str, Any]:
     from napari_semimoe.training.evaluation import evaluate as score
 
     pairs, missing, extra = pair_masks(pred, truth, partial=partial)
@@ -112,7 +116,7 @@ def _left_out(names: list[str], what: str, other: str) -> None:
 
 
 def _read(
-    pairs: list[MaskPair], mask_kind: str
+    pairs: list[MaskPair], mask_kind: MaskKind
 ) -> Iterator[tuple[str, NDArray[np.uint16], NDArray[np.uint16]]]:
     with progress() as bar:
         for pair in bar.track(pairs, description="Scoring"):
@@ -127,10 +131,10 @@ def _read(
             yield pair.name, prediction, truth
 
 
-def _masks(pair: MaskPair, mask_kind: str) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+def _masks(pair: MaskPair, mask_kind: MaskKind) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     """Return the truth and the prediction; of one in outlines the other says the size."""
     paths = (pair.truth, pair.prediction)
-    kinds = {pair.prediction: "instances", pair.truth: mask_kind}
+    kinds: dict[Path, MaskKind] = {pair.prediction: "instances", pair.truth: mask_kind}
     pixels = {path: _pixels(path, kinds[path]) for path in paths if path.suffix.lower() != SUFFIX}
     if not pixels:
         raise ImageReadError(
@@ -147,8 +151,8 @@ def _masks(pair: MaskPair, mask_kind: str) -> tuple[NDArray[np.uint16], NDArray[
     return pixels[pair.truth], np.where(prediction == IGNORE, 0, prediction).astype(np.uint16)
 
 
-def _pixels(path: Path, mask_kind: str) -> NDArray[np.uint16]:
-    if mask_kind == "classes" and not is_own_png(path):
+def _pixels(path: Path, mask_kind: MaskKind) -> NDArray[np.uint16]:
+    if holds_classes(path, mask_kind):
         labels, _ = read_class_mask(path, None, MOST_CLASSES)
     else:
         labels = read_mask(path)

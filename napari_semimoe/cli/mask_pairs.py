@@ -97,14 +97,18 @@ def _refuse_project(folder: Path) -> None:
 def _holds_truth(folder: Path) -> bool:
     if not folder.is_dir():
         return False
-    return bool(list_outlines(folder)) or not all(map(is_prediction, list_images(folder)))
+    return bool(list_outlines(folder) or _not_predicted(list_images(folder)))
+
+
+def _not_predicted(files: Iterable[Path]) -> list[Path]:
+    return [path for path in files if not is_prediction(path)]
 
 
 def _masks(folder: Path, *, truth: bool = False) -> dict[str, Path]:
     """Return masks by their images' names."""
     files, drawn = list_images(folder), list_outlines(folder)
     if truth:
-        files = [path for path in files if not is_prediction(path)] or files
+        files = _not_predicted(files) or files
     if not files and not drawn:
         below = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
         hint = f"Name one of its sub-folders, such as {below[0]}." if below else "Check its path."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,9 @@ class LaneEngine(ABC):
     def _start_child(self, lane: Lane) -> LaneChild: ...
 
     def _write_log(self, job: Job, text: str, output: Path | None) -> str | None:
+        if self.failure_dir == self.log_dir:
+            with suppress(OSError):
+                self.log_dir.mkdir(parents=True, exist_ok=True)
         return write_failure_log(self.failure_dir, job.kind, job.job_id, text, output)
 
 

@@ -104,9 +104,7 @@ def write_failure_log(
     if tail:
         parts.append(f"--- last output of the process ({output}) ---\n{tail}")
     try:
-        if folder.name == "logs" and not folder.parent.exists():
-            return None  # the project's folder is gone, and must find its place free
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)  # not its parents: a project that is gone finds its place free
         # a file's name need not be text on Linux
         path.write_text("\n".join(parts) + "\n", encoding="utf-8", errors="backslashreplace")
     except OSError:

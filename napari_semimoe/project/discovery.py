@@ -107,7 +107,7 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     outlines = [path for path in files if path.suffix.lower() == mask_geojson.SUFFIX]
     files = [path for path in files if path.suffix.lower() != mask_geojson.SUFFIX]
     stems = {(path.parent, stem(path).lower()) for path in files}
-    pictures = [path for path in files if _is_picture(path, stems)]
+    pictures = dict.fromkeys(path for path in files if _is_picture(path, stems))
     files = [path for path in files if path not in pictures]
     named = {path: _of_these(path, stems) for path in files}
     masks_beside = [path for path in files if named[path]]
@@ -136,7 +136,7 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     masklike = [path for path in images if image_name(path) and path not in pairs]
     masks_found = [*elsewhere, *outlines, *taken]
     notes = _notes(masks_found, pairs, shared, list(written_here), masklike)
-    return FoundFiles(images, pairs, notes=(*notes, *_left_out(pictures, predicted)))
+    return FoundFiles(images, pairs, notes=(*notes, *_left_out(list(pictures), predicted)))
 
 
 def _is_picture(path: Path, stems: Container[tuple[Path, str]]) -> bool:

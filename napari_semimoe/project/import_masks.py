@@ -16,8 +16,9 @@ from napari_semimoe.core.values import IGNORE, Box
 from napari_semimoe.project import annotations, mask_geojson, mask_table, pools, tiles
 from napari_semimoe.project.arrays import content_hash
 from napari_semimoe.project.import_options import AddOptions, Tally
-from napari_semimoe.project.mask_png import is_own_png, mark_of
+from napari_semimoe.project.mask_png import mark_of
 from napari_semimoe.project.masks import (
+    holds_classes,
     read_class_mask,
     read_mask,
     refuse_other_image,
@@ -77,7 +78,7 @@ def _read(
         tally.notes += [note for note in notes if note not in tally.notes]
         return FoundMask(labels, classes)
     refuse_other_image(path, mark_of(path), sha256)
-    if options.mask_kind == "classes" and not is_own_png(path):
+    if holds_classes(path, options.mask_kind):
         mask = FoundMask(*read_class_mask(path, shape, len(options.classes)))
     else:
         said = tally.classes_in(path.parent).get(normalize("NFC", path.name), "")

@@ -76,6 +76,11 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.ui
     return _numbered(values, ids, path)
 
 
+def holds_classes(path: Path, kind: MaskKind) -> bool:
+    """Whether a mask's values are classes; masks that were written here number their objects."""
+    return kind == "classes" and not is_own_png(path)
+
+
 def read_class_mask(
     path: Path, shape: tuple[int, int] | None, class_count: int
 ) -> tuple[NDArray[np.uint16], dict[int, int]]:

@@ -47,8 +47,11 @@ def read_table(path: Path) -> dict[str, str]:
     ImageReadError
         If it cannot be read, has no such columns, or gives one image two patients.
     """
-    rows = _read_rows(path)
-    head = [cell.lower() for cell in rows[0]] if rows else []
+    return _parsed(_read_rows(path), path)
+
+
+def _parsed(rows: list[list[str]], path: Path) -> dict[str, str]:
+    head = _head(rows)
     name, patient = _column(head, _NAME), _column(head, _PATIENT)
     if name is None or patient is None:
         raise ImageReadError(
@@ -109,8 +112,8 @@ def read_glas(folder: Path) -> dict[str, str]:
     path = folder / GLAS_TABLE
     if not path.is_file():
         return {}
-    head = [cell.lower() for cell in (_read_rows(path) or [[]])[0]]
-    return read_table(path) if {"name", "patient id"} <= set(head) else {}
+    rows = _read_rows(path)
+    return _parsed(rows, path) if {"name", "patient id"} <= set(_head(rows)) else {}
 
 
 def assign(index: Store, wanted: Mapping[int, str | None], author: str) -> Named:
@@ -127,13 +130,13 @@ def assign(index: Store, wanted: Mapping[int, str | None], author: str) -> Named
         raise SettingsError("A patient needs a name, got an empty one. Give one, or none at all.")
     with index.transaction() as connection:
         known = {image.id: image for image in tiles.images(index)}
+        stripped = {image_id: name and name.strip() for image_id, name in wanted.items()}
+        changed = {i: name for i, name in stripped.items() if known[i].patient != name}
+        if not changed:
+            return Named(0, 0)
         before = {tile.id: tile.pool for tile in tiles.every(index)}
-        changed = []
-        for image_id, patient in wanted.items():
-            image, patient = known[image_id], patient and patient.strip()
-            if image.patient == patient:
-                continue
-            changed.append(image_id)
+        for image_id, patient in changed.items():
+            image = known[image_id]
             connection.execute("UPDATE image SET patient = ? WHERE id = ?", (patient, image_id))
             told = {"image": image.name, "before": image.patient, "now": patient}
             index.audit(author, "patient", None, **told)
@@ -160,6 +163,10 @@ def _read_rows(path: Path) -> list[list[str]]:
         raise ImageReadError(
             f"{path} cannot be read as a table ({error}). Save it as CSV in UTF-8, or remove it."
         ) from error
+
+
+def _head(rows: list[list[str]]) -> list[str]:
+    return [cell.lower() for cell in rows[0]] if rows else []
 
 
 def _column(head: list[str], names: tuple[str, ...]) -> int | None:
