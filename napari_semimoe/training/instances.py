@@ -22,8 +22,11 @@ SEED_DEPTH = 0.1
 SEED_BOUNDARY = 0.5
 #: A seed must have this share of the pixels of the largest seed in its part of the mask.
 SEED_SHARE = 0.1
-#: A part of another class must have this share of the pixels of the object's largest part.
+#: A part of another class is an object where it has this share of the pixels of the largest part
+#: that it touches, directly or through others ...
 CLASS_SHARE = 0.25
+#: ... or where the network is so sure of its class, as a share of how sure it is on the tile.
+CLASS_CONFIDENCE = 0.5
 
 
 def to_instances(
@@ -31,7 +34,7 @@ def to_instances(
     distance: NDArray[np.floating] | None,
     boundary: NDArray[np.floating] | None,
     *,
-    kinds: NDArray[np.integer] | None = None,
+    classes: NDArray[np.floating] | None = None,
     threshold: float = 0.5,
     min_object_px: float = 0.0,
     split_touching: bool = True,
@@ -42,7 +45,8 @@ def to_instances(
     Objects that touch are split by a watershed on the distance map, from seeds that lie deep
     inside and away from any predicted boundary. A seed smaller than ``min_object_px``, or
     much smaller than another one in the same part, splits nothing: noise shatters no object.
-    The same holds for parts of an object that are of different classes.
+    Parts of different classes are different objects; only one that is too small, or small and
+    not sure of its class, takes the class around it.
 
     Parameters
     ----------
@@ -52,14 +56,14 @@ def to_instances(
         ``(H, W)`` signed distance in [-1, 1], positive inside; ``None`` to not use it.
     boundary
         ``(H, W)`` boundary probability in [0, 1]; ``None`` to not use it.
-    kinds
-        ``(H, W)`` most likely class besides the background; ``None`` where there is but one.
+    classes
+        ``(K, H, W)`` probability of each class besides the background; ``None`` for one class.
     threshold
         Foreground is at or above this.
     min_object_px
         Smaller objects and holes, in pixels, are removed.
     split_touching
-        Whether to split at all.
+        Whether to split objects of one class.
     seed_depth
         Share of an object's largest distance, in [0, 1), above which a pixel belongs to a seed;
         higher splits more.
@@ -69,16 +73,13 @@ def to_instances(
     ndarray
         ``(H, W)`` uint16 ids 1..N without gaps, 0 background.
     """
-    _check_shapes(foreground, distance, boundary, kinds)
+    _check_shapes(foreground, distance, boundary, *(() if classes is None else classes))
     mask = _clean(foreground >= threshold, min_object_px)
-    if split_touching and distance is not None and mask.any():
-        seeds = _seeds(mask, distance, boundary, min_object_px, seed_depth)
-        objects = watershed(-ndimage.gaussian_filter(distance, 1.0), seeds, mask=mask)
-        objects = _with_unseeded(objects, mask)
-    else:
-        objects = label(mask, connectivity=1)
-    if split_touching and kinds is not None:
-        objects = _split_by_class(objects, kinds, min_object_px)
+    depth = distance if split_touching else None
+    objects = np.zeros(mask.shape, np.int32)
+    for part in [mask] if classes is None else _by_class(mask, classes, min_object_px):
+        cut = _cut(part, depth, boundary, min_object_px, seed_depth)
+        objects[part] = cut[part] + objects.max()
     objects = _drop_small(objects, min_object_px)
     if objects.max() > MAX_INSTANCE:
         raise ShapeError(
@@ -123,6 +124,21 @@ def drop_unsure(
     sums = np.bincount(marked, foreground.ravel() - threshold, minlength=count)
     usual = sums[1:].sum() / max(1, sizes[1:].sum())
     return _renumbered(objects, sums >= min_confidence * usual * sizes).astype(np.uint16)
+
+
+def _cut(
+    mask: NDArray[np.bool_],
+    distance: NDArray[np.floating] | None,
+    boundary: NDArray[np.floating] | None,
+    min_px: float,
+    seed_depth: float,
+) -> NDArray[np.int32]:
+    """Cut a mask between seeds; without distances its connected parts are the objects."""
+    if distance is None or not mask.any():
+        return label(mask, connectivity=1)
+    seeds = _seeds(mask, distance, boundary, min_px, seed_depth)
+    objects = watershed(-ndimage.gaussian_filter(distance, 1.0), seeds, mask=mask)
+    return _with_unseeded(objects, mask)
 
 
 def _clean(mask: NDArray[np.bool_], min_px: float) -> NDArray[np.bool_]:
@@ -173,25 +189,33 @@ def _with_unseeded(objects: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArr
     return np.where(rest > 0, rest + objects.max(), objects)
 
 
-def _split_by_class(
-    objects: NDArray[np.int32], kinds: NDArray[np.integer], min_px: float
-) -> NDArray[np.int32]:
-    """Cut objects between large parts of different classes; small parts go to what is nearest."""
-    parts = label(
-        objects * (int(kinds.max()) + 1) + np.where(objects > 0, kinds, 0), connectivity=1
-    )
-    sizes, object_of, largest = _beside_the_largest(parts, objects)
-    keep = (sizes >= max(1.0, min_px)) & (sizes >= CLASS_SHARE * largest)
+def _by_class(
+    mask: NDArray[np.bool_], classes: NDArray[np.floating], min_px: float
+) -> list[NDArray[np.bool_]]:
+    """Return where each class is; parts that are no objects go to what is nearest of the others."""
+    kinds = np.where(mask, 1 + classes.argmax(0), 0)
+    parts = label(kinds, connectivity=1)
+    sizes, whole_of, largest = _beside_the_largest(parts, label(mask, connectivity=1))
+    sure = np.bincount(parts.ravel(), _lead(classes).ravel())
+    usual = sure[1:].sum() / max(1, sizes[1:].sum())
+    keep = (sizes >= CLASS_SHARE * largest) | (sure >= CLASS_CONFIDENCE * usual * sizes)
+    keep &= sizes >= max(1.0, min_px)
+    by_size = np.argsort(sizes[1:], kind="stable") + 1
+    last = np.zeros(len(sizes), np.int64)
+    last[whole_of[by_size]] = by_size
+    keep[last] = True  # the largest of each whole always stays
     keep[0] = False
-    split = objects.copy()
-    places = ndimage.find_objects(objects)
-    for number in np.flatnonzero(np.bincount(object_of[keep]) > 1):
-        place = places[number - 1]
-        inside = objects[place] == number
-        seeds = np.where(keep[parts[place]] & inside, parts[place], 0)
-        cut = watershed(np.zeros(inside.shape), seeds, mask=inside)
-        split[place][inside] = cut[inside] + objects.max()
-    return split
+    nearest = watershed(np.zeros(mask.shape), np.where(keep[parts], parts, 0), mask=mask)
+    kind_of = np.zeros(len(sizes), kinds.dtype)
+    kind_of[parts.ravel()] = kinds.ravel()
+    found = kind_of[nearest]
+    return [found == kind for kind in np.unique(found[mask])]
+
+
+def _lead(classes: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return by how much the most likely class is ahead of the next, ``(H, W)``."""
+    second, first = np.partition(classes, -2, axis=0)[-2:]
+    return first - second
 
 
 def _drop_small(objects: NDArray[np.integer], min_px: float) -> NDArray[np.int32]:

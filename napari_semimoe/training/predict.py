@@ -167,7 +167,7 @@ class Predictor:
             gated["segmentation"],
             gated.get("distance"),
             gated.get("boundary"),
-            kinds=probabilities[1:].argmax(0) if len(probabilities) > 2 else None,
+            classes=probabilities[1:] if len(probabilities) > 2 else None,
             threshold=self.settings.threshold,
             min_object_px=self.settings.min_object_um2 / um_per_px**2,
             split_touching=self.settings.split_touching,

@@ -154,11 +154,11 @@ def test_job_given_to_a_child_that_is_dying_is_done_by_the_next(process_engine):
     assert data["result"]["pid"] != pid
 
 
-def test_job_cancelled_before_the_child_takes_it_is_not_done(process_engine):
+def test_job_cancelled_before_the_child_takes_it_ends_cancelled(process_engine):
     finish_of(process_engine, process_engine.submit("train", {"do": "echo"}))
     pid = process_engine.pids["train"]
     os.kill(pid, signal.SIGSTOP)
-    job = process_engine.submit("train", {"do": "stubborn"})
+    job = process_engine.submit("train", {"do": "until_stopped"})
     process_engine.cancel(job)
     os.kill(pid, signal.SIGCONT)
     assert finish_of(process_engine, job)["state"] is JobState.CANCELLED

@@ -13,6 +13,7 @@ from napari_semimoe.core.encoders import EfficientNetLiteShape, ResNetShape
 from napari_semimoe.core.errors import CheckpointError, SettingsError
 from napari_semimoe.core.settings import GLAS_MEAN, ModelSettings
 from napari_semimoe.model.checkpoint import copy_of, describe, load_checkpoint, save_checkpoint
+from napari_semimoe.model.efficientnet_lite import SameConv
 from napari_semimoe.model.encoder_file import network_around, read_encoder
 from napari_semimoe.model.encoder_shape import shape_of
 from napari_semimoe.model.pretrained import build_encoder
@@ -107,15 +108,17 @@ def test_a_resnet_computes_what_its_formula_says(tmp_path, bottleneck, size):
 
 
 def lite_by_formula(tensors, image):
-    """Return the output of every block; ``same`` padding as TensorFlow's documentation has it."""
+    """Return the output of every block; ``same`` padding as TensorFlow documents it for even sides.
+
+    An odd side has one more behind.
+    """
 
     def conv_bn(x, conv, norm, stride=1, groups=1):
         weight = tensors[f"{conv}.weight"]
         sides = []
         for side in (x.shape[3], x.shape[2]):
-            rest = side % stride or stride
-            total = max(weight.shape[2] - rest, 0)
-            sides += [total // 2, total - total // 2]
+            total = weight.shape[2] - stride
+            sides += [total // 2, total - total // 2 + side % stride]
         x = functional.conv2d(functional.pad(x, sides), weight, stride=stride, groups=groups)
         return batch_norm(x, tensors, norm, 1e-3)
 
@@ -143,6 +146,16 @@ def test_an_efficientnet_lite_computes_what_its_formula_says(tmp_path, size):
     assert [f.shape[1] for f in found] == list(LITE.channels)
     for one, last in zip(found, (0, 2, 3, 6, 8), strict=True):  # the last block of each stride
         assert (one - wanted[last]).abs().max() <= 1e-5 * wanted[last].abs().max()
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_features_lie_where_they_lie_whether_a_side_is_even_or_odd(kernel):
+    conv = SameConv(1, 1, kernel, stride=2)
+    image = torch.randn(1, 1, 40, 40, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        even, odd = conv(image), conv(image[:, :, :39, :37])
+    assert odd.shape[2:] == (20, 19)
+    torch.testing.assert_close(odd[:, :, :18, :17], even[:, :, :18, :17])
 
 
 def layer_norm(x, tensors, name):

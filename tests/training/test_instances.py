@@ -46,6 +46,11 @@ def test_touching_discs_stay_one_when_splitting_is_off():
     assert to_instances(foreground, distance, boundary, split_touching=False).max() == 1
 
 
+def probabilities(kinds, count=2, sure=0.9):
+    """Probability of each class where ``kinds`` names the most likely one, and how likely it is."""
+    return np.where(kinds == np.arange(count)[:, None, None], sure, (1 - sure) / (count - 1))
+
+
 def one_bar(second_class_px):
     """A bar of 20 x 60 px whose right end is of the second class, and a bar below it."""
     foreground = np.zeros((60, 80), np.float32)
@@ -55,37 +60,76 @@ def one_bar(second_class_px):
     return foreground, kinds
 
 
-def test_large_parts_of_two_classes_are_two_objects_where_no_expert_sees_a_seam():
+@pytest.mark.parametrize("split_touching", [True, False])
+def test_parts_of_two_classes_are_two_objects_where_no_expert_sees_a_seam(split_touching):
     foreground, kinds = one_bar(second_class_px=30)
+    sure = np.full(kinds.shape, 0.9)
     kinds[10:13, 20:23] = kinds[14, 39] = 1  # specks, one beside the seam
-    found = to_instances(foreground, None, None, kinds=kinds)
+    sure[10:13, 20:23] = sure[14, 39] = 0.6
+    found = to_instances(
+        foreground,
+        None,
+        None,
+        classes=probabilities(kinds, sure=sure),
+        split_touching=split_touching,
+    )
     assert found.max() == 3
     assert len({found[6, 11], found[6, 69], found[45, 30]}) == 3
     assert (found[5:25, 10:39] == found[6, 11]).all()
     assert (found[5:25, 41:70] == found[6, 69]).all()
     assert (found > 0).sum() == foreground.sum()
-    whole = to_instances(foreground, None, None, kinds=kinds, split_touching=False)
-    assert whole.max() == 2
 
 
 @pytest.mark.parametrize(
-    ("second_class_px", "min_object_px", "count"),
-    [(11, 0, 2), (12, 0, 3), (12, 240, 3), (12, 241, 2), (60, 0, 2)],
+    ("second_class_px", "sure", "min_object_px", "count"),
+    [
+        (11, 0.55, 0, 2),
+        (12, 0.55, 0, 3),  # a quarter of the rest needs not be sure
+        (12, 0.55, 240, 3),
+        (12, 0.55, 241, 2),
+        (11, 0.9, 0, 3),
+        (11, 0.9, 220, 3),
+        (11, 0.9, 221, 2),
+        (60, 0.55, 0, 2),
+    ],
 )
-def test_a_part_of_another_class_needs_a_quarter_of_the_largest_and_the_smallest_size(
-    second_class_px, min_object_px, count
+def test_a_part_of_another_class_is_large_or_sure_and_has_the_smallest_size(
+    second_class_px, sure, min_object_px, count
 ):
     foreground, kinds = one_bar(second_class_px)
-    found = to_instances(foreground, None, None, kinds=kinds, min_object_px=min_object_px)
+    classes = probabilities(kinds, sure=np.where(kinds == 1, sure, 0.9))
+    found = to_instances(foreground, None, None, classes=classes, min_object_px=min_object_px)
     assert found.max() == count
 
 
-def test_an_object_of_which_no_part_is_large_enough_stays_whole():
+def test_how_sure_a_class_must_be_is_measured_on_the_tile():
+    foreground, kinds = one_bar(second_class_px=11)
+    unsure = probabilities(kinds, sure=np.where(kinds == 1, 0.55, 0.58))
+    assert to_instances(foreground, None, None, classes=unsure).max() == 3
+
+
+def test_a_mask_of_which_no_part_is_large_enough_stays_whole():
     foreground, kinds = one_bar(second_class_px=30)
-    found = to_instances(foreground, None, None, kinds=kinds, min_object_px=600.5)
+    classes = probabilities(kinds)
+    found = to_instances(foreground, None, None, classes=classes, min_object_px=600.5)
     assert found[6, 11] == found[6, 69] > 0
-    empty = to_instances(np.zeros((4, 4)), None, None, kinds=np.zeros((4, 4), int))
+    empty = to_instances(np.zeros((4, 4)), None, None, classes=np.ones((2, 4, 4)))
     assert empty.max() == 0
+
+
+def test_classes_that_tile_the_tissue_come_back_whatever_their_sizes():
+    """Stroma everywhere, glands in it that touch, a lumen in each: most of the tile is one class."""
+    truth = np.full((120, 120), 1, np.uint16)
+    kinds = {1: 2}
+    for x in (38, 78):
+        gland, lumen = 2 * len(kinds), 2 * len(kinds) + 1
+        truth[disk((60, x), 20)], truth[disk((60, x), 7)] = gland, lumen
+        kinds |= {gland: 0, lumen: 1}
+    maps = targets_from_mask(truth, {number: kind + 1 for number, kind in kinds.items()}, 4).maps
+    boundary, distance = maps["boundary"][0, 1].numpy(), maps["distance"][0, 0].numpy()
+    classes = maps["segmentation"][0, 1:].numpy()
+    found = to_instances(classes.sum(0), distance, boundary, classes=classes, min_object_px=100)
+    assert same_objects(found, truth)
 
 
 def test_separate_objects_come_back_as_they_were():
