@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from napari_semimoe.cli.virtual_screen import screen
+from tests.header_only import write_weights
 
 with suppress(ImportError):  # torch's builds for graphics cards bring it
     import triton  # noqa: F401  (ends the process if Mesa has drawn in it before)
@@ -27,8 +28,7 @@ def own_screen():
 @pytest.fixture
 def starter(tmp_path, monkeypatch):
     """Weights that 'ship' with the package, as far as the session can see."""
-    path = tmp_path / "starter.safetensors"
-    path.write_bytes(b"weights")
+    path = write_weights(tmp_path / "starter.safetensors")
     _ship(monkeypatch, path)
     return path
 
@@ -41,10 +41,3 @@ def no_starter(monkeypatch):
 
 def _ship(monkeypatch, path):
     monkeypatch.setattr("napari_semimoe.session.models.starter_weights", lambda: path)
-    monkeypatch.setattr("napari_semimoe.session.plan.read_info", _fake_info)
-
-
-def _fake_info(path):
-    from napari_semimoe.core.checkpoint_info import CheckpointInfo
-
-    return CheckpointInfo(model={"width": 8}, package_version="0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,6 +80,21 @@ class Patch:
             )
         if not self.um_per_px > 0:
             raise ShapeError(f"um_per_px of {self.name} must be > 0, got {self.um_per_px}.")
+
+
+def class_numbers(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Return which of a project's classes each class of a network is, background first.
+
+    They are told by name, in capitals or not. Where no name tells, a network of as many classes
+    means those of the same number, and any other the first.
+    """
+    numbers = {name.casefold(): number for number, name in enumerate(wanted)}
+    alike = len(known) == len(wanted)
+    others = [
+        numbers.get(name.casefold(), number if alike else 1)
+        for number, name in enumerate(known[1:], start=1)
+    ]
+    return [0, *others]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ run it anywhere.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,12 @@ def predict_tile(payload: Mapping[str, Any], observer: Observer) -> dict[str, An
     ----------
     payload
         ``weights``: checkpoint; ``image``: ``{array, box, um_per_px, name}``; ``out``: new
-        folder for the prediction; ``settings``: `PredictSettings` as a dict.
+        folder for the prediction; ``settings``: `PredictSettings` as a dict; ``classes``: names
+        of the project's classes.
     observer
         Not asked: a tile takes about a second.
     """
-    from napari_semimoe.core.values import Box
+    from napari_semimoe.core.values import Box, class_numbers
     from napari_semimoe.project.arrays import read_array, write_prediction
     from napari_semimoe.training.memory import free_card_memory
 
@@ -59,7 +61,9 @@ def predict_tile(payload: Mapping[str, Any], observer: Observer) -> dict[str, An
         prediction = predictor.predict(pixels, float(image["um_per_px"]))
     finally:
         free_card_memory()
-    write_prediction(Path(payload["out"]), prediction)
+    number = class_numbers(predictor.model.settings.classes, payload["classes"])
+    classes = {each: number[kind] for each, kind in prediction.classes.items()}
+    write_prediction(Path(payload["out"]), replace(prediction, classes=classes))
     return {
         "out": payload["out"],
         "disagreement": float(prediction.disagreement.mean()),

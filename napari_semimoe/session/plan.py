@@ -17,7 +17,7 @@ from napari_semimoe.project.rounds import MANIFEST
 from napari_semimoe.session.automatic import is_due
 from napari_semimoe.session.comparison import known_scores
 from napari_semimoe.session.ledger import agreement_words
-from napari_semimoe.session.models import Model
+from napari_semimoe.session.models import Model, knows_classes
 from napari_semimoe.session.start_from import StartFrom, StartKind, find_model
 
 #: What the kinds of device are called.
@@ -73,7 +73,7 @@ class RoundPlan:
         """The plan in words."""
         start = f"from {self.base}" if self.base else "from nothing"
         if self.passed_over:
-            start += f" ({self.passed_over} knows another number of classes)"
+            start += f" ({self.passed_over} knows other classes)"
         fresh = f" ({self.new} new)" if 0 < self.new < self.labelled else ""
         check = f", {counted(self.validation, 'tile')} to check it" if self.validation else ""
         unchecked = "" if self.validation else f". {_UNCHECKED}"
@@ -127,20 +127,20 @@ def starting_point(
 ) -> Model | None:
     """Return the model to start from; None for random weights.
 
-    The model in charge is passed over when it knows another number of classes; anything else was
-    named by the person and is refused in words.
+    The model in charge is passed over when it knows other classes; anything else was named by the
+    person and is refused in words.
     """
     base = find_model(project, model, start)
     if base is None or start.is_encoder:
         return base
-    known, wanted = read_info(base.weights).model.n_classes, len(project.classes)
-    if known == wanted:
+    if knows_classes(base, project.classes):
         return base
     if start.kind is StartKind.CURRENT:
         return None
+    wanted, known = project.classes[1:], read_info(base.weights).model.classes[1:]
     raise ProjectError(
-        f"A round begins from a model with as many classes as the project, {wanted}; {base.name} "
-        f"has {known}. Start from nothing, or choose another model."
+        f"A round begins from a model that knows the project's classes, {', '.join(wanted)}; "
+        f"{base.name} knows {', '.join(known)}. Start from nothing, or choose another model."
     )
 
 
@@ -153,7 +153,9 @@ def network_for(
         return ModelSettings.pretrained(classes=classes, train_encoder=True)
     if start.is_encoder:
         return ModelSettings.pretrained(classes=classes)
-    return read_info(base.weights).model if base is not None else ModelSettings(classes=classes)
+    if base is None:
+        return ModelSettings(classes=classes)
+    return read_info(base.weights).model.changed(classes=classes)
 
 
 def refuse_without_labels(project: Project) -> None:

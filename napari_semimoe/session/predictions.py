@@ -211,6 +211,7 @@ class PredictionDesk:
             "image": image,
             "out": out,
             "settings": self.settings.model_dump(mode="json"),
+            "classes": list(self._project.classes),
         }
         job_id = self._engine.submit("predict", payload, priority=priority)
         self._requests[job_id] = _Request(

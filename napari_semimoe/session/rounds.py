@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from napari_semimoe.core.disk import as_text
-from napari_semimoe.core.errors import ProjectError, ProjectFormatError, SemiMoEError
+from napari_semimoe.core.errors import (
+    CheckpointError,
+    ProjectError,
+    ProjectFormatError,
+    SemiMoEError,
+)
 from napari_semimoe.core.measures import WORDS, Measure
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import JobState, RoundState
@@ -24,7 +29,13 @@ from napari_semimoe.session.alarm import NO_OTHER, NOT_IN_CHARGE, alarms
 from napari_semimoe.session.automatic import note_start
 from napari_semimoe.session.comparison import known_scores
 from napari_semimoe.session.events import SessionEvents
-from napari_semimoe.session.models import Model, base_name, base_weights, model_in_charge
+from napari_semimoe.session.models import (
+    Model,
+    base_name,
+    base_weights,
+    knows_classes,
+    model_in_charge,
+)
 from napari_semimoe.session.step_log import read_gates
 
 _ENDED_BADLY = {
@@ -193,7 +204,7 @@ class RoundDesk:
         if result.get("weights"):
             result["gates"] = read_gates(running.project.round_folder(running.number))
         in_charge = model_in_charge(running.project)
-        is_only = in_charge is None
+        is_only = in_charge is None or not _knows_classes(running.project, in_charge)
         state = _ENDED_BADLY.get(data["state"])
         if state is None or result.get("weights"):  # also: asked to stop after its last step
             rival = _rival(running, in_charge, result)
@@ -228,8 +239,8 @@ def verdict(
         What decides. Where one of the models was not measured so, which happens with rounds of
         earlier versions, Dice decides.
     is_only
-        Whether there is no other model that could predict; then signs of collapse are told, and
-        the model takes over all the same.
+        Whether there is no other model that knows the project's classes; then signs of collapse
+        are told, and the model takes over all the same.
     rival
         Scores of the model in charge on the same tiles, where the round started from another.
     """
@@ -257,6 +268,13 @@ def _ended_unless_begun(project: Project, number: int) -> Iterator[None]:
         with suppress(SemiMoEError):  # else it is interrupted when the project is opened again
             project.finish_round(number, state, note=as_text(str(error)))
         raise
+
+
+def _knows_classes(project: Project, model: Model) -> bool:
+    try:
+        return knows_classes(model, project.classes)
+    except CheckpointError:
+        return False  # nor can it predict
 
 
 def _measure(running: _Running) -> Measure:

@@ -71,7 +71,8 @@ def run_round(
     source
         The tiles. No unlabelled tiles are needed; at least one labelled tile is.
     model
-        The network to build when there is no base, or around the encoder in it.
+        The network to build when there is no base, or around the encoder in it; its classes name
+        those of any network.
     base
         Checkpoint to start from, or the file of a pretrained encoder if ``model`` awaits one;
         ``None`` starts from random weights.
@@ -408,7 +409,11 @@ class Round:
 def _beginning(model: ModelSettings, base: Path | None) -> SemiMoE:
     if base is None:
         return SemiMoE(model)
-    return network_around(base, model) if model.awaits_encoder else load_checkpoint(base)[0]
+    if model.awaits_encoder:
+        return network_around(base, model)
+    network = load_checkpoint(base)[0]
+    network.settings = network.settings.changed(classes=model.classes)
+    return network
 
 
 def _check_crop(network: ModelSettings, settings: RoundSettings) -> None:

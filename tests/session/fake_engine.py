@@ -12,6 +12,7 @@ from napari_semimoe.core.values import Box, Prediction
 from napari_semimoe.jobs.book import JobBook
 from napari_semimoe.jobs.wire import plain
 from napari_semimoe.project.arrays import write_prediction
+from tests.header_only import write_weights
 
 
 @dataclass
@@ -104,7 +105,7 @@ class FakeEngine:
     def train(self, job, *, new=None, old=None):
         """End a round as the worker would, with scores of the new and the base model."""
         weights = Path(job.payload["out_dir"]) / "model.safetensors"
-        weights.write_bytes(b"weights")
+        write_weights(weights, job.payload["model"]["classes"])
         score = [None if dice is None else {"tiles": 1, "dice": dice} for dice in (new, old)]
         result = {
             "weights": str(weights),

@@ -10,6 +10,7 @@ from napari_semimoe.core.states import JobState, RoundState
 from napari_semimoe.session.comparison import against_base, compare_rounds, tile_ids
 from napari_semimoe.session.plan import FROM_CURRENT
 from napari_semimoe.session.start_from import StartFrom, StartKind
+from tests.header_only import write_weights
 
 from .test_rounds import train_job
 
@@ -23,7 +24,7 @@ def scores(dice, **tiles):
 def ended_round(session, engine, validation, base=None, start=FROM_CURRENT):
     number = session.start_round(RoundSettings(), start=start)
     weights = session.project.round_folder(number) / "model.safetensors"
-    weights.write_bytes(b"weights")
+    write_weights(weights)
     report = {"weights": str(weights), "validation": validation, "base_validation": base}
     engine.finish(train_job(engine), JobState.DONE, result=report)
     session.process()

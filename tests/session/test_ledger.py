@@ -7,6 +7,7 @@ from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import JobState
 from napari_semimoe.project.found_masks import PSEUDO, write_found
 from napari_semimoe.session.ledger import agreement_words, read_ledger
+from tests.header_only import write_weights
 
 from .test_rounds import train_job
 
@@ -16,7 +17,7 @@ SHARES = {"foreground": 0.25, "coverage": 0.5, "weight": 0.4}
 def taught_round(session, engine, masks):
     number = session.start_round(RoundSettings())
     folder = session.project.round_folder(number)
-    (folder / "model.safetensors").write_bytes(b"weights")
+    write_weights(folder / "model.safetensors")
     if masks:
         write_found(folder / PSEUDO, masks)
     report = {

@@ -10,6 +10,7 @@ from napari_semimoe.core.errors import ProjectError, ProjectFormatError, Storage
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import JobState, RoundState
 from napari_semimoe.session.rounds import verdict
+from tests.header_only import write_weights
 
 from .test_predictions import heard, ids, select
 
@@ -95,6 +96,29 @@ def test_model_takes_over_unless_the_one_before_is_better(
     assert record.state is state
     assert ended == [(record,)]
     assert (filled.weights is not None) is (state is RoundState.PROMOTED)
+
+
+@pytest.mark.parametrize(
+    ("classes", "state"),
+    [
+        (("background", "tumour"), RoundState.KEPT_BESIDE),
+        (("background", "gland", "vessel"), RoundState.PROMOTED),
+    ],
+)
+def test_a_collapse_counts_only_where_the_model_in_charge_knows_the_classes(
+    starter, session, tmp_path, images, engine, classes, state
+):
+    session.new(tmp_path / "project", classes)
+    session.add_folder(images, um_per_px=1.0)
+    session.start_round(RoundSettings())
+    job = train_job(engine)
+    weights = write_weights(Path(job.payload["out_dir"]) / "model.safetensors", classes)
+    scores = {"tiles": 1, "dice": 0.9, "foreground": 1.0, "true_foreground": 0.5}
+    result = {"weights": str(weights), "cancelled": False, "validation": scores}
+    engine.finish(job, JobState.DONE, result=result)
+    session.process()
+    assert session.project.round(1).state is state
+    assert "marks almost all" in session.project.round(1).note
 
 
 def test_an_end_that_the_disk_refused_is_stored_before_the_next_round(

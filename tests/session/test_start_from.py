@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import struct
 from pathlib import Path
 
@@ -10,8 +9,9 @@ import pytest
 from napari_semimoe.core.errors import CheckpointError, ProjectError, SettingsError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import JobState
-from napari_semimoe.session.models import base_name
+from napari_semimoe.session.models import Model, base_name, knows_classes
 from napari_semimoe.session.start_from import StartFrom, StartKind
+from tests.header_only import write_weights
 
 from .test_rounds import finished_round, train_job
 
@@ -19,14 +19,6 @@ NOTHING = StartFrom(StartKind.NOTHING)
 STARTER = StartFrom(StartKind.STARTER)
 IMAGENET = StartFrom(StartKind.IMAGENET)
 FIND_ENCODER = "napari_semimoe.session.start_from.imagenet_encoder"
-
-
-def write_weights(path, classes=("background", "gland")):
-    """Write a checkpoint without tensors: a header is all that the session reads."""
-    info = {"model": {"width": 8, "classes": list(classes)}, "package_version": "0"}
-    header = json.dumps({"__metadata__": {"semimoe": json.dumps(info)}}).encode()
-    path.write_bytes(struct.pack("<Q", len(header)) + header)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -165,12 +157,36 @@ def test_file_that_does_not_fit_is_refused_and_no_round_begins(session, engine, 
     session.new(tmp_path / "project")
     session.add_folder(images, um_per_px=1.0)
     three = write_weights(tmp_path / "three.safetensors", ("background", "a", "b"))
-    with pytest.raises(ProjectError, match=r"as many classes.*2; three\.safetensors has 3"):
+    with pytest.raises(ProjectError, match=r"classes, gland; three\.safetensors knows a, b\."):
         session.start_round(RoundSettings(), start=StartFrom.of_file(three))
     with pytest.raises(CheckpointError, match="does not exist"):
         session.start_round(RoundSettings(), start=StartFrom.of_file(tmp_path / "no.safetensors"))
     assert session.project.rounds() == []
     assert list((session.project.path / "models").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("known", "fits"),
+    [(("a", "b"), True), (("A", "B"), True), (("b", "a"), False), (("a", "other"), False)],
+)
+def test_several_classes_are_told_by_name(no_starter, session, tmp_path, images, known, fits):
+    session.new(tmp_path / "project", ("background", "a", "b"))
+    session.add_folder(images, um_per_px=1.0)
+    weights = write_weights(tmp_path / "w.safetensors", ("background", *known))
+    start = StartFrom.of_file(weights)
+    if fits:
+        assert session.round_plan(RoundSettings(), start=start).base == "w.safetensors"
+    else:
+        with pytest.raises(ProjectError, match=f"classes, a, b; .* knows {known[0]}, {known[1]}"):
+            session.round_plan(RoundSettings(), start=start)
+
+
+def test_a_round_of_the_project_knows_its_classes_whatever_its_weights_call_them(tmp_path):
+    weights = write_weights(tmp_path / "w.safetensors", ("background", "x", "y"))
+    classes = ("background", "a", "b")
+    assert knows_classes(Model("round 1", weights, 1), classes)
+    assert not knows_classes(Model("w.safetensors", weights, None), classes)
+    assert not knows_classes(Model("round 1", weights, 1), (*classes, "c"))
 
 
 def test_plan_names_the_device_that_the_person_chose(no_starter, filled):
@@ -261,4 +277,4 @@ def test_plan_says_why_a_round_does_not_begin_from_the_model_in_use(starter, ses
     session.new(tmp_path / "three", ("background", "benign", "malignant"))
     sentence = session.round_plan(RoundSettings()).sentence
     assert sentence.startswith("Round 1: from nothing (starter ")
-    assert " knows another number of classes), 0 labelled tiles" in sentence
+    assert " knows other classes), 0 labelled tiles" in sentence

@@ -118,7 +118,7 @@ def test_a_mask_of_which_no_part_is_large_enough_stays_whole():
 
 
 def test_classes_that_tile_the_tissue_come_back_whatever_their_sizes():
-    """Stroma everywhere, glands in it that touch, a lumen in each: most of the tile is one class."""
+    """Stroma everywhere, glands in it that touch, a lumen in each."""
     truth = np.full((120, 120), 1, np.uint16)
     kinds = {1: 2}
     for x in (38, 78):

@@ -83,6 +83,13 @@ def test_what_base_and_new_model_mark_on_validation_tiles_is_kept(tmp_path):
         assert found.mean() == pytest.approx(scores.foreground)
 
 
+def test_the_classes_are_named_as_in_the_project_whatever_the_base_calls_them(tmp_path):
+    run(tmp_path / "base", max_steps=1)
+    model = MODEL.changed(classes=("background", "tumour"))
+    run(tmp_path / "next", base=tmp_path / "base/model.safetensors", model=model, max_steps=1)
+    assert read_info(tmp_path / "next/model.safetensors").model == model
+
+
 def test_max_steps_are_made_and_no_more(tmp_path):
     hearing = Hearing()
     assert run(tmp_path, max_steps=3, observer=hearing).steps == 3
