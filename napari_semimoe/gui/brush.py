@@ -129,14 +129,23 @@ class Brush(QObject):
 
     @property
     def gland_class(self) -> int:
-        """Class of the gland under the brush, or of the next new one."""
-        return self._desk.class_of(self.label) if self._is_painted() else self._class_of_new
+        """Class of the gland that was picked, or of the next new one."""
+        return self._desk.class_of(self.label) if self._is_picked() else self._class_of_new
 
     def set_class(self, class_index: int) -> None:
-        """Give the gland under the brush a class; new glands get it too from now on."""
+        """Give the gland that was picked a class; new glands get it too from now on.
+
+        One that was only painted last keeps its own: whoever chooses means the next.
+        """
         self._class_of_new = class_index
-        if self._is_painted():
+        if self._is_picked():
             self._desk.set_class(self.label, class_index)
+        elif self._is_painted():
+            name = self._desk.class_names[class_index]
+            self._desk.said.emit(f"New ones are {name} from now on. To change one, pick it (L).")
+
+    def _is_picked(self) -> bool:
+        return self._chosen and self._is_painted()
 
     def _is_painted(self) -> bool:
         """Whether the label under the brush is a gland that has pixels."""

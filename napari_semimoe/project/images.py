@@ -27,6 +27,9 @@ TIFF_SUFFIXES = (".tif", ".tiff", ".svs")
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 SUFFIXES = (".png", *JPEG_SUFFIXES, ".bmp", *TIFF_SUFFIXES)
 
+#: Share of an image's pixels that may be brighter than its bit depth: hot pixels, dust, saturation.
+_ALWAYS_BRIGHT = 0.001
+
 #: Larger images are cut into regions before they are added: one is held in memory as a whole.
 MAX_PIXELS = 150_000_000
 
@@ -203,19 +206,24 @@ def pillow_to_rgb(image: Image.Image, path: Path) -> tuple[NDArray[np.uint8], st
 def to_8_bit(values: NDArray[Any], path: Path) -> tuple[NDArray[np.uint8], str | None]:
     """Scale grey ``(H, W)`` or RGB ``(H, W, 3)`` whole numbers to 8-bit RGB.
 
-    The scale is the smallest usual bit depth (8, 10, 12, 14, 16) that holds the brightest
-    value, because cameras store 12 bits in 16.
+    The scale is the smallest usual bit depth (8, 10, 12, 14, 16) that holds all but the brightest
+    thousandth, because cameras store 12 bits in 16 and have pixels that are always bright.
     """
     if values.dtype == np.uint8:
         return as_rgb(values), None
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         raise not_8_or_16_bit(path, f"values from {low} to {high}")
-    bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 2**bits)
-    if bits == 8:
+    if high < 256:
         return as_rgb(values.astype(np.uint8)), None
-    scaled = np.rint(values * (255.0 / (2**bits - 1))).astype(np.uint8)
-    return as_rgb(scaled), f"{path.name}: {bits}-bit values were scaled to 8 bits."
+    up_to = np.cumsum(np.bincount(values.astype(np.uint16).ravel()))
+    usual = int(np.searchsorted(up_to, (1 - _ALWAYS_BRIGHT) * values.size))
+    bits = next(bits for bits in (8, 10, 12, 14, 16) if usual < 2**bits)
+    white = 2**bits - 1
+    scaled = np.rint(np.minimum(values, white) * (255.0 / white)).astype(np.uint8)
+    what = "values were taken as" if bits == 8 else f"{bits}-bit values were scaled to"
+    brighter = f", and the few above {white} became white" if high > white else ""
+    return as_rgb(scaled), f"{path.name}: {what} 8 bits{brighter}."
 
 
 def as_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -711,6 +711,26 @@ def test_a_kind_that_is_chosen_after_a_stroke_keeps_the_next_stroke_apart(
     assert (three_classes.data[50, 71], three_classes.data[5, 71]) == (3, 4)
 
 
+def test_a_kind_that_is_chosen_for_the_next_gland_does_not_change_the_last_one(
+    three_classes, viewer, panel, page
+):
+    said = []
+    panel.bench.desk.said.connect(said.append)
+    kinds = []
+    for kind, place in ((1, OUTSIDE), (0, (5, 70))):
+        page.gland_class.activated.emit(kind)
+        press(viewer, Qt.Key.Key_N)
+        stroke(viewer, three_classes, place)
+        kinds.append(page.brush.gland_class)
+    assert [panel.bench.desk.class_of(number) for number in (3, 4)] == kinds == [2, 1]
+    assert said == ["New ones are benign from now on. To change one, pick it (L)."]
+    press(viewer, Qt.Key.Key_L)
+    stroke(viewer, three_classes, OUTSIDE)
+    assert page.brush.gland_class == 2
+    page.gland_class.activated.emit(0)
+    assert panel.bench.desk.class_of(3) == 1
+
+
 def test_a_gland_that_undo_brings_back_has_its_own_kind(three_classes, viewer, panel, page):
     desk = panel.bench.desk
     desk.set_class(2, 2)

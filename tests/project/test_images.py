@@ -132,6 +132,26 @@ def test_16_bit_grey_is_scaled_by_its_bit_depth_with_a_note(here, bits, ending):
     assert f"{bits}-bit values were scaled" in read.note
 
 
+@pytest.mark.parametrize(
+    ("top", "note"),
+    [
+        (4095, "12-bit values were scaled to 8 bits, and the few above 4095 became white."),
+        (255, "values were taken as 8 bits, and the few above 255 became white."),
+    ],
+)
+def test_a_hot_pixel_does_not_darken_its_image(here, top, note):
+    grey = np.full((40, 50), top // 2, np.uint16)
+    grey[20:] = top
+    grey[3, 3] = grey[9, 9] = 65535  # a thousandth
+    save(here / "a.tif", grey)
+    read = read_image(here / "a.tif")
+    assert np.unique(read.pixels).tolist() == [127, 255]
+    assert read.note == f"a.tif: {note}"
+    grey[9, 10] = 65535
+    save(here / "b.tif", grey)
+    assert "16-bit values" in read_image(here / "b.tif").note
+
+
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_16_bit_colour_tiff_is_scaled(here, compression):
     wide = RGB.astype(np.uint16) * 257
