@@ -10,13 +10,14 @@ from napari_semimoe.cli.predict_project import predict_tiles
 from napari_semimoe.cli.work import session
 from napari_semimoe.core.errors import JobError, ProjectError
 from napari_semimoe.core.states import Pool
+from napari_semimoe.session.predictions import made_with
 from napari_semimoe.session.session import Session
 from napari_semimoe.training.evaluation import evaluate
 from napari_semimoe.training.metrics import reference_scores
 
 
 def evaluate_project(project: Path, *, reference: bool) -> dict[str, Any]:
-    """Predict the validation tiles where needed and score them at native size."""
+    """Predict the validation tiles where needed, as the project's were last, and score them."""
     with session(project) as opened:
         assert opened.project is not None, "the command has opened it"
         held_out = opened.project.tiles(Pool.VALIDATION)
@@ -31,7 +32,8 @@ def evaluate_project(project: Path, *, reference: bool) -> dict[str, Any]:
 
 
 def _predict(opened: Session, tiles: list[int]) -> None:
-    _, refused = predict_tiles(opened, tiles, opened.predict_settings)
+    assert opened.project is not None, "the command has opened it"
+    _, refused = predict_tiles(opened, tiles, made_with(opened.project))
     if refused:
         raise JobError(  # why, was said when it happened
             f"{len(refused)} of {len(tiles)} validation tiles could not be predicted, so nothing "

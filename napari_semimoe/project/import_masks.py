@@ -157,6 +157,8 @@ def add_to_known(
         for tile in imported:
             _commit_version(index, tile, mask, options, stored)
     tally.labelled += [tile.id for tile in bare]
+    if bare or imported:
+        tally.measure(mask.labels, every[0].um_per_px)
     if bare:
         tally.notes.append(f"{path.name} was there already; its mask was added to it.")
     if imported:

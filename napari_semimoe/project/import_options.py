@@ -7,10 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_semimoe.core.errors import SettingsError
+from napari_semimoe.core.settings import MIN_OBJECT_UM2
 from napari_semimoe.core.states import Pool
+from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project import mask_table, scale
 from napari_semimoe.project.masks import MaskKind
+
+#: Objects below the size that predictions mark from which it is told, their least share, and the
+#: share of all that may be smaller than twice the size that is advised.
+_ENOUGH, _MANY, _FEW = 10, 0.1, 0.05
 
 #: Hears how many of how many files are done, and the name of the file at hand.
 Progress = Callable[[int, int, str], None]
@@ -61,6 +70,25 @@ class Tally:
     rescaled: int = 0
     patients: dict[int, str] = field(default_factory=dict)  # of known images, by id
     tables: dict[Path, dict[str, str]] = field(default_factory=dict)
+    areas_um2: list[float] = field(default_factory=list)  # of the objects of masks that were added
+
+    def measure(self, labels: NDArray[np.uint16], um_per_px: float) -> None:
+        """Keep how large the objects of a mask are."""
+        counts = np.bincount(labels[(labels > 0) & (labels < IGNORE)])
+        self.areas_um2 += (counts[counts > 0] * um_per_px**2).tolist()
+
+    def note_small_objects(self) -> None:
+        """Say it where many objects are smaller than what predictions mark."""
+        areas = np.sort(self.areas_um2)
+        small = int(np.searchsorted(areas, MIN_OBJECT_UM2))
+        if small and small >= max(_ENOUGH, _MANY * len(areas)):
+            least = 0.5 * float(areas[int(_FEW * len(areas))])
+            self.notes.append(
+                f"{small} of {len(areas)} objects in the masks are smaller than "
+                f"{MIN_OBJECT_UM2:.0f} square microns, and so small ones are not marked at first. "
+                f"Set 'Smallest gland' in the Preferences to about {least:.2g} (--min-object, and "
+                f"--set min_object_um2={least:.2g} for the scores of a round)."
+            )
 
     def classes_in(self, folder: Path) -> dict[str, str]:
         """Return what the table of a folder says of classes, read once."""

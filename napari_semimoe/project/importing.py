@@ -74,6 +74,7 @@ def add_files(
     with index.transaction():
         pools.settle(index, options.author)
     _name_patients(index, options, tally)
+    tally.note_small_objects()
     if progress and not tally.not_read:
         progress(len(files), len(files), "")
     return AddReport(
@@ -220,6 +221,8 @@ def _store(index: Store, new: _NewImage, options: AddOptions, tally: Tally) -> N
                     commit_mask(index, tile_id, new.mask, options, stored)
     tally.added += tile_ids
     tally.labelled += labelled
+    if new.mask is not None:
+        tally.measure(new.mask.labels, new.um_per_px)
 
 
 def _insert(index: Store, new: _NewImage, array: str, options: AddOptions) -> list[int]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from napari_semimoe.core.errors import JobError, SemiMoEError, StorageError
+from napari_semimoe.core.errors import JobError, SemiMoEError, SettingsError, StorageError
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs import Engine
@@ -223,6 +223,14 @@ class PredictionDesk:
             priority,
         )
         self._coming[tile_id] = job_id
+
+
+def made_with(project: Project) -> PredictSettings:
+    """Return how a project's predictions were made last, on whatever device is there."""
+    try:
+        return PredictSettings.parse(project.setting(_MADE_WITH) or {})
+    except SettingsError:  # of another version
+        return PredictSettings()
 
 
 def _outdate_if_changed(project: Project, settings: PredictSettings) -> None:

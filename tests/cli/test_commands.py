@@ -681,6 +681,11 @@ class TestEvaluate:
         assert 0 <= data["reference"]["dice"] <= 1
         assert "Reference protocol, optimistic" in semimoe("evaluate", copy, "--reference").out
 
+    def test_project_is_scored_as_it_was_predicted_last(self, semimoe, copy):
+        semimoe("predict", copy, "--threshold", 0.999999)
+        data = semimoe("evaluate", copy, "--json").json
+        assert data["pooled"]["dice"] == 0
+
 
 class TestOthers:
     @pytest.mark.parametrize("kind", ["ome-zarr", "png", "geojson"])

@@ -8,7 +8,7 @@ from PIL import Image
 
 from napari_semimoe.core.errors import ImageReadError, SettingsError, StorageError
 from napari_semimoe.core.states import Pool
-from napari_semimoe.core.values import Box
+from napari_semimoe.core.values import IGNORE, Box
 from napari_semimoe.project import import_masks
 from napari_semimoe.project.export import export_png
 from napari_semimoe.project.importing import tile_boxes
@@ -430,11 +430,33 @@ def test_own_masks_keep_their_classes_also_where_masks_are_of_classes(tmp_path):
         np.testing.assert_array_equal(again.read_labels(1), labels)
 
 
+@pytest.mark.parametrize(("small", "is_told"), [(9, False), (10, True)])
+def test_objects_below_the_size_that_predictions_mark_are_noted_with_a_better_one(
+    project, tmp_path, small, is_told
+):
+    mask = np.zeros((120, 120), np.uint16)
+    for number in range(small):
+        mask[10 * number : 10 * number + 8, :10] = number + 1  # 80 square microns
+    mask[:40, 60:90] = 60001
+    mask[50:, 60:] = IGNORE
+    folder = tmp_path / "nuclei"
+    folder.mkdir()
+    save(folder / "a.png", np.random.default_rng(3).integers(0, 255, (120, 120, 3), np.uint8))
+    save(folder / "a_mask.png", mask)
+    report = project.add_folder(folder, um_per_px=1.0)
+    told = [note for note in report.notes if "smaller than 400 square microns" in note]
+    assert len(told) == is_told
+    if is_told:
+        assert told[0].startswith("10 of 11 objects")
+        assert "--min-object" in told[0]
+        assert "about 40 " in told[0]
+
+
 def test_masks_that_say_no_class_are_noted_once_where_there_are_several(project, tmp_path):
     image_folder(tmp_path / "in", 3, masks=True)
-    assert project.add_folder(tmp_path / "in", um_per_px=UM).notes == ()
+    assert project.add_folder(tmp_path / "in", um_per_px=40 * UM).notes == ()
     with Project.create(tmp_path / "p", classes=("background", "benign", "malignant")) as two:
-        (note,) = two.add_folder(tmp_path / "in", um_per_px=UM).notes
+        (note,) = two.add_folder(tmp_path / "in", um_per_px=40 * UM).notes
     assert "all their objects are of the first, benign." in note
 
 

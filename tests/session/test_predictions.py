@@ -10,6 +10,7 @@ from psygnal import EmitLoopError
 from napari_semimoe.core.settings import PredictSettings, RoundSettings
 from napari_semimoe.core.states import JobState
 from napari_semimoe.session import Session
+from napari_semimoe.session.predictions import made_with
 
 
 def heard(signal):
@@ -210,6 +211,18 @@ def test_a_session_that_asks_for_nothing_outdates_nothing(starter, filled, engin
     session.open(path)
     select(session, "tile_3")
     assert engine.tiles_asked == []
+
+
+def test_how_predictions_were_made_last_is_known_to_whoever_opens_the_project(
+    starter, filled, engine
+):
+    assert made_with(filled.project) == PredictSettings()
+    asked = PredictSettings(min_object_um2=20, device="cpu")
+    filled.set_predict_settings(asked)
+    select(filled, "tile_3")
+    assert made_with(filled.project) == asked.changed(device="auto")
+    filled.project.set_setting("predictions_made_with", {"of": "another version"})
+    assert made_with(filled.project) == PredictSettings()
 
 
 def test_device_does_not_outdate_predictions(starter, filled, engine):
