@@ -129,6 +129,26 @@ def write_tile(project: Project, curated: CuratedTile, path: Path, version: Vers
     provenance = curated.provenance(project)
     root.attrs[PROVENANCE] = provenance
     root[f"labels/{LABEL_NAME}"].attrs[PROVENANCE] = provenance
+    offset = {"y": tile.box.y0 * tile.um_per_px, "x": tile.box.x0 * tile.um_per_px}
+    for group in (root, root[f"labels/{LABEL_NAME}"]):
+        _move(group, offset)
+
+
+def _move(group: zarr.Group, offset: Mapping[str, float]) -> None:
+    """Put a pyramid where its tile lies in the image, in micrometers."""
+    if not any(offset.values()):
+        return
+    attributes = dict(group.attrs)
+    about = attributes.get("ome", attributes)
+    for pyramid in about["multiscales"]:
+        by = [offset.get(axis["name"], 0.0) for axis in pyramid["axes"]]
+        for level in pyramid["datasets"]:
+            scale, *rest = level["coordinateTransformations"]
+            before = rest[0]["translation"] if rest else [0.0] * len(by)
+            moved = [one + two for one, two in zip(before, by, strict=True)]
+            told = {"type": "translation", "translation": moved}
+            level["coordinateTransformations"] = [scale, told]
+    group.attrs.update(attributes)
 
 
 def _write_labels(

@@ -35,12 +35,13 @@ _Object = tuple[str, list[list[Ring]]]
 def read_geojson(
     path: Path, shape: tuple[int, int], class_names: Sequence[str], sha256: str | None
 ) -> tuple[NDArray[np.uint16], dict[int, int], list[str]]:
-    """Read polygons: each feature is one instance, and later ones lie over earlier ones.
+    """Read polygons: each feature is one instance; small ones lie over large ones.
 
     A pixel belongs to a polygon where its centre does, that of the first at (0.5, 0.5). What
-    lies outside the image is cut off. An object of the class ``Ignore*`` must not teach, one of
-    the background's class is background, and ``Region*`` marks no object. Of a file that was
-    exported here only the tiles that had a mask count; the rest of the image must not teach.
+    lies outside the image is cut off. An object of the class ``Ignore*`` must not teach,
+    one of the background's class is background, and ``Region*`` marks no object. Of a file
+    that was exported here only the tiles that had a mask count; the rest of the image must not
+    teach.
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ def read_geojson(
         "points and lines": len(features) - len(drawn),
         f"regions ({REGION_CLASS})": len(drawn) - len(objects),
         "objects that cover no pixel of the image": unseen,
-        "objects that lie wholly under later ones": hidden,
+        "objects that lie wholly under others": hidden,
     }
     notes = [f"{path.name}: {what} were left out: {n}." for what, n in left_out.items() if n]
     if MARK not in about and ((labels != 0) & (labels != IGNORE)).all():
@@ -106,10 +107,15 @@ def read_geojson(
 def _taken_for_another(objects: Sequence[_Object], class_names: Sequence[str]) -> list[str]:
     """Return a sentence for each class that the project lacks and whose objects count all the same.
 
-    Those of a project of several classes are refused (`class_of`).
+    Those of a project of several classes are refused (`class_of`), but for those without any.
     """
     known = {each.casefold() for each in (*class_names, IGNORE_CLASS, "")}
-    return [
+    silent = sum(not name for name, _ in objects)
+    unclassified = [
+        f"Objects without a class were added as {class_names[1]}, the project's first. If they "
+        "are something else, classify them and add the annotations again."
+    ]
+    return unclassified * (silent > 0 and len(class_names) > 2) + [
         f"Objects of the class {name} were added as {class_names[1]}, the project's only class. "
         "If they are something else, remove them, or make a project with both classes."
         for name in sorted({name for name, _ in objects if name.casefold() not in known})
@@ -137,12 +143,15 @@ def _painted(
     labels = np.zeros(shape, np.uint16)
     classes: dict[int, int] = {}
     unseen, painted = 0, set()
+    told: list[tuple[int, list[list[Ring]]]] = []
     for name, polygons in objects:
         value = IGNORE
         if name.casefold() != IGNORE_CLASS.casefold():
             index = class_of(name, class_names, path)
             value = len(classes) + 1 if index else 0
             classes |= {value: index} if index else {}
+        told.append((value, polygons))
+    for value, polygons in sorted(told, key=lambda each: -_area(each[1])):
         if sum(_fill(labels, rings, value) for rings in polygons):
             painted.add(value)
         else:
@@ -198,6 +207,16 @@ def _ring(points: Sequence[Sequence[float]]) -> Ring:
     if ring.shape != (len(points), 2) or not np.abs(ring).max() < _FAR:
         raise ValueError("these are no x and y")
     return ring
+
+
+def _area(polygons: Sequence[Sequence[Ring]]) -> float:
+    """Return the area of polygons, in pixels; the first ring is the outline, others are holes."""
+    return sum(_enclosed(rings[0]) - sum(map(_enclosed, rings[1:])) for rings in polygons)
+
+
+def _enclosed(ring: Ring) -> float:
+    (x, y), (x_next, y_next) = ring.T, np.roll(ring, -1, axis=0).T
+    return abs(float((x * y_next - x_next * y).sum())) / 2
 
 
 def _fill(labels: NDArray[np.uint16], rings: Sequence[Ring], value: int) -> int:

@@ -80,6 +80,25 @@ def test_ome_zarr_is_valid_and_opens_in_napari(project, tmp_path, version, shape
     assert list(label_about["scale"]) == list(image_about["scale"]) == [0.62, 0.62]
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_tiles_of_one_image_lie_beside_each_other(project, tmp_path, version):
+    file = save(tmp_path / "large.png", pixels(0, (600, 1400)))
+    parts = project.add_files([file], um_per_px=UM, tile_px=700).added
+    for tile_id in parts:
+        project.accept(tile_id, mask(tile_id, (600, 700)))
+    report = export_ome_zarr(project, tmp_path / "out", version=version)
+    for path, x in zip(report.written, (0, 700 * UM), strict=True):
+        group = zarr.open_group(path, mode="r")
+        assert type(ome_zarr_models.open_ome_zarr(group)).__name__ == "Image"
+        label = group["labels/curated"]
+        assert type(ome_zarr_models.open_ome_zarr(label)).__name__ == "ImageLabel"
+        for pyramid in (group, label):
+            (about,) = pyramid.attrs.get("ome", pyramid.attrs)["multiscales"]
+            told = [level["coordinateTransformations"] for level in about["datasets"]]
+            assert told[0][1]["translation"][-2:] == [0, x]
+            assert told[1][1]["translation"][-2:] == [UM / 2, x + UM / 2]
+
+
 def test_every_object_has_a_colour_a_class_and_a_size(tmp_path):
     with Project.create(tmp_path / "p", classes=("background", "benign", "malignant")) as project:
         (tile_id,) = add_images(project, tmp_path / "in", 1).added

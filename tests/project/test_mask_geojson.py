@@ -79,7 +79,7 @@ def test_exported_masks_come_back_pixel_for_pixel_with_their_classes(tmp_path, n
         export_geojson(one, tmp_path / "out")
         before = one.annotations(tile_id)[-1].classes
     with Project.create(tmp_path / "two", classes=TWO) as two:
-        report = two.add_folder(images, masks=tmp_path / "out", um_per_px=UM)
+        report = two.add_folder(images, masks=tmp_path / "out", um_per_px=40 * UM)
         assert (report.labelled, report.notes) == (1, ())
         (tile,) = two.tiles()
         back, after = two.read_labels(tile.id), two.annotations(tile.id)[-1].classes
@@ -136,11 +136,11 @@ def test_parts_and_holes_are_one_object_and_holes_show_what_lies_below(tmp_path)
     assert (labels[3:5, 3:5] == 1).all()
 
 
-def test_later_objects_lie_over_earlier_ones_and_what_is_outside_is_cut_off(tmp_path):
+def test_small_objects_lie_over_large_ones_and_what_is_outside_is_cut_off(tmp_path):
     labels, _, _ = read(tmp_path, [square(-5, -5, 10), square(3.5, 3.5, 1e8), square(-9, -9, 2)])
     expected = np.zeros(SHAPE, np.uint16)
-    expected[:5, :5] = 1
     expected[3:, 3:] = 2
+    expected[:5, :5] = 1
     np.testing.assert_array_equal(labels, expected)
 
 
@@ -379,13 +379,40 @@ def test_tiles_of_an_export_that_are_no_boxes_are_refused_in_words(tmp_path):
         read(tmp_path, {"features": [square(0, 0, 3)], "semimoe_tiles": [[0, 1]]})
 
 
-def test_objects_under_later_ones_are_told(tmp_path):
-    small, large = square(10, 10, 4), square(8, 8, 20)
-    for later in (large, square(8, 8, 20, "Ignore*")):
-        labels, _, notes = read(tmp_path, [small, later])
-        assert len(np.setdiff1d(labels, [0, IGNORE])) == (later is large)
-        assert notes == ["a.geojson: objects that lie wholly under later ones were left out: 1."]
-    assert not read(tmp_path, [large, small])[2]
+def test_an_area_around_objects_hides_none_whenever_it_was_drawn(tmp_path):
+    gland, lumen = square(10, 10, 12, "benign"), square(13, 13, 4, "malignant")
+    around = square(2, 2, 30, "benign")
+    around["geometry"]["coordinates"].append([[4, 4], [8, 4], [8, 8], [4, 8], [4, 4]])
+    for objects in ([gland, lumen, around], [around, lumen, gland]):
+        labels, _, notes = read(tmp_path, objects, TWO)
+        assert notes == []
+        areas = sorted(np.bincount(labels.ravel())[1:].tolist())
+        assert areas == [16, 144 - 16, 900 - 16 - 144]
+
+
+def test_an_ignored_area_in_an_object_and_an_object_in_an_ignored_area_both_count(tmp_path):
+    for small, large in (("Ignore*", "gland"), ("gland", "Ignore*")):
+        objects = [square(10, 10, 4, small), square(8, 8, 20, large)]
+        for order in (objects, objects[::-1]):
+            labels, _, notes = read(tmp_path, order)
+            assert notes == []
+            inside, outside = labels[11, 11] == IGNORE, labels[20, 20] == IGNORE
+            assert (inside, outside) == (small == "Ignore*", large == "Ignore*")
+
+
+def test_objects_wholly_under_others_are_told(tmp_path):
+    labels, _, notes = read(tmp_path, [square(10, 10, 4), square(10, 10, 4)])
+    assert np.unique(labels).tolist() == [0, 2]
+    assert notes == ["a.geojson: objects that lie wholly under others were left out: 1."]
+
+
+def test_objects_without_a_class_are_told_where_there_are_several(tmp_path):
+    objects = [square(2, 2, 5), square(10, 10, 5, "malignant")]
+    labels, classes, notes = read(tmp_path, objects, TWO)
+    assert (classes[labels[3, 3]], classes[labels[12, 12]]) == (1, 2)
+    assert len(notes) == 1
+    assert notes[0].startswith("Objects without a class were added as benign, the project's first")
+    assert read(tmp_path, objects[:1])[2] == []
 
 
 def test_names_that_are_no_list_are_refused(tmp_path):
