@@ -73,7 +73,8 @@ def evaluate(
     Dice and Jaccard, and object F1, object Dice and object Hausdorff distance as the GlaS challenge
     defines them; pooled over all images, and as the mean of the images. Pixels with the value 65535
     beside others are left out in a true mask, and count as background in a prediction. Classes are
-    not told apart; --mask-kind says what the values of true masks mean.
+    not told apart, but of a project with several each is also scored alone; --mask-kind says what
+    the values of true masks mean.
 
     Either of a project, or of two folders: semimoe evaluate --pred OUT --truth MASKS. Of each
     prediction and its truth one must be pixels: outlines do not say how large the image is.
@@ -169,6 +170,9 @@ def _tables(data: dict[str, Any], each: bool) -> list[Any]:
     title = f"{counted(len(data['images']), 'image')}, native size"
     title += "" if "without_truth" in data else ", threshold 0.5"
     tables = [table(title, ("", "pooled", "mean of images"), rows)]
+    if by_class := data.get("classes"):
+        rows = [(name, *(scores[key] for key in SCORES)) for name, scores in by_class.items()]
+        tables.append(table("Each class, pooled", ("class", *SCORES.values()), rows))
     if each:
         rows = [(image["name"], *(image[key] for key in SCORES)) for image in data["images"]]
         tables.append(table("Each image", ("image", *SCORES.values()), rows))

@@ -12,7 +12,7 @@ from napari_semimoe.core.errors import JobError, ProjectError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.session.predictions import made_with
 from napari_semimoe.session.session import Session
-from napari_semimoe.training.evaluation import evaluate
+from napari_semimoe.training.evaluation import evaluate, of_class
 from napari_semimoe.training.metrics import reference_scores
 
 
@@ -43,14 +43,26 @@ def _predict(opened: Session, tiles: list[int]) -> None:
 
 def _scores(opened: Session, tiles: list[int], reference: bool) -> dict[str, Any]:
     assert opened.project is not None, "the command has opened it"
+    names = opened.project.classes
     pairs, probabilities = [], []
+    by_class: list[list[tuple[str, Any, Any]]] = [[] for _ in names]
     for tile in tiles:
         prediction, truth = opened.project.read_prediction(tile), opened.project.read_labels(tile)
         assert prediction is not None, "predicted above"
         assert truth is not None, "chosen because it has a mask"
-        pairs.append((opened.project.tile(tile).name, prediction.instances, truth))
+        name = opened.project.tile(tile).name
+        pairs.append((name, prediction.instances, truth))
         probabilities.append(prediction.gated["segmentation"])
+        of = opened.project.annotations(tile)[-1].classes
+        for kind in range(1, len(names)):
+            found = of_class(prediction.instances, prediction.classes, kind)
+            by_class[kind].append((name, found, of_class(truth, of, kind)))
     data = evaluate(pairs).to_json() | {"protocol": "honest", "model": opened.model_name}
+    if len(names) > 2:
+        data["classes"] = {
+            name: dict(evaluate(of).pooled)
+            for name, of in zip(names[1:], by_class[1:], strict=True)
+        }
     if reference:
         data["reference"] = asdict(reference_scores(probabilities, [pair[2] for pair in pairs]))
     return data

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from napari_semimoe.core.errors import ShapeError
+from napari_semimoe.core.values import IGNORE
 from napari_semimoe.training.metrics import PixelCounts, count_pixels
 from napari_semimoe.training.object_metrics import ObjectCounts, count_objects
 
@@ -81,6 +83,15 @@ def evaluate(pairs: Iterable[tuple[str, ArrayLike, ArrayLike]]) -> Evaluation:
         mean=_mean([_scores(p, o) for p, o in zip(pixels, objects, strict=True)]),
         images=tuple(images),
     )
+
+
+def of_class(
+    labels: NDArray[np.integer], classes: Mapping[int, int], kind: int
+) -> NDArray[np.integer]:
+    """Return instance ids without objects of other classes; what is ignored stays so."""
+    ids = np.setdiff1d(labels, (0, IGNORE))
+    others = [each for each in ids if classes.get(int(each), 1) != kind]
+    return np.where(np.isin(labels, others), 0, labels) if others else labels
 
 
 def _pixels(name: str, prediction: ArrayLike, truth: ArrayLike) -> PixelCounts:

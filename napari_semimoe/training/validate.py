@@ -15,6 +15,7 @@ from napari_semimoe.core.settings import PredictSettings, RoundSettings
 from napari_semimoe.core.values import IGNORE, Prediction
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.training.agreement import AgreementCurve
+from napari_semimoe.training.evaluation import of_class
 from napari_semimoe.training.metrics import PixelCounts, count_pixels
 from napari_semimoe.training.object_metrics import ObjectCounts, count_objects
 from napari_semimoe.training.predict import Predictor
@@ -92,9 +93,9 @@ class _Tally:
         marked = prediction.instances
         each, objects = [], ObjectCounts()
         for kind in range(1, len(prediction.class_probabilities)):
-            true = _of_class(truth, classes, kind)
+            true = of_class(truth, classes, kind)
             each.append(count_pixels(kinds == kind, true))
-            objects += count_objects(_of_class(marked, prediction.classes, kind), true)
+            objects += count_objects(of_class(marked, prediction.classes, kind), true)
         self.gated[name], self.objects[name] = tuple(each), objects
         for expert, inside in _INSIDE.items():
             if expert in prediction.experts and len(each) == 1:  # alone it tells no class
@@ -123,15 +124,6 @@ class _Tally:
             true_foreground=self.marked.true / self.pixels if self.pixels else None,
             agreement=self.curve.points(),
         )
-
-
-def _of_class(
-    labels: NDArray[np.integer], classes: Mapping[int, int], kind: int
-) -> NDArray[np.integer]:
-    """Return instance ids without objects of other classes; what is ignored stays so."""
-    ids = np.setdiff1d(labels, (0, IGNORE))
-    others = [each for each in ids if classes.get(int(each), 1) != kind]
-    return np.where(np.isin(labels, others), 0, labels) if others else labels
 
 
 def _is_there(counts: PixelCounts) -> bool:
