@@ -14,6 +14,7 @@ from napari_semimoe.gui.pixel_size import ask_pixel_size
 from napari_semimoe.project import mask_geojson
 from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.images import SUFFIXES
+from napari_semimoe.project.masks import MaskKind
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
@@ -37,6 +38,11 @@ class ProjectActions(QObject):
         self.add_images = self._action(
             "Add images…", "Copy image files into the project", self._on_add_images
         )
+        self.add_classes = self._action(
+            "Add a folder with class masks…",
+            "As a folder of images, but the values of its masks are the project's classes",
+            self._on_add_classes,
+        )
         self.demo = self._action(
             "Open the demo project",
             "Real and drawn colon glands to try everything on",
@@ -57,7 +63,7 @@ class ProjectActions(QObject):
         """All actions in the order of the menu."""
         return [
             *(self.new, self.open, self.demo),
-            *(self.add_folder, self.add_images),
+            *(self.add_folder, self.add_images, self.add_classes),
             *(self.close, self.show_log),
         ]
 
@@ -72,6 +78,7 @@ class ProjectActions(QObject):
         """Offer only what makes sense now."""
         for action in (self.add_folder, self.add_images, self.close):
             action.setEnabled(self._bench.has_project)
+        self.add_classes.setVisible(len(self._bench.desk.class_names) > 2)
 
     def _on_new(self) -> None:
         dialog = NewProjectDialog(self._window)
@@ -88,6 +95,13 @@ class ProjectActions(QObject):
         if chosen:
             self.add_paths([Path(chosen)])
 
+    def _on_add_classes(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(
+            self._window, "Add a folder of images with class masks"
+        )
+        if chosen:
+            self.add_paths([Path(chosen)], "classes")
+
     def _on_add_images(self) -> None:
         pattern = " ".join(f"*{suffix}" for suffix in (*SUFFIXES, mask_geojson.SUFFIX))
         chosen, _ = QFileDialog.getOpenFileNames(
@@ -100,7 +114,7 @@ class ProjectActions(QObject):
         if self._bench.log is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._bench.log.parent)))
 
-    def add_paths(self, paths: list[Path]) -> None:
+    def add_paths(self, paths: list[Path], mask_kind: MaskKind = "instances") -> None:
         """Add files and folders, or open the folder when it is a project itself."""
         folders = [path for path in paths if path.is_dir()]
         files = [path for path in paths if path.is_file()]
@@ -113,10 +127,10 @@ class ProjectActions(QObject):
         if not folders and not files:
             self._bench.failed.emit("Nothing was added: those files are gone. Look where they are.")
             return
-        self._bench.add_images([*folders, *files])
+        self._bench.add_images([*folders, *files], mask_kind=mask_kind)
 
-    @Slot(object, object)
-    def _on_scale_missing(self, paths: list[Path], project: Project) -> None:
+    @Slot(object, object, object)
+    def _on_scale_missing(self, paths: list[Path], project: Project, mask_kind: MaskKind) -> None:
         value = None
         if self._bench.session.project is project:
             value = ask_pixel_size(self._window, "Some images do not say how large a pixel is.")
@@ -127,4 +141,4 @@ class ProjectActions(QObject):
                 "Nothing was added: the project was closed. Open it and add the images again."
             )
         else:
-            self._bench.add_images(paths, um_per_px=value)
+            self._bench.add_images(paths, um_per_px=value, mask_kind=mask_kind)

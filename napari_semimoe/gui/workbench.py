@@ -22,6 +22,7 @@ from napari_semimoe.gui.preferences import (
 )
 from napari_semimoe.gui.relay import SessionRelay
 from napari_semimoe.gui.tile_layers import TileLayers
+from napari_semimoe.project.masks import MaskKind
 from napari_semimoe.project.records import AddReport, counted
 from napari_semimoe.session.demo import open_demo_project
 from napari_semimoe.session.models import NO_MODEL
@@ -65,7 +66,8 @@ class Workbench(QObject):
     failed
         A sentence about what went wrong.
     scale_missing
-        Paths that could not be added because nobody knows how large a pixel is, and the project.
+        Paths that could not be added because nobody knows how large a pixel is, the project, and
+        the kind of their masks.
     """
 
     project_leaving = Signal()
@@ -73,7 +75,7 @@ class Workbench(QObject):
     tiles_listed = Signal(object)
     said = Signal(str)
     failed = Signal(str)
-    scale_missing = Signal(object, object)
+    scale_missing = Signal(object, object, object)
 
     def __init__(
         self,
@@ -206,7 +208,12 @@ class Workbench(QObject):
 
         self.background.run(find, lambda found: found is None or self.desk.select(found))
 
-    def add_images(self, paths: Sequence[Path], um_per_px: float | None = None) -> None:
+    def add_images(
+        self,
+        paths: Sequence[Path],
+        um_per_px: float | None = None,
+        mask_kind: MaskKind = "instances",
+    ) -> None:
         """Copy image files, or folders of them with their masks, into the project.
 
         Parameters
@@ -215,6 +222,8 @@ class Workbench(QObject):
             Files and folders.
         um_per_px
             Microns per pixel of images that do not say it.
+        mask_kind
+            Whether masks number the objects or the classes.
         """
         project = self.session.project
 
@@ -222,6 +231,7 @@ class Workbench(QObject):
             self.refuse_another(project)
             given = {
                 "um_per_px_if_silent": um_per_px,
+                "mask_kind": mask_kind,
                 "progress": self.long_work.report,
                 "should_stop": self.long_work.should_stop,
             }
@@ -238,12 +248,16 @@ class Workbench(QObject):
 
         self.long_work.run(
             work,
-            lambda reports: self._on_added(project, list(paths), reports),
+            lambda reports: self._on_added(project, list(paths), mask_kind, reports),
             title="Adding images",
         )
 
     def _on_added(
-        self, project: Project | None, paths: list[Path], reports: list[AddReport]
+        self,
+        project: Project | None,
+        paths: list[Path],
+        mask_kind: MaskKind,
+        reports: list[AddReport],
     ) -> None:
         if self.desk.tile_id is None:
             self._take_first_tile()
@@ -257,7 +271,7 @@ class Workbench(QObject):
         if any(report.without_scale for report in reports):
             if any(report.added for report in reports):
                 self.said.emit(done)
-            self.scale_missing.emit(paths, project)
+            self.scale_missing.emit(paths, project, mask_kind)
         elif refused:
             logger.warning("Not added: %s", refused)
             (_, reason), more = refused[0], len(refused) - 1

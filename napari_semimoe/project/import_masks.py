@@ -92,7 +92,8 @@ def _note_one_class(mask: FoundMask, options: AddOptions, tally: Tally) -> None:
     """Say once of what class objects are that a mask only numbers, if there are several."""
     note = (
         "Masks that number their objects say no class: all their objects are of the first, "
-        f"{options.classes[1]}. Choose others in the window, or add masks of the kind 'classes'."
+        f"{options.classes[1]}. Choose others in the window, or, where their values are classes, "
+        "add them as class masks (Project menu, or --mask-kind classes)."
     )
     silent = not mask.classes and mask.labels.any()
     if silent and len(options.classes) > 2 and note not in tally.notes:

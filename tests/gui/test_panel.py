@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from napari.settings import get_settings
 from PIL import Image
@@ -38,6 +39,7 @@ from napari_semimoe.project.images import read_image
 from napari_semimoe.project.project import Project
 from napari_semimoe.session.plan import NOTHING_TO_LEARN
 from tests.patience import PATIENCE
+from tests.project.making import pixels, save
 from tests.session.conftest import write_image, write_mask
 
 STEP_REPORT = {
@@ -407,7 +409,7 @@ def test_the_scale_of_images_of_a_project_that_was_left_is_not_asked_for(
     left = panel.bench.session.project
     panel.bench.new_project(tmp_path / "other", ("background", "gland"))
     settled(panel)
-    panel.bench.scale_missing.emit([images], left)
+    panel.bench.scale_missing.emit([images], left, "instances")
     settled(panel)
     assert asked == panel.bench.session.tiles() == []
 
@@ -1138,6 +1140,37 @@ def test_a_project_without_images_offers_to_add_some(panel, images, tmp_path, se
     settled(panel)
     assert len(panel.bench.session.tiles()) == 6
     assert not add.isVisibleTo(panel.predict_page)
+
+
+def test_class_masks_are_added_in_the_window_of_a_project_of_several_classes(
+    panel, tmp_path, settled, monkeypatch
+):
+    folder = tmp_path / "classed"
+    folder.mkdir()
+    save(folder / "a.png", pixels(0))
+    classes = np.zeros((40, 56), np.uint8)
+    classes[:10, :10], classes[20:30, 20:30], classes[:10, 30:] = 1, 1, 2
+    save(folder / "a_mask.png", classes)
+    monkeypatch.setattr(
+        "napari_semimoe.gui.project_actions.QFileDialog.getExistingDirectory",
+        lambda *_: str(folder),
+    )
+    monkeypatch.setattr(
+        "napari_semimoe.gui.pixel_size.QInputDialog.getDouble", lambda *_, **__: (0.5, True)
+    )
+    action = panel.project_actions.add_classes
+    panel.bench.new_project(tmp_path / "one", ("background", "gland"))
+    settled(panel)
+    assert not action.isVisible()
+    panel.bench.new_project(tmp_path / "project", ("background", "benign", "malignant"))
+    settled(panel)
+    assert action.isVisible()
+    action.trigger()
+    settled(panel)
+    project = panel.bench.session.project
+    (tile,) = project.tiles()
+    assert project.annotations(tile.id)[-1].classes == {1: 1, 2: 1, 3: 2}
+    assert project.image_source(tile.id)["um_per_px"] == 0.5
 
 
 def test_round_without_any_mask_is_refused_in_words(
