@@ -82,19 +82,25 @@ class Patch:
             raise ShapeError(f"um_per_px of {self.name} must be > 0, got {self.um_per_px}.")
 
 
-def class_numbers(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Return which of a project's classes each class of a network is, background first.
+def known_classes(known: Sequence[str], wanted: Sequence[str]) -> list[int | None]:
+    """Return which of a network's classes each class of a project is, background first.
 
-    They are told by name, in capitals or not. Where no name tells, a network of as many classes
-    means those of the same number, and any other the first.
+    They are told by name, in capitals or not; else by number, as where a class was renamed, unless
+    that one of the network has its name elsewhere. None: the network has never heard of it.
     """
-    numbers = {name.casefold(): number for number, name in enumerate(wanted)}
-    alike = len(known) == len(wanted)
-    others = [
-        numbers.get(name.casefold(), number if alike else 1)
-        for number, name in enumerate(known[1:], start=1)
-    ]
-    return [0, *others]
+    numbers = {name.casefold(): number for number, name in enumerate(known)}
+    names = {name.casefold() for name in wanted}
+    found: list[int | None] = [0]
+    for number, name in enumerate(wanted[1:], start=1):
+        is_renamed = number < len(known) and known[number].casefold() not in names
+        found.append(numbers.get(name.casefold(), number if is_renamed else None))
+    return found
+
+
+def class_numbers(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Return which of a project's classes each class of a network is; the first where none is."""
+    places = known_classes(known, wanted)
+    return [places.index(number) if number in places else 1 for number in range(len(known))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from napari_semimoe import __version__
 from napari_semimoe.core.checkpoint_info import METADATA_KEY, CheckpointInfo, read_info
 from napari_semimoe.core.disk import write_text, written_whole
 from napari_semimoe.core.errors import CheckpointError, StorageError
+from napari_semimoe.core.values import known_classes
 from napari_semimoe.model.semi_moe import SemiMoE
 
 
@@ -94,6 +95,28 @@ def _check_numbers(state: Mapping[str, Tensor], which: str) -> None:
 def describe(model: SemiMoE, **values: object) -> CheckpointInfo:
     """Describe a network with this package's version."""
     return CheckpointInfo.parse({"model": model.settings, "package_version": __version__} | values)
+
+
+def with_classes(model: SemiMoE, classes: Sequence[str]) -> SemiMoE:
+    """Return a network for other classes: what it knows of them stays, the others begin at zero.
+
+    Which are which, `known_classes` says.
+    """
+    places = known_classes(model.settings.classes, classes)
+    if places == list(range(model.settings.n_classes)):
+        model.settings = model.settings.changed(classes=tuple(classes))
+        return model
+    fitted = SemiMoE(model.settings.changed(classes=tuple(classes)))
+    state = model.state_dict()
+    for name in (f"{heads}.segmentation" for heads in ("expert_heads", "gated_heads")):
+        for part in (f"{name}.weight", f"{name}.bias"):
+            before = state[part]
+            state[part] = before.new_zeros(len(places), *before.shape[1:])
+            for number, place in enumerate(places):
+                if place is not None:
+                    state[part][number] = before[place]
+    fitted.load_state_dict(state)
+    return fitted
 
 
 def copy_of(model: SemiMoE) -> SemiMoE:

@@ -82,12 +82,12 @@ class Tally:
         areas = np.sort(self.areas_um2)
         small = int(np.searchsorted(areas, MIN_OBJECT_UM2))
         if small and small >= max(_ENOUGH, _MANY * len(areas)):
-            least = 0.5 * float(areas[int(_FEW * len(areas))])
+            least = f"{float(f'{0.5 * areas[int(_FEW * len(areas))]:.2g}'):g}"
             self.notes.append(
                 f"{small} of {len(areas)} objects in the masks are smaller than "
                 f"{MIN_OBJECT_UM2:.0f} square microns, and so small ones are not marked at first. "
-                f"Set 'Smallest gland' in the Preferences to about {least:.2g} (--min-object, and "
-                f"--set min_object_um2={least:.2g} for the scores of a round)."
+                f"Set 'Smallest gland' in the Preferences to about {least} (--min-object, and "
+                f"--set min_object_um2={least} for the scores of a round)."
             )
 
     def classes_in(self, folder: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from napari_semimoe import __version__
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.starter import starter_weights
+from napari_semimoe.core.values import known_classes
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import RoundRecord
 
@@ -74,17 +75,10 @@ def model_in_charge(project: Project) -> Model | None:
     return model_of(project, record) if record is not None else starter_model()
 
 
-def knows_classes(model: Model, classes: Sequence[str]) -> bool:
-    """Whether a model tells a project's classes apart, in the same order.
-
-    One class besides the background may have any name, and so may those of a round of the project:
-    what they are, its masks said.
-    """
-    known = read_info(model.weights).model.classes
-    if len(known) != len(classes):
-        return False
-    same = [one.casefold() == two.casefold() for one, two in zip(known, classes, strict=True)]
-    return len(classes) == 2 or model.round is not None or all(same[1:])
+def unknown_classes(model: Model, classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes of a project that a model has never heard of."""
+    places = known_classes(read_info(model.weights).model.classes, classes)
+    return tuple(name for name, place in zip(classes, places, strict=True) if place is None)
 
 
 def lost_weights(project: Project) -> str:

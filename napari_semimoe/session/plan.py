@@ -17,7 +17,7 @@ from napari_semimoe.project.rounds import MANIFEST
 from napari_semimoe.session.automatic import is_due
 from napari_semimoe.session.comparison import known_scores
 from napari_semimoe.session.ledger import agreement_words
-from napari_semimoe.session.models import Model, knows_classes
+from napari_semimoe.session.models import Model, unknown_classes
 from napari_semimoe.session.start_from import StartFrom, StartKind, find_model
 
 #: What the kinds of device are called.
@@ -51,8 +51,8 @@ class RoundPlan:
         How many pixels of unlabelled tiles may teach, in words; empty if all may.
     is_due
         Whether enough tiles were accepted since the last round for one to begin by itself.
-    passed_over
-        Name of the model in use where a round cannot begin from it; else empty.
+    anew
+        Classes that the base has never heard of.
     """
 
     number: int
@@ -66,14 +66,14 @@ class RoundPlan:
     device_text: str
     agreement: str
     is_due: bool
-    passed_over: str = ""
+    anew: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
         """The plan in words."""
         start = f"from {self.base}" if self.base else "from nothing"
-        if self.passed_over:
-            start += f" ({self.passed_over} knows other classes)"
+        if self.anew:
+            start += f" ({' and '.join(self.anew)} anew)"
         fresh = f" ({self.new} new)" if 0 < self.new < self.labelled else ""
         check = f", {counted(self.validation, 'tile')} to check it" if self.validation else ""
         unchecked = "" if self.validation else f". {_UNCHECKED}"
@@ -111,7 +111,7 @@ def make_plan(
         device_text=DEVICE_TEXTS.get(settings.device, device_text),
         agreement=agreement_words(_scores(project, base, tiles), settings.agreement),
         is_due=is_due(project),
-        passed_over=model.name if model and not base and start.kind is StartKind.CURRENT else "",
+        anew=_anew(project, base, start),
     )
 
 
@@ -127,21 +127,18 @@ def starting_point(
 ) -> Model | None:
     """Return the model to start from; None for random weights.
 
-    The model in charge is passed over when it knows other classes; anything else was named by the
-    person and is refused in words.
+    Classes that it has never heard of begin at zero.
     """
     base = find_model(project, model, start)
+    if base is not None and not start.is_encoder:
+        read_info(base.weights)  # refuses what is no model, in words
+    return base
+
+
+def _anew(project: Project, base: Model | None, start: StartFrom) -> tuple[str, ...]:
     if base is None or start.is_encoder:
-        return base
-    if knows_classes(base, project.classes):
-        return base
-    if start.kind is StartKind.CURRENT:
-        return None
-    wanted, known = project.classes[1:], read_info(base.weights).model.classes[1:]
-    raise ProjectError(
-        f"A round begins from a model that knows the project's classes, {', '.join(wanted)}; "
-        f"{base.name} knows {', '.join(known)}. Start from nothing, or choose another model."
-    )
+        return ()
+    return unknown_classes(base, project.classes)
 
 
 def network_for(

@@ -33,8 +33,8 @@ from napari_semimoe.session.models import (
     Model,
     base_name,
     base_weights,
-    knows_classes,
     model_in_charge,
+    unknown_classes,
 )
 from napari_semimoe.session.step_log import read_gates
 
@@ -272,7 +272,7 @@ def _ended_unless_begun(project: Project, number: int) -> Iterator[None]:
 
 def _knows_classes(project: Project, model: Model) -> bool:
     try:
-        return knows_classes(model, project.classes)
+        return not unknown_classes(model, project.classes)
     except CheckpointError:
         return False  # nor can it predict
 
@@ -289,6 +289,8 @@ def _rival(
     tiles = (report.get("validation") or {}).get("per_tile_dice")
     base = base_name(running.project.round(running.number).base)
     if in_charge is None or not tiles or in_charge.short_name == base:
+        return None
+    if not _knows_classes(running.project, in_charge):
         return None
     return known_scores(running.project, in_charge.short_name, tiles)
 

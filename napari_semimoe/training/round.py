@@ -22,8 +22,9 @@ from torch import Tensor
 from napari_semimoe.core.errors import SettingsError, is_out_of_memory
 from napari_semimoe.core.reports import Observer, RoundReport, ValidationReport
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
+from napari_semimoe.core.values import known_classes
 from napari_semimoe.data.sampling import stable_seed
-from napari_semimoe.model.checkpoint import describe, load_checkpoint
+from napari_semimoe.model.checkpoint import describe, load_checkpoint, with_classes
 from napari_semimoe.model.encoder_file import network_around
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.project.found_masks import AFTER, BEFORE, PSEUDO
@@ -342,7 +343,10 @@ class Round:
         """Score the base itself: a resumed round's network is no longer the base."""
         if self.base is None or not self.learns_on:
             return None
-        return self._validate(load_checkpoint(self.base)[0], 0, keep=BEFORE)
+        network, classes = load_checkpoint(self.base)[0], self.model_settings.classes
+        if None in known_classes(network.settings.classes, classes):
+            return None  # it cannot mark what it has never heard of
+        return self._validate(with_classes(network, classes), 0, keep=BEFORE)
 
     def _validate(self, model: SemiMoE, step: int, keep: str = "") -> ValidationReport | None:
         """Score and tell; ``keep`` names the file for what the model marks."""
@@ -411,9 +415,7 @@ def _beginning(model: ModelSettings, base: Path | None) -> SemiMoE:
         return SemiMoE(model)
     if model.awaits_encoder:
         return network_around(base, model)
-    network = load_checkpoint(base)[0]
-    network.settings = network.settings.changed(classes=model.classes)
-    return network
+    return with_classes(load_checkpoint(base)[0], model.classes)
 
 
 def _check_crop(network: ModelSettings, settings: RoundSettings) -> None:

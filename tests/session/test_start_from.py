@@ -9,7 +9,7 @@ import pytest
 from napari_semimoe.core.errors import CheckpointError, ProjectError, SettingsError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import JobState
-from napari_semimoe.session.models import Model, base_name, knows_classes
+from napari_semimoe.session.models import base_name
 from napari_semimoe.session.start_from import StartFrom, StartKind
 from tests.header_only import write_weights
 
@@ -153,12 +153,9 @@ def test_full_disk_leaves_no_half_copy_and_begins_no_round(
     assert session.project.rounds() == []
 
 
-def test_file_that_does_not_fit_is_refused_and_no_round_begins(session, engine, images, tmp_path):
+def test_file_that_is_no_model_is_refused_and_no_round_begins(session, engine, images, tmp_path):
     session.new(tmp_path / "project")
     session.add_folder(images, um_per_px=1.0)
-    three = write_weights(tmp_path / "three.safetensors", ("background", "a", "b"))
-    with pytest.raises(ProjectError, match=r"classes, gland; three\.safetensors knows a, b\."):
-        session.start_round(RoundSettings(), start=StartFrom.of_file(three))
     with pytest.raises(CheckpointError, match="does not exist"):
         session.start_round(RoundSettings(), start=StartFrom.of_file(tmp_path / "no.safetensors"))
     assert session.project.rounds() == []
@@ -166,27 +163,26 @@ def test_file_that_does_not_fit_is_refused_and_no_round_begins(session, engine, 
 
 
 @pytest.mark.parametrize(
-    ("known", "fits"),
-    [(("a", "b"), True), (("A", "B"), True), (("b", "a"), False), (("a", "other"), False)],
+    ("known", "anew"),
+    [
+        (("a", "b"), ""),
+        (("B", "A"), ""),
+        (("a", "other"), ""),  # as where a class was renamed
+        (("other",), " (b anew)"),
+        (("b",), " (a anew)"),
+    ],
 )
-def test_several_classes_are_told_by_name(no_starter, session, tmp_path, images, known, fits):
+def test_plan_says_which_classes_a_model_has_never_heard_of(
+    no_starter, session, tmp_path, images, engine, known, anew
+):
     session.new(tmp_path / "project", ("background", "a", "b"))
     session.add_folder(images, um_per_px=1.0)
     weights = write_weights(tmp_path / "w.safetensors", ("background", *known))
     start = StartFrom.of_file(weights)
-    if fits:
-        assert session.round_plan(RoundSettings(), start=start).base == "w.safetensors"
-    else:
-        with pytest.raises(ProjectError, match=f"classes, a, b; .* knows {known[0]}, {known[1]}"):
-            session.round_plan(RoundSettings(), start=start)
-
-
-def test_a_round_of_the_project_knows_its_classes_whatever_its_weights_call_them(tmp_path):
-    weights = write_weights(tmp_path / "w.safetensors", ("background", "x", "y"))
-    classes = ("background", "a", "b")
-    assert knows_classes(Model("round 1", weights, 1), classes)
-    assert not knows_classes(Model("w.safetensors", weights, None), classes)
-    assert not knows_classes(Model("round 1", weights, 1), (*classes, "c"))
+    sentence = session.round_plan(RoundSettings(), start=start).sentence
+    assert sentence.startswith(f"Round 1: from w.safetensors{anew}, ")
+    session.start_round(RoundSettings(), start=start)
+    assert train_job(engine).payload["model"]["classes"] == ["background", "a", "b"]
 
 
 def test_plan_names_the_device_that_the_person_chose(no_starter, filled):
@@ -272,9 +268,8 @@ def test_file_that_is_chosen_is_a_checkpoint_of_ours_or_an_encoder(tmp_path):
     assert StartFrom.of_chosen(gone) == StartFrom.of_file(gone)
 
 
-def test_plan_says_why_a_round_does_not_begin_from_the_model_in_use(starter, session, tmp_path):
-    write_weights(starter)
-    session.new(tmp_path / "three", ("background", "benign", "malignant"))
+def test_a_project_of_several_classes_begins_from_the_starter(starter, session, tmp_path):
+    session.new(tmp_path / "three", ("background", "stroma", "Gland"))
     sentence = session.round_plan(RoundSettings()).sentence
-    assert sentence.startswith("Round 1: from nothing (starter ")
-    assert " knows other classes), 0 labelled tiles" in sentence
+    assert sentence.startswith("Round 1: from starter ")
+    assert " (stroma anew), 0 labelled tiles" in sentence

@@ -90,6 +90,35 @@ def test_the_classes_are_named_as_in_the_project_whatever_the_base_calls_them(tm
     assert read_info(tmp_path / "next/model.safetensors").model == model
 
 
+def test_a_round_goes_on_from_a_base_with_fewer_classes_which_is_not_scored(tmp_path):
+    run(tmp_path / "base", max_steps=1)
+    base = tmp_path / "base/model.safetensors"
+    model = MODEL.changed(classes=("background", "lumen", "Gland"))
+    report = run(tmp_path / "next", base=base, model=model, max_steps=1, learning_rate=1e-9)
+    after = load_file(report.weights)
+    assert report.base_validation is None
+    assert report.validation is not None
+    for name, before in load_file(base).items():
+        if before.shape == after[name].shape:
+            is_counted = "running" in name or "tracked" in name
+            assert is_counted or torch.allclose(before, after[name], atol=1e-5)
+        else:
+            torch.testing.assert_close(after[name][[0, 2]], before, atol=1e-5, rtol=0)
+            assert after[name][1].abs().max() < 1e-5
+
+
+def test_a_base_that_has_the_classes_in_another_order_is_scored_as_they_are_here(tmp_path):
+    classes = ("background", "b", "a")
+    run(tmp_path / "1", max_steps=1, model=MODEL.changed(classes=("background", "a", "b")))
+    base = tmp_path / "1/model.safetensors"
+    report = run(tmp_path / "2", base=base, model=MODEL.changed(classes=classes), max_steps=1)
+    assert report.base_validation is not None
+    first, second = load_file(base), load_file(report.weights)
+    for heads in ("expert_heads", "gated_heads"):
+        name = f"{heads}.segmentation.weight"
+        assert (second[name] - first[name][[0, 2, 1]]).abs().max() < 0.05
+
+
 def test_max_steps_are_made_and_no_more(tmp_path):
     hearing = Hearing()
     assert run(tmp_path, max_steps=3, observer=hearing).steps == 3
