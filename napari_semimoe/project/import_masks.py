@@ -62,8 +62,7 @@ def read_found_mask(
     except (OtherImageError, UnsaidBackgroundError) as error:
         tally.notes.append(f"A mask was left out. {error}")
         return None
-    several = len(set(mask.classes.values())) > 1  # tissues lie beside each other
-    if mask.labels.all() and path.suffix.lower() != mask_geojson.SUFFIX and not several:
+    if mask.labels.all() and path.suffix.lower() != mask_geojson.SUFFIX:
         tally.notes.append(
             f"{path.name} covers the whole image: if 1 is its background, subtract 1 and add it "
             "again."
