@@ -60,6 +60,7 @@ app = typer.Typer(
 )
 app.command("new")(projects.new)
 app.command("add")(projects.add)
+app.command("classes")(projects.classes)
 app.command("info")(projects.info)
 app.command("predict")(predict.predict)
 app.command("train")(train.train)

@@ -139,6 +139,31 @@ def add_folder(opened: Session, folder: Path, **options: Any) -> AddReport:
     return report
 
 
+def classes(
+    project: ProjectFolder,
+    add: Annotated[
+        list[str] | None, typer.Option("--add", help="A class to add; repeat for more.")
+    ] = None,
+    rename: Annotated[
+        list[str] | None, typer.Option("--rename", metavar="OLD=NEW", help="Another name.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show, add or rename the classes of a project.
+
+    Masks keep theirs, and the next round goes on from what the model knows of the others. A class
+    cannot be removed.
+    """
+    changes = [(old, new) for old, _, new in (each.partition("=") for each in rename or ())]
+    with Project.open(project, read_only=not (add or changes)) as opened:
+        for old, new in changes:
+            opened.rename_class(old, new)
+        for name in add or ():
+            opened.add_class(name)
+        names = opened.classes
+    result({"classes": names}, f"Classes besides the background: {', '.join(names[1:])}", as_json)
+
+
 def info(
     project: ProjectFolder,
     tiles: Annotated[bool, typer.Option("--tiles", help="Also list every tile.")] = False,

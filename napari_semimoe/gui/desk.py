@@ -568,6 +568,12 @@ class Desk(QObject):
         self.layers.show_labels_colors(self._classes, len(self.class_names))
         self._on_edited()
 
+    @Slot()
+    def show_classes(self) -> None:
+        """Colour the mask anew: there is a class more, or another name."""
+        if self.view is not None:
+            self.layers.show_labels_colors(self._classes, len(self.class_names))
+
     def _be(self, mask: Painted) -> None:
         """Take on what is known of a mask that is under the brush already."""
         assert self.view is not None, "a mask is under the brush only while a tile is on the desk"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QUrl, Slot
 from qtpy.QtGui import QAction, QDesktopServices
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from napari_semimoe.gui.new_project_dialog import NewProjectDialog
 from napari_semimoe.gui.pixel_size import ask_pixel_size
@@ -43,6 +43,12 @@ class ProjectActions(QObject):
             "As a folder of images, but the values of its masks are the project's classes",
             self._on_add_classes,
         )
+        self.add_class = self._action(
+            "Add a class…", "A further kind of object to tell apart", self._on_add_class
+        )
+        self.rename_class = self._action(
+            "Rename a class…", "Masks and models keep what they know of it", self._on_rename_class
+        )
         self.demo = self._action(
             "Open the demo project",
             "Real and drawn colon glands to try everything on",
@@ -55,6 +61,7 @@ class ProjectActions(QObject):
             "Show the log", "Open the folder with the log of this program", self._on_show_log
         )
         bench.project_changed.connect(self.refresh)
+        bench.classes_changed.connect(self.refresh)
         bench.scale_missing.connect(self._on_scale_missing)
         self.refresh()
 
@@ -64,6 +71,7 @@ class ProjectActions(QObject):
         return [
             *(self.new, self.open, self.demo),
             *(self.add_folder, self.add_images, self.add_classes),
+            *(self.add_class, self.rename_class),
             *(self.close, self.show_log),
         ]
 
@@ -76,7 +84,8 @@ class ProjectActions(QObject):
     @Slot()
     def refresh(self) -> None:
         """Offer only what makes sense now."""
-        for action in (self.add_folder, self.add_images, self.close):
+        of_project = (self.add_folder, self.add_images, self.add_class, self.rename_class)
+        for action in (*of_project, self.close):
             action.setEnabled(self._bench.has_project)
         self.add_classes.setVisible(len(self._bench.desk.class_names) > 2)
 
@@ -109,6 +118,29 @@ class ProjectActions(QObject):
         )
         if chosen:
             self.add_paths([Path(each) for each in chosen])
+
+    def _on_add_class(self) -> None:
+        name, given = QInputDialog.getText(self._window, "Add a class", "Name of the new class:")
+        if given:
+            self._bench.change_classes(
+                lambda project: project.add_class(name),
+                f"Objects can be {name.strip()} from now on; the next round learns it.",
+            )
+
+    def _on_rename_class(self) -> None:
+        names = self._bench.desk.class_names[1:]
+        old, given = QInputDialog.getItem(
+            self._window, "Rename a class", "Class:", names, editable=False
+        )
+        if not given:
+            return
+        new, given = QInputDialog.getText(
+            self._window, "Rename a class", f"New name of {old}:", text=old
+        )
+        if given and new != old:
+            self._bench.change_classes(
+                lambda project: project.rename_class(old, new), f"{old} is {new.strip()} now."
+            )
 
     def _on_show_log(self) -> None:
         if self._bench.log is not None:

@@ -150,6 +150,7 @@ class RefinePage(QWidget):
         desk.edited.connect(self._show_progress)
         self._bench.tiles_listed.connect(self._show_progress)  # its pool may be another
         self._bench.relay.weights_changed.connect(self._show_progress)
+        self._bench.classes_changed.connect(self._show_classes)
         brush.changed.connect(self._on_brush_changed)
         for mode, each in self.tools.items():
             each.clicked.connect(lambda _=False, mode=mode: brush.use(mode))
@@ -194,6 +195,7 @@ class RefinePage(QWidget):
         else:
             self._tick.stop()
 
+    @Slot()
     def _show_classes(self) -> None:
         names = self._desk.class_names
         several = len(names) > 2
@@ -206,6 +208,7 @@ class RefinePage(QWidget):
                 square = QPixmap(12, 12)
                 square.fill(QColor.fromRgbF(*class_colour(number)))
                 self.gland_class.addItem(QIcon(square), name)
+            self.gland_class.setCurrentIndex(self.brush.gland_class - 1)
 
     @Slot()
     def _on_brush_changed(self) -> None:

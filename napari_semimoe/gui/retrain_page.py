@@ -130,6 +130,7 @@ class RetrainPage(QWidget):
         bench, relay = self._bench, self._bench.relay
         bench.project_changed.connect(self._on_project_changed)
         bench.tiles_listed.connect(self.ask_for_plan)
+        bench.classes_changed.connect(self.ask_for_plan)
         relay.round_started.connect(self._on_round_started)
         relay.round_finished.connect(self._on_round_finished)
         relay.round_left.connect(self._on_round_left)

@@ -59,6 +59,8 @@ class Workbench(QObject):
         The project is about to be closed; what is asked for from here on would meet another one.
     project_changed
         A project was opened or closed, or could not be.
+    classes_changed
+        The open project has a class more, or one has another name.
     tiles_listed
         Records of all tiles, in queue order.
     said
@@ -72,6 +74,7 @@ class Workbench(QObject):
 
     project_leaving = Signal()
     project_changed = Signal()
+    classes_changed = Signal()
     tiles_listed = Signal(object)
     said = Signal(str)
     failed = Signal(str)
@@ -113,6 +116,7 @@ class Workbench(QObject):
         relay.engine_woke.connect(self._on_engine_woke, Qt.ConnectionType.QueuedConnection)
         relay.tiles_changed.connect(self.list_tiles)
         self.tiles_listed.connect(desk.heed_pools)
+        self.classes_changed.connect(desk.show_classes)
         relay.prediction_ready.connect(desk.refresh_prediction)
         relay.prediction_ready.connect(self.list_tiles)
         relay.prediction_failed.connect(self._on_prediction_failed)
@@ -279,6 +283,22 @@ class Workbench(QObject):
             self.failed.emit(f"{done} {reason}")
         else:
             self.said.emit(done)
+
+    def change_classes(self, change: Callable[[Project], None], done: str) -> None:
+        """Add or rename a class of the open project, and say that it is ``done``."""
+        project = self.session.project
+        if project is None:
+            return
+
+        def work() -> None:
+            self.refuse_another(project)
+            change(project)
+
+        def then(_: None) -> None:
+            self.classes_changed.emit()
+            self.said.emit(done)
+
+        self.background.run(work, then)
 
     def refuse_another(self, project: Project | None) -> None:
         """Raise where the project that long work was asked for is no longer the open one."""

@@ -9,12 +9,13 @@ from typing import Any, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.core.errors import SettingsError
+from napari_semimoe.core.disk import storing
 from napari_semimoe.core.states import Pool, RoundState
 from napari_semimoe.core.values import Prediction
 from napari_semimoe.project import (
     adding,
     annotations,
+    class_names,
     manifest,
     patients,
     pools,
@@ -24,8 +25,7 @@ from napari_semimoe.project import (
     tiles,
 )
 from napari_semimoe.project.adding import HowToAdd
-from napari_semimoe.project.folder import Description, login_name
-from napari_semimoe.project.mask_geojson import IGNORE_CLASS, REGION_CLASS
+from napari_semimoe.project.folder import Description, login_name, write_description
 from napari_semimoe.project.models import Models
 from napari_semimoe.project.opened import OpenFolder, create_folder
 from napari_semimoe.project.patients import Named
@@ -48,8 +48,10 @@ class Project:
     ----------
     path
         The project's folder, absolute.
-    name, classes, author
-        As given when it was created; ``classes[0]`` is the background.
+    name, author
+        As given when it was created.
+    classes
+        Names of the classes; the first is the background.
     created
         When that was, in UTC; tells it from others of its name, also once it was moved.
     models
@@ -86,18 +88,9 @@ class Project:
             If a class has no name, or two have the same.
         """
         path = Path(path).absolute()
-        names = [each.strip() for each in classes]
-        # other programs' files tell classes by name, in capitals or not
-        taken = {IGNORE_CLASS.casefold(), REGION_CLASS.casefold(), ""}
-        distinct = {each.casefold() for each in names} - taken
-        if len(distinct) < len(names):
-            raise SettingsError(
-                f"Every class needs a name of its own, not {IGNORE_CLASS} or {REGION_CLASS}, got "
-                f"{', '.join(map(repr, classes))}. Leave the background out; it is there already."
-            )
         about = {
             "name": name or path.name,
-            "classes": tuple(names),
+            "classes": class_names.checked(classes),
             "author": author or login_name(),
             "created": now(),
         }
@@ -360,6 +353,32 @@ class Project:
     def round_folder(self, number: int) -> Path:
         """Return the absolute folder of a round."""
         return rounds.folder(self._store, number)
+
+    # classes --------------------------------------------------------------------------------
+
+    def add_class(self, name: str) -> None:
+        """Add a class behind the others.
+
+        Raises
+        ------
+        SettingsError
+            If it has no name of its own.
+        StorageError
+            If the disk refused.
+        """
+        self._name_classes(class_names.checked([*self.classes, name]))
+
+    def rename_class(self, old: str, new: str) -> None:
+        """Give a class besides the background another name; raises as `add_class` does."""
+        self._name_classes(class_names.renamed(self.classes, old, new))
+
+    def _name_classes(self, names: tuple[str, ...]) -> None:
+        self._store.refuse_if_read_only()
+        description = self._opened.description.changed(classes=names)
+        with self._store.transaction(), storing("The names of the classes"):
+            self._store.audit(self.author, "classes", None, was=self.classes, now=names)
+            write_description(self.path, description)
+        self._opened.description, self.classes = description, names
 
     # small things ---------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ class RoundPlan:
         """The plan in words."""
         start = f"from {self.base}" if self.base else "from nothing"
         if self.anew:
-            start += f" ({' and '.join(self.anew)} anew)"
+            start += f" ({', '.join(self.anew)} anew)"
         fresh = f" ({self.new} new)" if 0 < self.new < self.labelled else ""
         check = f", {counted(self.validation, 'tile')} to check it" if self.validation else ""
         unchecked = "" if self.validation else f". {_UNCHECKED}"

@@ -687,6 +687,16 @@ class TestEvaluate:
         assert data["pooled"]["dice"] == 0
 
 
+class TestClasses:
+    def test_they_are_shown_added_and_renamed(self, semimoe, tmp_path):
+        semimoe("new", tmp_path / "p", "--class", "a", "--class", "b")
+        assert "a, b" in semimoe("classes", tmp_path / "p").out
+        change = ("--rename", "b=c", "--add", "b", "--json")
+        ended = semimoe("classes", tmp_path / "p", *change)
+        assert ended.json["classes"] == ["background", "a", "c", "b"]
+        assert "no class 'x'" in semimoe("classes", tmp_path / "p", "--rename", "x=y", code=2).err
+
+
 class TestOthers:
     @pytest.mark.parametrize("kind", ["ome-zarr", "png", "geojson"])
     def test_export_writes_every_mask(self, semimoe, trained, tmp_path, kind):

@@ -659,6 +659,36 @@ def test_kind_alone_is_a_change_worth_keeping(three_classes, viewer, panel, sett
     assert desk.class_of(1) == 2
 
 
+def test_a_class_is_added_to_an_open_project_and_renamed(
+    opened, viewer, layer, settled, monkeypatch
+):
+    page, desk, actions = opened.refine_page, opened.bench.desk, opened.project_actions
+    dialogs = "napari_semimoe.gui.project_actions.QInputDialog"
+    monkeypatch.setattr(f"{dialogs}.getText", lambda *_, **__: ("stroma", True))
+    actions.add_class.trigger()
+    settled(opened)
+    assert not page.gland_class.isHidden()
+    assert [page.gland_class.itemText(row) for row in range(2)] == ["gland", "stroma"]
+    assert actions.add_classes.isVisible()
+    first = layer.colormap.map(1).copy()
+    page.gland_class.activated.emit(1)
+    press(viewer, Qt.Key.Key_N)
+    stroke(viewer, layer, OUTSIDE)
+    assert desk.class_of(layer.data[OUTSIDE]) == 2
+    assert (layer.colormap.map(int(layer.data[OUTSIDE])) != first).any()
+    monkeypatch.setattr(f"{dialogs}.getItem", lambda *_, **__: ("stroma", True))
+    monkeypatch.setattr(f"{dialogs}.getText", lambda *_, **__: ("nerve", True))
+    actions.rename_class.trigger()
+    settled(opened)
+    assert page.gland_class.itemText(1) == "nerve"
+    assert page.brush.gland_class == page.gland_class.currentIndex() + 1 == 2
+    monkeypatch.setattr(f"{dialogs}.getText", lambda *_, **__: ("Gland", True))
+    actions.add_class.trigger()
+    settled(opened)
+    assert "needs a name of its own" in opened.messages.text
+    assert len(desk.class_names) == 3
+
+
 def test_one_class_asks_for_no_choice(opened):
     assert opened.refine_page.gland_class.isHidden()
 

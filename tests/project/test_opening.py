@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath, PureWindowsPath
 from threading import Timer
 
+import numpy as np
 import pytest
 
 from napari_semimoe.core.errors import (
@@ -89,6 +90,47 @@ def test_files_that_file_managers_make_by_themselves_are_no_files_of_anybody(tmp
     Project.open(tmp_path).close()
     assert sorted(os.listdir(tmp_path / "images")) == sorted(own)
     assert not (tmp_path / "unreferenced").exists()
+
+
+def test_classes_are_added_and_renamed_and_masks_keep_theirs(tmp_path):
+    with Project.create(tmp_path / "p", classes=("background", "benign", "malignant")) as project:
+        (tile,) = add_images(project, tmp_path / "in", 1).added
+        labels = np.zeros((40, 56), np.uint16)
+        labels[:9, :9] = 4
+        project.accept(tile, labels, classes={4: 2})
+        project.add_class(" stroma ")
+        project.rename_class("MALIGNANT", "cancer")
+    names = ("background", "benign", "cancer", "stroma")
+    with Project.open(tmp_path / "p") as project:
+        assert project.classes == names
+        assert project.annotations(tile)[-1].classes == {4: 2}
+        project.accept(tile, labels, classes={4: 3})
+        assert [line["detail"]["now"] for line in project.audit() if line["what"] == "classes"] == [
+            ["background", "benign", "malignant", "stroma"],
+            list(names),
+        ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda project: project.add_class("Gland"),
+        lambda project: project.add_class(" "),
+        lambda project: project.add_class("ignore*"),
+        lambda project: project.rename_class("background", "glass"),
+        lambda project: project.rename_class("stroma", "tumour"),
+        lambda project: project.rename_class("gland", "Background"),
+    ],
+)
+def test_names_of_classes_that_cannot_be_are_refused(tmp_path, change):
+    with Project.create(tmp_path / "p") as project:
+        with pytest.raises(SettingsError):
+            change(project)
+        assert project.classes == ("background", "gland")
+    with Project.open(tmp_path / "p", read_only=True) as project:
+        assert project.classes == ("background", "gland")
+        with pytest.raises(ProjectError, match="reading only"):
+            project.add_class("stroma")
 
 
 def test_a_project_needs_two_classes(tmp_path):
