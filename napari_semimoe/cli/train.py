@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from enum import StrEnum
@@ -27,16 +27,15 @@ from napari_semimoe.cli.projects import add_folder
 from napari_semimoe.cli.work import INTERRUPTED, engine, pump, session
 from napari_semimoe.core.cores import usable_cores
 from napari_semimoe.core.errors import ImageReadError, JobError, StorageError
-from napari_semimoe.core.measures import WORDS, Measure
+from napari_semimoe.core.measures import WORDS
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.jobs.choice import cluster_settings
 from napari_semimoe.project.discovery import find_files
 from napari_semimoe.project.folder import DESCRIPTION
-from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import RoundRecord, counted
-from napari_semimoe.session.comparison import known_scores
-from napari_semimoe.session.models import Model, base_name, model_in_charge
+from napari_semimoe.session.comparison import Contest, contest
+from napari_semimoe.session.models import model_in_charge
 from napari_semimoe.session.session import Session
 from napari_semimoe.session.start_from import StartFrom, StartKind
 
@@ -155,8 +154,8 @@ def train(
             record, interrupted = follow_round(
                 opened, lambda: opened.start_round(settings, model=model, start=start)
             )
-        rivals = _rivals(opened.project, record, in_charge)
-    _report(record, rivals, as_json)
+        judged = contest(opened.project, record, record.report or {}, in_charge)
+    _report(record, judged, as_json)
     if interrupted:
         if record.state is RoundState.CANCELLED:
             again = f"semimoe train {typed(project)} --resume {record.number}"
@@ -266,38 +265,24 @@ def follow_round(opened: Session, start: Callable[[], object]) -> tuple[RoundRec
     return ended[0], interrupted
 
 
-def _rivals(
-    project: Project, record: RoundRecord, in_charge: Model | None
-) -> dict[str, Mapping[str, Any]]:
-    """Return the scores that decided whether the new model takes over, by the model's name."""
-    report = record.report or {}
-    found = {base_name(record.base): report.get("base_validation")}
-    if in_charge is not None and in_charge.short_name not in found:
-        tiles = (report.get("validation") or {}).get("per_tile_dice") or ()
-        found[in_charge.short_name] = known_scores(project, in_charge.short_name, tiles)
-    return {name: scores for name, scores in found.items() if scores}
-
-
-def _report(record: RoundRecord, rivals: Mapping[str, Mapping[str, Any]], as_json: bool) -> None:
+def _report(record: RoundRecord, judged: Contest, as_json: bool) -> None:
     if record.state in (RoundState.FAILED, RoundState.INTERRUPTED):
         raise JobError(record.note or f"Round {record.number} ended as {record.state}.")
-    text = f"Round {record.number}: {record.state}{_compared(record, rivals)}."
+    text = f"Round {record.number}: {record.state}{_compared(record, judged)}."
     result(asdict(record), text, as_json)
     if record.note:
         remark(record.note)
 
 
-def _compared(record: RoundRecord, rivals: Mapping[str, Mapping[str, Any]]) -> str:
+def _compared(record: RoundRecord, judged: Contest) -> str:
     """Return the new model's score, and those of the models that it was compared with."""
-    scores = (record.report or {}).get("validation") or {}
-    if not scores.get("tiles"):
+    scores = judged.scores
+    if not scores:
         stopped = record.state is RoundState.CANCELLED
         return "" if stopped else "; no validation tile, so nothing was compared"
-    measure: Measure = record.settings.get("measure", "dice")
-    if any(each.get(measure) is None for each in (scores, *rivals.values())):
-        measure = "dice"  # as where it is decided
-    words = WORDS[measure]
-    text = f", validation {words.name} {words.text(scores[measure])}"
+    words = WORDS[judged.measure]
+    text = f", validation {words.name} {words.text(scores[judged.measure])}"
     text += f" on {counted(scores['tiles'], 'tile')}"
-    before = [f"{words.text(each[measure])} of {name}" for name, each in rivals.items()]
+    rivals = judged.rivals.items()
+    before = [f"{words.text(each[judged.measure])} of {name}" for name, each in rivals]
     return f"{text}, compared with {' and '.join(before)}" if before else text

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from napari_semimoe.core.errors import ProjectError
+from napari_semimoe.core.errors import CheckpointError, ProjectError
 from napari_semimoe.core.measures import WORDS, Measure, tile_scores
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import RoundRecord
-from napari_semimoe.session.models import base_name, model_name
+from napari_semimoe.session.models import Model, base_name, model_name, unknown_classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,67 @@ def known_scores(project: Project, name: str, tiles: Iterable[str]) -> Mapping[s
             if scored == name and scores and set(scores.get("per_tile_dice") or ()) == wanted:
                 return scores
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """What decides whether the model of a round takes over.
+
+    Attributes
+    ----------
+    measure
+        Which score. Where one of the models was not measured so, which happens with rounds of
+        earlier versions, it is Dice.
+    scores
+        Those of the new model on the validation tiles; empty where there are none.
+    rivals
+        Those of the model that it began from, and of the one in charge, by name; of models that
+        know the classes and were scored on the same tiles.
+    """
+
+    measure: Measure
+    scores: Mapping[str, Any]
+    rivals: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether one of the others is better."""
+        is_better, own = WORDS[self.measure].is_better, self.scores.get(self.measure)
+        return any(is_better(other[self.measure], own) for other in self.rivals.values())
+
+
+def contest(
+    project: Project, record: RoundRecord, report: Mapping[str, Any], in_charge: Model | None
+) -> Contest:
+    """Return what decides about a round's new model.
+
+    Parameters
+    ----------
+    report
+        Of the round, which its record may not hold yet.
+    in_charge
+        The model in charge when the round ended.
+    """
+    scores = report.get("validation") or {}
+    if not scores.get("tiles"):
+        return Contest("dice", {}, {})
+    base = base_name(record.base)
+    found = {base: report.get("base_validation")}
+    if in_charge is not None and in_charge.short_name != base and knows_all(project, in_charge):
+        tiles = scores.get("per_tile_dice") or ()
+        found[in_charge.short_name] = known_scores(project, in_charge.short_name, tiles)
+    rivals = {name: each for name, each in found.items() if each}
+    measure: Measure = record.settings.get("measure", "dice")
+    measured = all(each.get(measure) is not None for each in (scores, *rivals.values()))
+    return Contest(measure if measured else "dice", scores, rivals)
+
+
+def knows_all(project: Project, model: Model) -> bool:
+    """Whether a model can mark every class of the project; not where its weights are damaged."""
+    try:
+        return not unknown_classes(model, project.classes)
+    except CheckpointError:
+        return False
 
 
 def tile_ids(project: Project) -> dict[str, int]:

@@ -13,12 +13,10 @@ from typing import Any
 
 from napari_semimoe.core.disk import as_text
 from napari_semimoe.core.errors import (
-    CheckpointError,
     ProjectError,
     ProjectFormatError,
     SemiMoEError,
 )
-from napari_semimoe.core.measures import WORDS, Measure
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import JobState, RoundState
 from napari_semimoe.jobs import Engine, JobReport
@@ -27,14 +25,12 @@ from napari_semimoe.project.records import RoundRecord
 from napari_semimoe.project.rounds import MANIFEST
 from napari_semimoe.session.alarm import NO_OTHER, NOT_IN_CHARGE, alarms
 from napari_semimoe.session.automatic import note_start
-from napari_semimoe.session.comparison import known_scores
+from napari_semimoe.session.comparison import Contest, contest, knows_all
 from napari_semimoe.session.events import SessionEvents
 from napari_semimoe.session.models import (
     Model,
-    base_name,
     base_weights,
     model_in_charge,
-    unknown_classes,
 )
 from napari_semimoe.session.step_log import read_gates
 
@@ -204,11 +200,12 @@ class RoundDesk:
         if result.get("weights"):
             result["gates"] = read_gates(running.project.round_folder(running.number))
         in_charge = model_in_charge(running.project)
-        is_only = in_charge is None or not _knows_classes(running.project, in_charge)
+        is_only = in_charge is None or not knows_all(running.project, in_charge)
         state = _ENDED_BADLY.get(data["state"])
         if state is None or result.get("weights"):  # also: asked to stop after its last step
-            rival = _rival(running, in_charge, result)
-            state = verdict(result, measure=_measure(running), is_only=is_only, rival=rival)
+            record = running.project.round(running.number)
+            judged = contest(running.project, record, result, in_charge)
+            state = verdict(result, judged, is_only=is_only)
         if state is RoundState.CANCELLED and self._stop_as is not None:
             state = self._stop_as
         note = "" if result.get("weights") else _note(running.project, data)
@@ -221,13 +218,7 @@ class RoundDesk:
         )
 
 
-def verdict(
-    report: Mapping[str, Any],
-    *,
-    measure: Measure = "dice",
-    is_only: bool = False,
-    rival: Mapping[str, Any] | None = None,
-) -> RoundState:
+def verdict(report: Mapping[str, Any], judged: Contest, *, is_only: bool = False) -> RoundState:
     """Return whether a finished round's model takes over.
 
     It does unless the validation tiles say that the model it started from, or the one in charge,
@@ -235,27 +226,17 @@ def verdict(
 
     Parameters
     ----------
-    measure
-        What decides. Where one of the models was not measured so, which happens with rounds of
-        earlier versions, Dice decides.
+    judged
+        Its scores, and those of the models that it must not be worse than.
     is_only
         Whether there is no other model that knows the project's classes; then signs of collapse
         are told, and the model takes over all the same.
-    rival
-        Scores of the model in charge on the same tiles, where the round started from another.
     """
     if report.get("cancelled"):
         return RoundState.CANCELLED
     if alarms(report) and not is_only:
         return RoundState.KEPT_BESIDE
-    new = report.get("validation")
-    if not new or not new["tiles"]:
-        return RoundState.PROMOTED
-    others = [scores for scores in (report.get("base_validation"), rival) if scores]
-    if any(scores.get(measure) is None for scores in (new, *others)):
-        measure = "dice"
-    beaten = any(WORDS[measure].is_better(other[measure], new[measure]) for other in others)
-    return RoundState.KEPT_BESIDE if beaten else RoundState.PROMOTED
+    return RoundState.KEPT_BESIDE if judged.is_lost else RoundState.PROMOTED
 
 
 @contextmanager
@@ -268,31 +249,6 @@ def _ended_unless_begun(project: Project, number: int) -> Iterator[None]:
         with suppress(SemiMoEError):  # else it is interrupted when the project is opened again
             project.finish_round(number, state, note=as_text(str(error)))
         raise
-
-
-def _knows_classes(project: Project, model: Model) -> bool:
-    try:
-        return not unknown_classes(model, project.classes)
-    except CheckpointError:
-        return False  # nor can it predict
-
-
-def _measure(running: _Running) -> Measure:
-    """Return what the round's settings say; rounds of earlier versions say nothing."""
-    return running.project.round(running.number).settings.get("measure", "dice")
-
-
-def _rival(
-    running: _Running, in_charge: Model | None, report: Mapping[str, Any]
-) -> Mapping[str, Any] | None:
-    """Return the scores of the model in charge, unless the round measured them itself."""
-    tiles = (report.get("validation") or {}).get("per_tile_dice")
-    base = base_name(running.project.round(running.number).base)
-    if in_charge is None or not tiles or in_charge.short_name == base:
-        return None
-    if not _knows_classes(running.project, in_charge):
-        return None
-    return known_scores(running.project, in_charge.short_name, tiles)
 
 
 def _warning(report: Mapping[str, Any], is_only: bool) -> str:

@@ -7,6 +7,7 @@ import pytest
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.session.alarm import alarms
+from napari_semimoe.session.comparison import contest
 from napari_semimoe.session.rounds import verdict
 from napari_semimoe.session.step_log import read_gates
 
@@ -157,6 +158,7 @@ def test_only_model_predicts_although_it_collapsed_and_the_note_says_so(no_start
     assert record.state is RoundState.PROMOTED
     assert record.note.endswith("Its model predicts all the same, because there is no other yet.")
     report = {"validation": scores(0.0, 0.5)}
-    assert verdict(report) is RoundState.KEPT_BESIDE
-    assert verdict(report, is_only=True) is RoundState.PROMOTED
+    judged = contest(filled.project, record, report, None)
+    assert verdict(report, judged) is RoundState.KEPT_BESIDE
+    assert verdict(report, judged, is_only=True) is RoundState.PROMOTED
     assert finished_round(filled, engine).note == ""

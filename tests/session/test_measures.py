@@ -1,9 +1,14 @@
 """Scores by which rounds are compared, and which of two models they put in charge."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from napari_semimoe.core.measures import MEASURES, WORDS, tile_scores
 from napari_semimoe.core.states import RoundState
+from napari_semimoe.session import comparison
+from napari_semimoe.session.models import Model
 from napari_semimoe.session.rounds import verdict
 
 
@@ -14,7 +19,12 @@ def scores(dice, hausdorff=None, f1=None):
 
 def state(new, old, measure, rival=None):
     report = {"validation": new, "base_validation": old}
-    return verdict(report, measure=measure, rival=rival)
+    record = SimpleNamespace(base=None, settings={"measure": measure})
+    in_charge = Model("round 1", Path("weights"), 1) if rival else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparison, "knows_all", lambda project, model: True)
+        patch.setattr(comparison, "known_scores", lambda project, name, tiles: rival)
+        return verdict(report, comparison.contest(None, record, report, in_charge))
 
 
 @pytest.mark.parametrize("measure", MEASURES)

@@ -9,6 +9,7 @@ import pytest
 from napari_semimoe.core.errors import ProjectError, ProjectFormatError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import JobState, RoundState
+from napari_semimoe.session.comparison import contest
 from napari_semimoe.session.rounds import verdict
 from tests.header_only import write_weights
 
@@ -181,9 +182,11 @@ def test_an_end_that_is_refused_while_closing_does_not_follow_into_the_next_proj
     assert filled.start_round(RoundSettings()) == 1
 
 
-def test_scores_on_no_tile_do_not_keep_a_model_back():
+def test_scores_on_no_tile_do_not_keep_a_model_back(no_starter, filled, engine):
     empty = {"tiles": 0, "dice": 0.0}
-    assert verdict({"validation": empty, "base_validation": empty | {"dice": 1.0}}) == "promoted"
+    report = {"validation": empty, "base_validation": empty | {"dice": 1.0}}
+    judged = contest(filled.project, finished_round(filled, engine), report, None)
+    assert verdict(report, judged) == "promoted"
 
 
 def test_promoted_model_predicts_the_tile_on_the_screen_again(no_starter, filled, engine):
