@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from napari_semimoe.core.closed_settings import Settings
 from napari_semimoe.core.encoders import EncoderShape, normalisation
 from napari_semimoe.core.measures import Measure
+from napari_semimoe.core.values import USUAL_CLASSES
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -47,7 +48,7 @@ class ModelSettings(Settings):
     )
     width: int = Field(24, ge=4, le=128, description="Channels of the first encoder level")
     classes: tuple[str, ...] = Field(
-        ("background", "gland"), min_length=2, description="Names of the classes, background first"
+        USUAL_CLASSES, min_length=2, description="Names of the classes, background first"
     )
     experts: tuple[str, ...] = Field(
         ("segmentation", "distance", "boundary"),

@@ -12,6 +12,8 @@ from napari_semimoe.core.errors import ShapeError
 
 #: Label value of pixels that must not teach: they carry exactly zero gradient.
 IGNORE = 65535
+#: Classes of a project or network of which nothing else is said.
+USUAL_CLASSES = ("background", "gland")
 #: Highest instance id that a mask may hold.
 MAX_INSTANCE = IGNORE - 1
 

@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, Signal, Slot
 
 from napari_semimoe.core.errors import SemiMoEError
 from napari_semimoe.core.states import Pool
-from napari_semimoe.core.values import IGNORE, MAX_INSTANCE
+from napari_semimoe.core.values import IGNORE, MAX_INSTANCE, USUAL_CLASSES
 from napari_semimoe.gui.bridge import Background
 from napari_semimoe.gui.effort import EffortClock
 from napari_semimoe.gui.painted import Painted, StartOver
@@ -133,7 +133,7 @@ class Desk(QObject):
     def class_names(self) -> tuple[str, ...]:
         """Classes of the project, background first."""
         project = self._session.project
-        return ("background", "gland") if project is None else tuple(project.classes)
+        return USUAL_CLASSES if project is None else tuple(project.classes)
 
     # -- taking a tile ------------------------------------------------------------------------
 

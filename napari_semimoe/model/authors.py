@@ -12,6 +12,7 @@ from torch import Tensor
 
 from napari_semimoe.core.errors import CheckpointError
 from napari_semimoe.core.settings import ModelSettings
+from napari_semimoe.core.values import USUAL_CLASSES
 from napari_semimoe.model.checkpoint import describe, save_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.model.tensor_file import load_tensors
@@ -40,7 +41,7 @@ def load_authors(source: Path) -> SemiMoE:
     parts = _read(Path(source))
     width = _required(parts["segment_model"], "Conv1.conv.0.weight", source).shape[0]
     classes = _required(parts["segment_model"], "Conv_1x1.weight", source).shape[0]
-    names = ("background", "gland") if classes == 2 else tuple(f"class {i}" for i in range(classes))
+    names = USUAL_CLASSES if classes == 2 else tuple(f"class {i}" for i in range(classes))
     model = SemiMoE(ModelSettings.paper(width=width, classes=names))
     translated = {}
     for ours in model.state_dict():

@@ -24,6 +24,7 @@ from napari_semimoe.core.errors import (
     SettingsError,
     StorageError,
 )
+from napari_semimoe.core.values import USUAL_CLASSES
 from napari_semimoe.project.schema import ARRAY_FOLDERS, FORMAT
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Description(Settings):
 
     format: int = Field(FORMAT, ge=1)
     name: str = Field(min_length=1)
-    classes: tuple[str, ...] = Field(("background", "gland"), min_length=2, max_length=255)
+    classes: tuple[str, ...] = Field(USUAL_CLASSES, min_length=2, max_length=255)
     author: str = Field(min_length=1)
     created: str
 

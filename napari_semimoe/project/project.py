@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_semimoe.core.disk import storing
 from napari_semimoe.core.states import Pool, RoundState
-from napari_semimoe.core.values import Prediction
+from napari_semimoe.core.values import USUAL_CLASSES, Prediction
 from napari_semimoe.project import (
     adding,
     annotations,
@@ -77,7 +77,7 @@ class Project:
         path: Path | str,
         *,
         name: str | None = None,
-        classes: Sequence[str] = ("background", "gland"),
+        classes: Sequence[str] = USUAL_CLASSES,
         author: str | None = None,
     ) -> Self:
         """Make a project in a new or empty folder and open it.

@@ -11,6 +11,7 @@ from typing import TypedDict, Unpack
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.core.states import Pool
+from napari_semimoe.core.values import USUAL_CLASSES
 from napari_semimoe.project.discovery import find_files
 from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.import_options import Progress, ShouldStop
@@ -81,7 +82,7 @@ def make_demo_project(session: Session, path: Path, **how: Unpack[_HowToFill]) -
         ``should_stop`` is asked before each of them.
     """
     find_glas()  # refuses a wrong folder before anything is made
-    session.new(path, ("background", "gland"), name=NAME)
+    session.new(path, USUAL_CLASSES, name=NAME)
     _fill(session, **how)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -58,11 +59,6 @@ class Visited:
 class TileQueue:
     """A project's tiles in order, the one that the person is at, and the way back.
 
-    Parameters
-    ----------
-    clock
-        Monotonic seconds.
-
     Attributes
     ----------
     order
@@ -71,15 +67,14 @@ class TileQueue:
         The tile that the person is at.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self.use(None)
 
     def use(self, project: Project | None) -> None:
         """Take up a project's queue where it was left; None: no project is open."""
         self._project = project
         self._visited = Visited()
-        self._since = self._clock()
+        self._since = time.monotonic()
         self.order: QueueOrder = "name"
         self.current: int | None = None
         if project is None:
@@ -104,7 +99,7 @@ class TileQueue:
         assert self._project is not None, "a tile is chosen only while a project is open"
         self.current = tile_id
         self._visited.visit(tile_id)
-        self._since = self._clock()
+        self._since = time.monotonic()
         with suppress(StorageError):  # a full disk hinders nobody from looking
             self._project.set_setting("active_tile", tile_id)
 
@@ -127,4 +122,4 @@ class TileQueue:
 
     def spent(self, tile_id: int) -> float:
         """Return the seconds since the person came to the tile; 0 where they are not at it."""
-        return self._clock() - self._since if tile_id == self.current else 0.0
+        return time.monotonic() - self._since if tile_id == self.current else 0.0

@@ -13,7 +13,6 @@ from typing import Any
 
 from napari_semimoe.core.disk import as_text
 from napari_semimoe.core.errors import (
-    ProjectError,
     ProjectFormatError,
     SemiMoEError,
 )
@@ -75,7 +74,6 @@ class RoundDesk:
     ) -> int:
         """Write the round down, then train it in the background."""
         with self._lock:
-            self._refuse_second()
             record = project.start_round(
                 settings.model_dump(mode="json"),
                 base.reference if base else None,
@@ -90,7 +88,6 @@ class RoundDesk:
     def resume(self, project: Project, number: int) -> None:
         """Go on with an interrupted round where its last stored state is."""
         with self._lock:
-            self._refuse_second()
             project.round(number)  # refuses an unknown one in words
             network = _read_network(project.round_folder(number))
             record = project.resume_round(number)
@@ -176,12 +173,6 @@ class RoundDesk:
             if self._running is not None:
                 self._stop_as = state
                 self._engine.cancel(self._running.job_id)
-
-    def _refuse_second(self) -> None:
-        if self._running is not None:
-            raise ProjectError(
-                f"Round {self._running.number} is still running. Wait for it or cancel it first."
-            )
 
     def _train(self, project: Project, record: RoundRecord, network: Mapping[str, Any]) -> None:
         folder = project.round_folder(record.number)

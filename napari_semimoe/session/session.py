@@ -17,6 +17,7 @@ from psygnal import EmitLoopError
 from napari_semimoe.core.errors import ProjectError, SemiMoEError
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
 from napari_semimoe.core.states import Pool, RoundState
+from napari_semimoe.core.values import USUAL_CLASSES
 from napari_semimoe.jobs import Engine, JobReport
 from napari_semimoe.project.export import ExportKind, export_project
 from napari_semimoe.project.exporting import ExportReport, HowToExport
@@ -70,8 +71,6 @@ class Session(SessionEvents):
         Does the heavy work; not closed by the session.
     author
         Name in the annotations; the project's own author when None.
-    clock
-        Monotonic seconds, for the time spent on a tile.
 
     Attributes
     ----------
@@ -84,14 +83,13 @@ class Session(SessionEvents):
         engine: Engine,
         *,
         author: str | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.engine = engine
         self.author = author
         self.project: Project | None = None
         self.round_goes_on = False
         self._model: Model | None = None
-        self._queue = TileQueue(clock)
+        self._queue = TileQueue()
         self._own_failures = engine.failure_dir
         self._pump = threading.RLock()
         self._unheard: deque[JobReport] = deque()
@@ -103,7 +101,7 @@ class Session(SessionEvents):
     def new(
         self,
         path: Path,
-        classes: Sequence[str] = ("background", "gland"),
+        classes: Sequence[str] = USUAL_CLASSES,
         *,
         name: str | None = None,
     ) -> Project:

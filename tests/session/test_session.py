@@ -90,9 +90,9 @@ def test_unknown_tile_cannot_be_selected(no_starter, filled):
     assert filled.current_tile is None
 
 
-def test_accept_stores_who_when_from_what_and_how_long(starter, filled, engine):
+def test_accept_stores_who_when_from_what_and_how_long(starter, filled, engine, monkeypatch):
     clock = Clock()
-    filled._queue._clock = clock
+    monkeypatch.setattr("napari_semimoe.session.queue.time.monotonic", clock)
     changed = heard(filled.tiles_changed)
     select(filled, "tile_3")
     engine.predict_everything()
