@@ -147,11 +147,11 @@ class PredictSettings(Settings):
 
 
 class AugmentSettings(Settings):
-    """Random changes of a training crop. All ranges are symmetric around 'no change'."""
+    """Random changes of a training crop; every range lies around 'no change'."""
 
     flip: bool = Field(True, description="Random flips")
     rotate: Literal["none", "quarter", "any"] = Field("any", description="Random rotation")
-    scale: float = Field(0.4, ge=0, lt=1, description="Random zoom, as a fraction")
+    scale: float = Field(0.4, ge=0, lt=1, description="Random zoom, from 1 - x to 1 + x")
     stain: float = Field(0.25, ge=0, le=1, description="Random stain strength in optical density")
     brightness: float = Field(0.15, ge=0, le=1, description="Random brightness and contrast")
     blur: float = Field(0.2, ge=0, le=1, description="Chance of a slight blur")
@@ -194,7 +194,7 @@ class RoundSettings(Settings):
     )
     pseudo_labels: Literal["stage", "step"] = Field(
         "stage",
-        description="'stage': made once per stage, averaged over flips, as shown on the screen; "
+        description="'stage': made once per stage, averaged over flips, turns and zooms; "
         "'step': made on the fly at every step (released method)",
     )
     stages: int = Field(1, ge=1, le=20, description="Times the pseudo-labels are made anew")

@@ -1,9 +1,9 @@
 """The multi-gating network: one small gate per task mixes the experts' features.
 
-Source: docs/method.md section 2. A gate gives one weight per expert for a whole tile, so a
-tile has a task x expert table, not a map. Differs: settings ``scaled`` multiplies the softmax
-over hidden units by their number. As released, that softmax divides activations by about the
-number of units, which holds all gates at 1/3 (section 8: 8).
+Source: docs/method.md section 2. A gate gives one weight per expert for a whole tile (each window
+of a large one), so a tile has a task x expert table, not a map. Differs: settings ``scaled``
+multiplies the softmax over hidden units by their number. As released, that softmax divides
+activations by about the number of units, which holds all gates at 1/3 (section 8: 8).
 """
 
 from __future__ import annotations
