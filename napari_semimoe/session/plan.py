@@ -52,7 +52,9 @@ class RoundPlan:
     is_due
         Whether enough tiles were accepted since the last round for one to begin by itself.
     anew
-        Classes that the base has never heard of.
+        Classes that the base, or the model that was passed over, has never heard of.
+    passed_over
+        Name of the model in use where the round does not begin from it; else empty.
     """
 
     number: int
@@ -67,13 +69,17 @@ class RoundPlan:
     agreement: str
     is_due: bool
     anew: tuple[str, ...] = ()
+    passed_over: str = ""
 
     @property
     def sentence(self) -> str:
         """The plan in words."""
         start = f"from {self.base}" if self.base else "from nothing"
-        if self.anew:
-            start += f" ({', '.join(self.anew)} anew)"
+        unknown = ", ".join(self.anew)
+        if self.passed_over:
+            start += f" ({self.passed_over} does not know {unknown})"
+        elif self.anew:
+            start += f" ({unknown} anew)"
         fresh = f" ({self.new} new)" if 0 < self.new < self.labelled else ""
         check = f", {counted(self.validation, 'tile')} to check it" if self.validation else ""
         unchecked = "" if self.validation else f". {_UNCHECKED}"
@@ -111,7 +117,8 @@ def make_plan(
         device_text=DEVICE_TEXTS.get(settings.device, device_text),
         agreement=agreement_words(_scores(project, base, tiles), settings.agreement),
         is_due=is_due(project),
-        anew=_anew(project, base, start),
+        anew=_anew(project, base or model, start),
+        passed_over=model.name if model and not base and start.kind is StartKind.CURRENT else "",
     )
 
 
@@ -127,18 +134,20 @@ def starting_point(
 ) -> Model | None:
     """Return the model to start from; None for random weights.
 
-    Classes that it has never heard of begin at zero.
+    Classes that it has never heard of begin at zero. The shipped one is passed over then, unless
+    the person names it: what it has learned of colon teaches other tissues less than nothing does.
     """
     base = find_model(project, model, start)
-    if base is not None and not start.is_encoder:
-        read_info(base.weights)  # refuses what is no model, in words
-    return base
-
-
-def _anew(project: Project, base: Model | None, start: StartFrom) -> tuple[str, ...]:
     if base is None or start.is_encoder:
+        return base
+    unknown = unknown_classes(base, project.classes)  # refuses what is no model, in words
+    return None if unknown and base.shipped and start.kind is StartKind.CURRENT else base
+
+
+def _anew(project: Project, model: Model | None, start: StartFrom) -> tuple[str, ...]:
+    if model is None or start.is_encoder or start.kind is StartKind.NOTHING:
         return ()
-    return unknown_classes(base, project.classes)
+    return unknown_classes(model, project.classes)
 
 
 def network_for(

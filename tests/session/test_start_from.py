@@ -268,8 +268,19 @@ def test_file_that_is_chosen_is_a_checkpoint_of_ours_or_an_encoder(tmp_path):
     assert StartFrom.of_chosen(gone) == StartFrom.of_file(gone)
 
 
-def test_a_project_of_several_classes_begins_from_the_starter(starter, session, tmp_path):
+def test_the_starter_is_passed_over_where_it_does_not_know_all_classes(starter, session, tmp_path):
     session.new(tmp_path / "three", ("background", "stroma", "Gland"))
     sentence = session.round_plan(RoundSettings()).sentence
+    assert sentence.startswith("Round 1: from nothing (starter ")
+    assert " does not know stroma), 0 labelled tiles" in sentence
+    sentence = session.round_plan(RoundSettings(), start=STARTER).sentence
     assert sentence.startswith("Round 1: from starter ")
     assert " (stroma anew), 0 labelled tiles" in sentence
+
+
+def test_a_model_of_the_project_goes_on_where_a_class_was_added(no_starter, filled, engine):
+    finished_round(filled, engine)
+    filled.project.add_class("stroma")
+    plan = filled.round_plan(RoundSettings())
+    assert (plan.base, plan.anew) == ("round 1", ("stroma",))
+    assert filled.round_plan(RoundSettings(), start=StartFrom(StartKind.NOTHING)).anew == ()
