@@ -30,8 +30,9 @@ class Header(QWidget):
             "Project ▾", "Make, open or close a project, and add images to it", "menu"
         )
         self._menu = QMenu(self.menu_button)
-        for action in actions.all:
-            self._menu.addAction(action)
+        for group in actions.groups:
+            self._menu.addSeparator()  # none is shown above the first
+            self._menu.addActions(group)
         self.menu_button.setMenu(self._menu)
         self.model = hint("")
         row = QHBoxLayout()

@@ -66,14 +66,14 @@ class ProjectActions(QObject):
         self.refresh()
 
     @property
-    def all(self) -> list[QAction]:
+    def groups(self) -> tuple[tuple[QAction, ...], ...]:
         """All actions in the order of the menu."""
-        return [
-            *(self.new, self.open, self.demo),
-            *(self.add_folder, self.add_images, self.add_classes),
-            *(self.add_class, self.rename_class),
-            *(self.close, self.show_log),
-        ]
+        return (
+            (self.new, self.open, self.demo),
+            (self.add_folder, self.add_images, self.add_classes),
+            (self.add_class, self.rename_class),
+            (self.close, self.show_log),
+        )
 
     def _action(self, text: str, tip: str, slot: object) -> QAction:
         action = QAction(text, self)
