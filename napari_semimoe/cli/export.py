@@ -8,11 +8,9 @@ from typing import Annotated, get_args
 
 import typer
 
-from napari_semimoe.cli.output import Json, ProjectFolder, progress, remark, result
-from napari_semimoe.cli.work import INTERRUPTED, asked_to_stop, ends_as_ctrl_c
-from napari_semimoe.core.errors import ProjectCutOffError
+from napari_semimoe.cli.output import Json, ProjectFolder, progress, refusals, remark, result
+from napari_semimoe.cli.work import INTERRUPTED, asked_to_stop, ends_as_ctrl_c, opened_to_read
 from napari_semimoe.project.export import ExportKind, export_project
-from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import counted
 
 Kind = StrEnum("Kind", {kind: kind for kind in get_args(ExportKind)})
@@ -36,7 +34,7 @@ def export(
     With them go author, time, model and round. The project may be open in a window meanwhile.
     """
     with (
-        _opened(project) as opened,
+        opened_to_read(project) as opened,
         progress() as bar,
         ends_as_ctrl_c(),
         asked_to_stop() as should_stop,
@@ -52,16 +50,11 @@ def export(
         if not report.cancelled:
             bar.update(task, completed=len(report.written), total=len(report.written))
     data = {"out": str(out), "kind": kind.value, "written": [str(path) for path in report.written]}
+    data |= {"refused": [list(each) for each in report.refused]}
     result(data, f"{counted(report.tiles, 'tile')} exported to {out}.", as_json)
+    refusals(report.refused, ())
+    if report.refused and not report.cancelled:
+        raise typer.Exit(1)
     if report.cancelled:
         remark("Interrupted. The same command exports all of them.")
         raise typer.Exit(INTERRUPTED)
-
-
-def _opened(path: Path) -> Project:
-    """Open a project to read it, once it is in order."""
-    try:
-        return Project.open(path, read_only=True)
-    except ProjectCutOffError:
-        Project.open(path).close()
-        return Project.open(path, read_only=True)

@@ -118,7 +118,8 @@ def result(data: Mapping[str, Any], text: Part | Sequence[Part], as_json: bool) 
         typer.echo(json.dumps(data, indent=2, default=str))
         return
     # a program that reads tables gets them whole
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE
+    is_read = sys.stdout is not None and sys.stdout.isatty()
+    width = None if is_read or "COLUMNS" in os.environ else _WIDE
     console = _Console(highlight=False, soft_wrap=True, width=width)
     for part in [text] if isinstance(text, Part) else text:
         console.print(part, markup=False) if isinstance(part, str) else console.print(part)
@@ -141,7 +142,7 @@ def progress() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=_Console(stderr=True),
     )
 
 

@@ -21,7 +21,7 @@ from napari_semimoe.cli.output import (
     table,
     typed,
 )
-from napari_semimoe.cli.work import engine, session
+from napari_semimoe.cli.work import engine, opened_to_read, session
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.patients import patient_of, read_table
 from napari_semimoe.project.pools import WITH_MASK
@@ -155,7 +155,7 @@ def classes(
     cannot be removed.
     """
     changes = [(old, new) for old, _, new in (each.partition("=") for each in rename or ())]
-    with Project.open(project, read_only=not (add or changes)) as opened:
+    with Project.open(project) if add or changes else opened_to_read(project) as opened:
         for old, new in changes:
             opened.rename_class(old, new)
         for name in add or ():
@@ -173,7 +173,7 @@ def info(
 
     Works while the project is open in the window.
     """
-    with Project.open(project, read_only=True) as opened:
+    with opened_to_read(project) as opened:
         data = _facts(opened)
         if lost := lost_weights(opened):
             remark(lost)

@@ -12,9 +12,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from napari_semimoe.cli.output import Json, Part, ProjectFolder, facts, result, table
-from napari_semimoe.cli.work import session
+from napari_semimoe.cli.work import opened_to_read, session
 from napari_semimoe.core.measures import MEASURES, WORDS
-from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import RoundRecord
 from napari_semimoe.session.comparison import (
     Comparison,
@@ -50,7 +49,7 @@ def list_rounds(project: ProjectFolder, as_json: Json = False) -> None:
     over when it ended, or was put in charge later. kept beside: the earlier model was better on the
     validation tiles. cancelled and interrupted: what was learned so far is kept in the round.
     """
-    with Project.open(project, read_only=True) as opened:
+    with opened_to_read(project) as opened:
         lineage = read_lineage(opened)
     rounds = [asdict(record) for record in lineage.rounds]
     columns = ("round", "name", "state", "from", "Dice", "steps", "seconds", "started")
@@ -77,7 +76,7 @@ def tree(project: ProjectFolder, as_json: Json = False) -> None:
 
     With your names and notes.
     """
-    with Project.open(project, read_only=True) as opened:
+    with opened_to_read(project) as opened:
         lineage = read_lineage(opened)
     result(_nested(lineage), [_drawn(lineage, root) for root in lineage.roots], as_json)
 
@@ -130,7 +129,7 @@ def show(
     Also its validation tiles, and what unlabelled tiles taught. Every validation tile is compared
     with the model that the round began from.
     """
-    with Project.open(project, read_only=True) as opened:
+    with opened_to_read(project) as opened:
         record = opened.round(number)
         lineage = read_lineage(opened)
         compared = against_base(record, tile_ids(opened), measure.value)
@@ -164,7 +163,7 @@ def compare(
     The largest loss comes first. A round's scores are those of its end; masks that were corrected
     since change nothing.
     """
-    with Project.open(project, read_only=True) as opened:
+    with opened_to_read(project) as opened:
         compared = compare_rounds(opened, before, after, measure.value)
     result(asdict(compared), _compared(compared), as_json)
 

@@ -34,6 +34,7 @@ from napari_semimoe.jobs.choice import cluster_settings
 from napari_semimoe.project.discovery import find_files
 from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.records import RoundRecord, counted
+from napari_semimoe.project.rounds import STATE
 from napari_semimoe.session.comparison import Contest, contest
 from napari_semimoe.session.models import model_in_charge
 from napari_semimoe.session.session import Session
@@ -155,11 +156,13 @@ def train(
                 opened, lambda: opened.start_round(settings, model=model, start=start)
             )
         judged = contest(opened.project, record, record.report or {}, in_charge)
+        is_kept = (opened.project.round_folder(record.number) / STATE).is_file()
     _report(record, judged, as_json)
     if interrupted:
         if record.state is RoundState.CANCELLED:
             again = f"semimoe train {typed(project)} --resume {record.number}"
-            remark(f"Interrupted: what was learned is kept. Go on with it: {again}")
+            kept = "what was learned is kept" if is_kept else "nothing was learned yet"
+            remark(f"Interrupted: {kept}. Go on with it: {again}")
         raise typer.Exit(INTERRUPTED)
 
 
@@ -259,7 +262,8 @@ def follow_round(opened: Session, start: Callable[[], object]) -> tuple[RoundRec
             except KeyboardInterrupt:
                 interrupted = True
                 opened.cancel_round()
-                bar.update(task, description="Stopping, saving what was learned")
+                text = "Stopping, saving what was learned (after five seconds, Ctrl+C ends it)"
+                bar.update(task, description=text)
     if not ended:
         raise StorageError(*failures[-1:] or ["The end of the round was not stored. Resume it."])
     return ended[0], interrupted

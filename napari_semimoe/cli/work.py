@@ -15,10 +15,11 @@ from typing import Any
 import typer
 
 from napari_semimoe.cli.output import progress, remark
-from napari_semimoe.core.errors import JobError
+from napari_semimoe.core.errors import JobError, ProjectCutOffError
 from napari_semimoe.core.states import JobState
 from napari_semimoe.jobs.choice import cluster_settings, make_engine
 from napari_semimoe.jobs.protocol import Engine, JobKind, JobReport
+from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import counted
 from napari_semimoe.session.models import lost_weights
 from napari_semimoe.session.session import Session
@@ -27,6 +28,15 @@ from napari_semimoe.session.session import Session
 INTERRUPTED = 130
 #: How often a waiting command looks up, so that Ctrl+C is answered on Windows too.
 TICK_SECONDS = 0.2
+
+
+def opened_to_read(path: Path) -> Project:
+    """Open a project to read it, once it is in order."""
+    try:
+        return Project.open(path, read_only=True)
+    except ProjectCutOffError:
+        Project.open(path).close()
+        return Project.open(path, read_only=True)
 
 
 @contextmanager

@@ -75,6 +75,16 @@ def is_foreign(path: Path) -> bool:
         return False
 
 
+def may_hold_tensors(path: Path) -> bool:
+    """Whether a file begins as those of safetensors or torch do."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except PermissionError as error:
+        raise no_rights(path) from error
+    return start[4:] == bytes(4) + b"{" or start.startswith((b"PK\x03\x04", b"\x80"))
+
+
 def no_rights(path: Path) -> CheckpointError:
     """Return what a person needs to know of a file that the system does not let them read."""
     return CheckpointError(f"You have no rights to read {path}. Ask for them, or copy the file.")

@@ -52,12 +52,10 @@ class ManifestSource:
         )
 
     def _located(self, array: str) -> Path:
-        """Return where an array lies now: the project may have moved since the round began."""
-        path = self._project / array
-        if path.exists():
-            return path
+        """Return where an array lies now: the project may be a copy, or moved since then."""
         folder, name = PureWindowsPath(array).parts[-2:]  # splits the paths of all systems
-        return self._project / folder / name
+        path = self._project / folder / name
+        return path if path.exists() else self._project / array
 
     def _names(self, role: str) -> Sequence[str]:
         return tuple(name for name, tile in self._tiles.items() if tile["role"] == role)

@@ -72,6 +72,15 @@ def read_array(path: Path, box: Box | None = None) -> NDArray[Any]:
         return np.asarray(array[box.slices] if box is not None else array[...])
 
 
+def is_whole(path: Path) -> bool:
+    """Whether an array can be read."""
+    try:
+        read_array(path)
+    except ProjectFormatError:
+        return False
+    return True
+
+
 def write_prediction(path: Path, prediction: Prediction) -> None:
     """Write a prediction under a new name: complete and flushed, or absent.
 

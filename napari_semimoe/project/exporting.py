@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -12,8 +14,15 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.core.disk import discard, patiently, storing, temporary_beside, written_whole
-from napari_semimoe.core.errors import ProjectError
+from napari_semimoe.core.disk import (
+    TEMPORARY,
+    discard,
+    patiently,
+    storing,
+    temporary_beside,
+    written_whole,
+)
+from napari_semimoe.core.errors import ProjectError, ProjectFormatError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.import_options import Progress, ShouldStop
@@ -45,6 +54,8 @@ class HowToExport(TypedDict, total=False):
     should_stop: ShouldStop | None
 
 
+#: What is unfinished and was not touched for so long, no export is writing any more.
+_SURELY_LEFT_S = 3600.0
 #: Of a file's name without its ending.
 _MOST_BYTES = 200
 #: Names that Windows keeps for devices.
@@ -58,13 +69,18 @@ class ExportReport:
     written: tuple[Path, ...]
     tiles: int
     cancelled: bool
+    refused: tuple[tuple[str, str], ...] = ()  # name and why, of what could not be read
 
     @property
     def sentence(self) -> str:
         """One line for the window."""
         where = f" to {self.written[0].parent}" if self.written else ""
         ended = ", then cancelled" if self.cancelled else ""
-        return f"{counted(self.tiles, 'curated mask')} exported{where}{ended}."
+        text = f"{counted(self.tiles, 'curated mask')} exported{where}{ended}."
+        if self.refused:
+            name, why = self.refused[0]
+            text += f" {counted(len(self.refused), 'file')} could not be written: {name}: {why}"
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +143,8 @@ def export_files(
         If there is nothing to export, or a file of another program is in the way.
     StorageError
         If the disk refused.
+    ProjectFormatError
+        If nothing could be written because what is stored is damaged; else the others are.
     """
     groups: dict[str, list[TileRecord]] = {}
     for tile in curated_tiles(project, tiles):
@@ -137,16 +155,25 @@ def export_files(
     paths = [folder / f"{files[name]}{ending}" for name in groups]
     for path, group in zip(paths, groups.values(), strict=True):
         refuse(path, group)
-    written, done = [], 0
+    written: list[Path] = []
+    refused: list[tuple[str, str]] = []
+    done = 0
     for path, (name, group) in zip(paths, groups.items(), strict=True):
         if should_stop and should_stop():
             break
         if progress:
-            progress(len(written), len(paths), name)
-        write(path, group)
-        written.append(path)
-        done += len(group)
-    return ExportReport(tuple(written), done, cancelled=len(written) < len(paths))
+            progress(len(written) + len(refused), len(paths), name)
+        try:
+            write(path, group)
+        except ProjectFormatError as error:
+            refused.append((name, str(error)))
+            if len(refused) == len(paths):
+                raise
+        else:
+            written.append(path)
+            done += len(group)
+    cancelled = len(written) + len(refused) < len(paths)
+    return ExportReport(tuple(written), done, cancelled, tuple(refused))
 
 
 def curated_tiles(project: Project, tiles: Iterable[int] | None = None) -> list[TileRecord]:
@@ -216,7 +243,16 @@ def export_folder(out: Path) -> Path:
     refuse_own_folder(out)
     with storing(f"The export to {out}"):
         out.mkdir(parents=True, exist_ok=True)
+        _sweep(out)
     return out
+
+
+def _sweep(out: Path) -> None:
+    """Remove what exports that were killed left unfinished; another may be at work just now."""
+    for entry in out.glob(f"{TEMPORARY}*"):
+        with suppress(OSError):
+            if time.time() - entry.stat().st_mtime > _SURELY_LEFT_S:
+                discard(entry)
 
 
 def refuse_own_folder(out: Path) -> None:

@@ -25,7 +25,7 @@ from napari_semimoe.core.errors import (
     StorageError,
 )
 from napari_semimoe.core.values import USUAL_CLASSES
-from napari_semimoe.project.schema import ARRAY_FOLDERS, FORMAT
+from napari_semimoe.project.schema import ARRAY_FOLDERS, FOLDERS, FORMAT, INDEX
 
 if TYPE_CHECKING:
     from napari_semimoe.project.store import Store
@@ -54,14 +54,22 @@ def login_name() -> str:
 
 
 def refuse_unless_new(path: Path) -> None:
-    """Raise unless ``path`` is free or an empty folder."""
-    if path.is_dir() and _entries(path):
+    """Raise unless ``path`` is free, an empty folder, or what a killed attempt has left there."""
+    if path.is_dir() and not _is_unfinished(path):
         raise ProjectError(
             f"A project needs a new or empty folder, but {path} holds files. "
             "Choose another name, or open it if it is a project."
         )
     if path.exists() and not path.is_dir():
         raise ProjectError(f"A project needs a folder, but {path} is a file. Choose another name.")
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether a folder holds nothing, or only the beginnings of a project."""
+    entries = _entries(path)
+    empty = [each for each in entries if each.name in FOLDERS and not _entries(each)]
+    index = [each for each in entries if each.name in (INDEX, f"{INDEX}-journal")]
+    return len(empty) + len(index) == len(entries)
 
 
 def write_description(path: Path, description: Description) -> None:

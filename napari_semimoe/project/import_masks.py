@@ -10,11 +10,12 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_semimoe.core.disk import discard, storing
 from napari_semimoe.core.errors import OtherImageError, UnsaidBackgroundError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE, Box
 from napari_semimoe.project import annotations, mask_geojson, mask_table, pools, tiles
-from napari_semimoe.project.arrays import content_hash
+from napari_semimoe.project.arrays import content_hash, is_whole, write_array
 from napari_semimoe.project.import_options import AddOptions, Tally
 from napari_semimoe.project.mask_png import mark_of
 from napari_semimoe.project.masks import (
@@ -153,6 +154,8 @@ def add_to_known(
         bare = [t for t in of_mask if t.annotation_id is None and t.pool is Pool.UNLABELLED]
         other = [t for t in of_mask if _differs(index, t, mask)]
         imported = [t for t in other if annotations.find(index, t.annotation_id).origin == IMPORTED]
+        for tile in of_mask:
+            _mend(index, tile, mask, tally)
         for tile in bare:
             commit_mask(index, tile.id, mask, options, stored)
         for tile in imported:
@@ -168,6 +171,20 @@ def add_to_known(
         tally.notes.append(
             f"{path.name} was there already, with a mask corrected here, which was kept."
         )
+
+
+def _mend(index: Store, tile: TileRecord, mask: FoundMask, tally: Tally) -> None:
+    """Store a tile's mask again where it is the one that is gone or damaged."""
+    if tile.annotation_id is None:
+        return
+    record, labels = annotations.find(index, tile.annotation_id), mask.labels[tile.box.slices]
+    path = index.path / record.path
+    if record.sha256 != content_hash(labels) or is_whole(path):
+        return
+    with storing(f"The mask of {tile.name}"):
+        discard(path)
+        write_array(path, np.ascontiguousarray(labels))
+    tally.notes.append(f"The stored mask of {tile.name} was gone or damaged; it is back.")
 
 
 def _differs(index: Store, tile: TileRecord, mask: FoundMask) -> bool:

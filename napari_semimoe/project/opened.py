@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari_semimoe.core.disk import discard, storing
 from napari_semimoe.project import folder, pools, rounds, upgrade
-from napari_semimoe.project.schema import FOLDERS
+from napari_semimoe.project.schema import FOLDERS, INDEX
 from napari_semimoe.project.store import Store
 
 
@@ -26,6 +26,7 @@ def create_folder(path: Path, description: folder.Description) -> None:
         with storing(f"The project {path.name}"):
             for part in FOLDERS:
                 (path / part).mkdir(parents=True, exist_ok=True)
+            discard(path / INDEX)  # of one that was killed before it was a project
             Store.create(path)
             folder.write_description(path, description)
     except BaseException:  # what is left would be neither a project nor an empty folder
@@ -87,6 +88,9 @@ class OpenFolder:
 
     def _put_in_order(self) -> None:
         try:
+            with storing(f"The project {self.path.name}"):
+                for part in FOLDERS:  # what copies a project may leave empty ones out
+                    (self.path / part).mkdir(exist_ok=True)
             upgrade.upgrade(self.index)
             rounds.interrupt_running(self.index)
             self.swept = folder.sweep(self.path, self.index)

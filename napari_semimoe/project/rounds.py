@@ -16,6 +16,8 @@ from napari_semimoe.project.store import Store
 MANIFEST = "manifest.json"
 #: What each step of a round measured, a JSON object a line.
 LOG = "log.jsonl"
+#: What a round that is not over needs to go on.
+STATE = "state.safetensors"
 
 
 def folder(index: Store, number: int) -> Path:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from napari_semimoe.core.checkpoint_info import SUFFIX, is_foreign
+from napari_semimoe.core.checkpoint_info import SUFFIX, is_foreign, may_hold_tensors
 from napari_semimoe.core.errors import CheckpointError, ProjectError, SettingsError
 from napari_semimoe.core.starter import imagenet_encoder
 from napari_semimoe.project.project import Project
@@ -151,6 +151,11 @@ def _encoder(path: Path) -> Model:
         raise CheckpointError(f"{path} is a folder, not an encoder's file. Choose a file in it.")
     if not path.is_file():
         raise CheckpointError(f"The encoder's file {path} does not exist. Choose another file.")
+    if not may_hold_tensors(path):
+        raise CheckpointError(
+            f"{path.name} is no encoder's file: those hold tensors and end in .safetensors, .bin "
+            "or .pth. Choose another file."
+        )
     return Model(f"the encoder {path.name}", path, None)
 
 

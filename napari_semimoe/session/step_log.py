@@ -39,7 +39,7 @@ def read_curve(folder: Path) -> list[Mapping[str, Any]]:
 
 def _steps(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 try:
                     step = json.loads(line)

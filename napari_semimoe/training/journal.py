@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from napari_semimoe.core.checkpoint_info import CheckpointInfo, read_info
 from napari_semimoe.core.disk import remove, write_text
+from napari_semimoe.core.errors import SettingsError
 from napari_semimoe.core.reports import Observer, RoundReport, StepReport, ValidationReport
 from napari_semimoe.core.settings import RoundSettings
 from napari_semimoe.model.checkpoint import save_checkpoint
@@ -32,6 +34,8 @@ from napari_semimoe.training.state import (
     save_pseudo,
     save_state,
 )
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
 _PLAN = "plan.json"
@@ -68,11 +72,15 @@ class Journal:
         return self._before + time.monotonic() - self._began
 
     def plan(self) -> RoundSettings | None:
-        """Return what was planned; ``None`` before that."""
+        """Return what was planned; ``None`` before that, or where it is damaged."""
         path = self.folder / _PLAN
         if not path.is_file():
             return None
-        return RoundSettings.parse(json.loads(path.read_text(encoding="utf-8")))
+        try:
+            return RoundSettings.parse(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, SettingsError):
+            logger.warning("%s is damaged; the round is planned anew", path)
+            return None
 
     def write_plan(self, settings: RoundSettings) -> None:
         """Keep the settings that the steps follow."""

@@ -9,6 +9,7 @@ No random state is stored: random numbers depend on seed and step alone.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,8 +22,9 @@ from torch.optim import Optimizer
 
 from napari_semimoe.core.disk import TEMPORARY, discard, remove, written_whole
 from napari_semimoe.core.errors import StorageError
+from napari_semimoe.project.rounds import STATE
 
-_STATE = "state.safetensors"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +54,19 @@ def save_state(
     }
     for name, optimiser in optimisers.items():
         tensors |= _optimiser_tensors(name, optimiser)
-    _write(folder / _STATE, tensors, {"progress": json.dumps(asdict(progress))})
+    _write(folder / STATE, tensors, {"progress": json.dumps(asdict(progress))})
 
 
 def load_state(
     folder: Path, modules: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer]
 ) -> Progress | None:
-    """Restore the state in place; ``None`` if there is none to go on from."""
-    path = folder / _STATE
-    if not path.is_file():
+    """Restore the state in place; ``None`` if there is none to go on from, or a damaged one."""
+    path = folder / STATE
+    tensors = _read(path) if path.is_file() else None
+    if tensors is None:
         return None
     with safe_open(path, "pt") as file:
         progress = Progress(**json.loads(file.metadata()["progress"]))
-    tensors = _read(path)
     for name, module in modules.items():
         start = f"{name}/"
         module.load_state_dict(
@@ -81,7 +83,7 @@ def save_pseudo(folder: Path, stage: int, maps: Mapping[str, Tensor]) -> None:
 
 
 def load_pseudo(folder: Path, stage: int) -> dict[str, Tensor] | None:
-    """Return the maps of ``stage``, or ``None`` if they were not kept."""
+    """Return the maps of ``stage``, or ``None`` if they were not kept or are damaged."""
     path = _pseudo_path(folder, stage)
     return _read(path) if path.is_file() else None
 
@@ -95,7 +97,7 @@ def clear_pseudo(folder: Path, *, keep: int | None = None) -> None:
 
 def clear_state(folder: Path) -> None:
     """Remove what only an unfinished round needs, and what a killed one left half-written."""
-    remove(folder / _STATE)
+    remove(folder / STATE)
     clear_pseudo(folder)
     for cut_off in folder.glob(f"*{TEMPORARY}*"):
         discard(cut_off)
@@ -131,9 +133,17 @@ def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
     return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """Read copies: on Windows, a file that tensors are still mapped to cannot be replaced."""
-    return {name: value.clone() for name, value in load_file(path).items()}
+def _read(path: Path) -> dict[str, Tensor] | None:
+    """Read copies: on Windows, a file that tensors are still mapped to cannot be replaced.
+
+    A damaged file is removed: without it the round begins again from what is whole.
+    """
+    try:
+        return {name: value.clone() for name, value in load_file(path).items()}
+    except SafetensorError:
+        logger.warning("%s is damaged and was removed", path)
+        remove(path)
+        return None
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import traceback
@@ -100,6 +101,16 @@ def test_manifest_of_a_moved_project_finds_its_arrays(project, tmp_path):
     source = ManifestSource(moved / "rounds/1/manifest.json")
     for name in ("taught", "free", "check"):
         assert source.read(name).image.shape == (5, 6, 3)
+
+
+def test_manifest_of_a_copied_project_reads_the_copy(project, tmp_path):
+    copy = shutil.copytree(project, tmp_path / "copy")
+    for array in (*project.glob("images/*"), *project.glob("annotations/*")):
+        shutil.rmtree(array)
+    source = ManifestSource(copy / "rounds/1/manifest.json")
+    write_array(project / "images" / "1.zarr", np.zeros((10, 12, 3), np.uint8))
+    for name in ("taught", "free", "check"):
+        assert source.read(name).image.any()
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"tiles": [{"name": "a"}]}'])

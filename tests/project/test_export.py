@@ -2,6 +2,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 
 import napari_ome_zarr
 import numpy as np
@@ -13,7 +14,7 @@ from skimage.measure import grid_points_in_poly
 from zarr.storage import _local
 
 from napari_semimoe.core import disk
-from napari_semimoe.core.errors import ProjectError, StorageError
+from napari_semimoe.core.errors import ProjectError, ProjectFormatError, StorageError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project.export import export_geojson, export_ome_zarr, export_png
@@ -33,6 +34,31 @@ def curated(project, tmp_path):
     project.accept(4, mask(9))
     project.set_pool(4, Pool.EXCLUDED)
     return project
+
+
+@pytest.mark.parametrize("export", EXPORTS)
+def test_a_mask_that_is_damaged_does_not_keep_the_others_back(curated, tmp_path, export):
+    first = curated.tiles()[0]
+    array = curated.path / curated.annotation(first.annotation_id).path
+    shutil.rmtree(array)
+    report = export(curated, tmp_path / "out")
+    assert [path.stem for path in report.written] == ["image_1"]
+    assert not report.cancelled
+    ((name, why),) = report.refused
+    assert name == first.name == "image_0"
+    assert f"1 file could not be written: image_0: {why}" in report.sentence
+    with pytest.raises(ProjectFormatError):
+        export(curated, tmp_path / "other", tiles=[first.id])
+
+
+def test_what_a_killed_export_left_goes_when_it_is_surely_old(curated, tmp_path):
+    old, young = tmp_path / "out/.tmp-1", tmp_path / "out/.tmp-2"
+    for left in (old, young):
+        left.mkdir(parents=True)
+    os.utime(old, (1, 1))
+    export_png(curated, tmp_path / "out")
+    assert not old.exists()
+    assert young.exists()
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

@@ -1,4 +1,5 @@
 import os
+import shutil
 import sys
 import threading
 
@@ -428,6 +429,32 @@ def test_own_masks_keep_their_classes_also_where_masks_are_of_classes(tmp_path):
             4: 2,
         }
         np.testing.assert_array_equal(again.read_labels(1), labels)
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_images_and_masks_that_are_gone_or_damaged_come_back_from_their_files(
+    project, tmp_path, gone
+):
+    folder = image_folder(tmp_path / "in", 2, masks=True)
+    project.add_folder(folder, um_per_px=UM)
+    before = {
+        tile.id: (project.read_image(tile.id), project.read_labels(tile.id))
+        for tile in project.tiles()
+    }
+    for part in ("images", "annotations"):
+        array = sorted((project.path / part).iterdir())[0]
+        if gone:
+            shutil.rmtree(array)
+        else:
+            for chunk in (each for each in array.rglob("*") if each.is_file()):
+                chunk.write_bytes(chunk.read_bytes()[:5])
+    report = project.add_folder(folder, um_per_px=UM)
+    assert report.added == ()
+    assert sum("gone or damaged" in note for note in report.notes) == 2
+    for tile_id, (image, labels) in before.items():
+        np.testing.assert_array_equal(project.read_image(tile_id), image)
+        np.testing.assert_array_equal(project.read_labels(tile_id), labels)
+    assert project.add_folder(folder, um_per_px=UM).notes == ()
 
 
 @pytest.mark.parametrize(("small", "is_told"), [(9, False), (10, True)])

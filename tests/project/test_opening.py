@@ -92,6 +92,29 @@ def test_files_that_file_managers_make_by_themselves_are_no_files_of_anybody(tmp
     assert not (tmp_path / "unreferenced").exists()
 
 
+def test_a_project_whose_empty_folders_were_left_out_by_a_copy_is_whole_again(tmp_path):
+    with Project.create(tmp_path / "p") as project:
+        (tile,) = add_images(project, tmp_path / "in", 1).added
+    for part in ("annotations", "predictions", "rounds", "models", "logs"):
+        (tmp_path / "p" / part).rmdir()
+    with Project.open(tmp_path / "p") as project:
+        project.accept(tile, mask(1))
+        assert project.new_prediction_path().parent.is_dir()
+
+
+def test_what_a_killed_attempt_left_is_no_hindrance_for_a_new_project(tmp_path):
+    Project.create(tmp_path / "p", classes=("background", "a")).close()
+    (tmp_path / "p" / "project.json").unlink()
+    (tmp_path / "p" / "lock-holder").unlink()
+    (tmp_path / "p" / "lock").unlink(missing_ok=True)
+    with Project.create(tmp_path / "p", classes=("background", "b")) as project:
+        add_images(project, tmp_path / "in", 1)
+        assert project.classes == ("background", "b")
+    (tmp_path / "p" / "project.json").unlink()  # of a project with images, it is a loss
+    with pytest.raises(ProjectError, match="holds files"):
+        Project.create(tmp_path / "p")
+
+
 def test_classes_are_added_and_renamed_and_masks_keep_theirs(tmp_path):
     with Project.create(tmp_path / "p", classes=("background", "benign", "malignant")) as project:
         (tile,) = add_images(project, tmp_path / "in", 1).added

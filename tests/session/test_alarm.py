@@ -111,6 +111,13 @@ def test_gates_of_the_first_and_last_ten_steps_are_averaged(tmp_path):
     assert read["last"] == {"a<-b": pytest.approx(0.2)}
 
 
+def test_a_damaged_byte_costs_its_line_only(tmp_path):
+    write_log(tmp_path, [{"a<-b": 0.5}] * 2)
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"gates": {"a<-b": \x80}}\n')
+    assert read_gates(tmp_path)["last"] == {"a<-b": 0.5}
+
+
 @pytest.mark.parametrize("text", [None, "", "[]\n{}\n3\n"])
 def test_round_without_steps_has_no_gates(tmp_path, text):
     if text is not None:

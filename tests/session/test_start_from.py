@@ -253,6 +253,16 @@ def test_network_is_built_around_the_encoder_as_the_person_wants(filled, engine,
     assert Path(payload["base"]).name == "vit.safetensors"
 
 
+def test_file_that_is_no_encoder_is_refused_and_nothing_is_kept(filled, tmp_path):
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    start = StartFrom.of_encoder(tmp_path / "bad.csv")
+    for call in (filled.round_plan, filled.start_round):
+        with pytest.raises(CheckpointError, match=r"bad\.csv is no encoder's file"):
+            call(RoundSettings(), start=start)
+    assert filled.project.rounds() == []
+    assert list((filled.project.path / "models").iterdir()) == []
+
+
 def test_encoder_that_is_not_there_is_refused_and_no_round_begins(filled, tmp_path):
     start = StartFrom.of_encoder(tmp_path / "no.pth")
     for call in (filled.round_plan, filled.start_round):

@@ -204,6 +204,25 @@ def test_a_stopped_and_resumed_round_equals_the_uninterrupted_one(tmp_path, stop
     assert [line["step"] for line in log_of(tmp_path / "parts")] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("name", ["state.safetensors", "plan.json"])
+def test_a_round_whose_state_or_plan_is_damaged_begins_again(tmp_path, name):
+    values = {"stages": 2}
+    run(tmp_path / "whole", **values)
+    run(tmp_path / "parts", observer=Hearing(after_steps(3)), **values)
+    file = tmp_path / "parts" / name
+    file.write_bytes(file.read_bytes()[:40])
+    resumed = run(tmp_path / "parts", **values)
+    assert (resumed.cancelled, resumed.steps) == (False, 4)
+    assert same_weights(*(tmp_path / n / "model.safetensors" for n in ("whole", "parts")))
+
+
+def test_a_round_whose_pseudo_labels_are_damaged_makes_them_anew(tmp_path):
+    run(tmp_path, observer=Hearing(after_steps(3)))
+    (file,) = tmp_path.glob("pseudo-*.safetensors")
+    file.write_bytes(file.read_bytes()[:40])
+    assert run(tmp_path).steps == 4
+
+
 def test_a_warm_start_takes_over_the_base_and_its_network(tmp_path):
     first = run(tmp_path / "1", max_steps=1)
     other = ModelSettings(width=8)
