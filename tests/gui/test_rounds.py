@@ -15,6 +15,7 @@ from napari_semimoe.gui.branch_lines import LEVEL_PX
 from napari_semimoe.gui.steps import Step
 from napari_semimoe.project.found_masks import AFTER, BEFORE, write_found
 from napari_semimoe.session.lineage import Lineage
+from tests.header_only import write_weights
 from tests.session.test_lineage import lineage_of
 
 from .test_panel import start_round
@@ -274,7 +275,7 @@ def test_weights_file_is_chosen_in_a_dialog_and_giving_none_changes_nothing(
     opened, settled, tmp_path, monkeypatch, qtbot
 ):
     page = opened.retrain_page
-    answers = ["", str(tmp_path / "gland.safetensors")]
+    answers = ["", str(write_weights(tmp_path / "gland.safetensors"))]
     monkeypatch.setattr(
         "napari_semimoe.gui.start_box.QFileDialog.getOpenFileName",
         lambda *_: (answers.pop(0), ""),
@@ -291,7 +292,7 @@ def test_encoder_is_chosen_as_a_file_like_any_other(
 ):
     page = opened.retrain_page
     encoder = tmp_path / "resnet18.pth"
-    encoder.write_bytes(b"read by the worker only")
+    encoder.write_bytes(b"PK\x03\x04, and the rest is read by the worker only")
     asked = []
 
     def answer(*values):
@@ -328,7 +329,7 @@ def scored(opened, settled, engine):
     def train(steps=(), **tiles):
         job = start_round(opened, settled, engine)
         folder = opened.bench.session.project.round_folder(1)
-        (folder / "model.safetensors").write_bytes(b"weights")
+        write_weights(folder / "model.safetensors")
         (folder / "log.jsonl").write_text("\n".join(steps))
         parts = [{name: pair[part] for name, pair in tiles.items()} for part in (0, 1)]
         old, new = (
@@ -539,7 +540,7 @@ def taught(opened, settled, engine):
     """A round in which tiles 5 and 6 taught."""
     job = start_round(opened, settled, engine)
     folder = opened.bench.session.project.round_folder(1)
-    (folder / "model.safetensors").write_bytes(b"weights")
+    write_weights(folder / "model.safetensors")
     shares = {"foreground": 0.25, "coverage": 0.5, "weight": 0.4}
     result = {
         "weights": str(folder / "model.safetensors"),

@@ -7,6 +7,7 @@ import json
 import numpy as np
 
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
+from napari_semimoe.core.values import USUAL_CLASSES
 from napari_semimoe.project.arrays import write_array
 
 ROLES = {"a": "labelled", "b": "labelled", "free": "unlabelled", "check": "validation"}
@@ -56,4 +57,5 @@ def tile_payload(folder, weights):
         "image": tiles[2]["image"],
         "out": str(folder / "predictions-1"),
         "settings": PredictSettings(device="cpu").model_dump(mode="json"),
+        "classes": list(USUAL_CLASSES),
     }
