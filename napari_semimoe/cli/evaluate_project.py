@@ -43,9 +43,10 @@ def _predict(opened: Session, tiles: list[int]) -> None:
 
 def _scores(opened: Session, tiles: list[int], reference: bool) -> dict[str, Any]:
     assert opened.project is not None, "the command has opened it"
-    names = opened.project.classes
+    names = opened.project.classes[1:]
+    several = names if len(names) > 1 else ()
     pairs, probabilities = [], []
-    by_class: list[list[tuple[str, Any, Any]]] = [[] for _ in names]
+    by_class: dict[str, list[tuple[str, Any, Any]]] = {each: [] for each in several}
     for tile in tiles:
         prediction, truth = opened.project.read_prediction(tile), opened.project.read_labels(tile)
         assert prediction is not None, "predicted above"
@@ -53,16 +54,13 @@ def _scores(opened: Session, tiles: list[int], reference: bool) -> dict[str, Any
         name = opened.project.tile(tile).name
         pairs.append((name, prediction.instances, truth))
         probabilities.append(prediction.gated["segmentation"])
-        of = opened.project.annotations(tile)[-1].classes
-        for kind in range(1, len(names)):
+        true = opened.project.annotations(tile)[-1].classes if several else {}
+        for kind, each in enumerate(several, start=1):
             found = of_class(prediction.instances, prediction.classes, kind)
-            by_class[kind].append((name, found, of_class(truth, of, kind)))
+            by_class[each].append((name, found, of_class(truth, true, kind)))
     data = evaluate(pairs).to_json() | {"protocol": "honest", "model": opened.model_name}
-    if len(names) > 2:
-        data["classes"] = {
-            name: dict(evaluate(of).pooled)
-            for name, of in zip(names[1:], by_class[1:], strict=True)
-        }
+    if by_class:
+        data["classes"] = {each: dict(evaluate(of).pooled) for each, of in by_class.items()}
     if reference:
         data["reference"] = asdict(reference_scores(probabilities, [pair[2] for pair in pairs]))
     return data

@@ -100,16 +100,15 @@ class ProjectActions(QObject):
             self._bench.open_project(Path(chosen))
 
     def _on_add_folder(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self._window, "Add a folder of images")
-        if chosen:
-            self.add_paths([Path(chosen)])
+        self._add_a_folder("Add a folder of images", "instances")
 
     def _on_add_classes(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(
-            self._window, "Add a folder of images with class masks"
-        )
+        self._add_a_folder("Add a folder of images with class masks", "classes")
+
+    def _add_a_folder(self, title: str, mask_kind: MaskKind) -> None:
+        chosen = QFileDialog.getExistingDirectory(self._window, title)
         if chosen:
-            self.add_paths([Path(chosen)], "classes")
+            self.add_paths([Path(chosen)], mask_kind)
 
     def _on_add_images(self) -> None:
         pattern = " ".join(f"*{suffix}" for suffix in (*SUFFIXES, mask_geojson.SUFFIX))

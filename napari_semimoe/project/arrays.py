@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.core.disk import written_whole
+from napari_semimoe.core.disk import discard, storing, written_whole
 from napari_semimoe.core.errors import ProjectError, ProjectFormatError
 from napari_semimoe.core.values import Box, Prediction
 
@@ -72,13 +72,22 @@ def read_array(path: Path, box: Box | None = None) -> NDArray[Any]:
         return np.asarray(array[box.slices] if box is not None else array[...])
 
 
-def is_whole(path: Path) -> bool:
-    """Whether an array can be read."""
+def mend(path: Path, array: NDArray[Any], what: str) -> bool:
+    """Write an array again where it is gone or damaged; return whether it was.
+
+    Raises
+    ------
+    StorageError
+        If the disk refused; it names ``what``.
+    """
     try:
         read_array(path)
     except ProjectFormatError:
-        return False
-    return True
+        with storing(what):
+            discard(path)
+            write_array(path, array)
+        return True
+    return False
 
 
 def write_prediction(path: Path, prediction: Prediction) -> None:

@@ -10,12 +10,11 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.core.disk import discard, storing
 from napari_semimoe.core.errors import OtherImageError, UnsaidBackgroundError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE, Box
 from napari_semimoe.project import annotations, mask_geojson, mask_table, pools, tiles
-from napari_semimoe.project.arrays import content_hash, is_whole, write_array
+from napari_semimoe.project.arrays import content_hash, mend
 from napari_semimoe.project.import_options import AddOptions, Tally
 from napari_semimoe.project.mask_png import mark_of
 from napari_semimoe.project.masks import (
@@ -178,13 +177,10 @@ def _mend(index: Store, tile: TileRecord, mask: FoundMask, tally: Tally) -> None
     if tile.annotation_id is None:
         return
     record, labels = annotations.find(index, tile.annotation_id), mask.labels[tile.box.slices]
-    path = index.path / record.path
-    if record.sha256 != content_hash(labels) or is_whole(path):
+    if record.sha256 != content_hash(labels):
         return
-    with storing(f"The mask of {tile.name}"):
-        discard(path)
-        write_array(path, np.ascontiguousarray(labels))
-    tally.notes.append(f"The stored mask of {tile.name} was gone or damaged; it is back.")
+    if mend(index.path / record.path, np.ascontiguousarray(labels), f"The mask of {tile.name}"):
+        tally.notes.append(f"The stored mask of {tile.name} was gone or damaged; it is back.")
 
 
 def _differs(index: Store, tile: TileRecord, mask: FoundMask) -> bool:

@@ -81,7 +81,7 @@ class Tally:
         """Say it where many objects are smaller than what predictions mark."""
         areas = np.sort(self.areas_um2)
         small = int(np.searchsorted(areas, MIN_OBJECT_UM2))
-        if small and small >= max(_ENOUGH, _MANY * len(areas)):
+        if small >= max(_ENOUGH, _MANY * len(areas)):
             least = f"{float(f'{0.5 * areas[int(_FEW * len(areas))]:.2g}'):g}"
             self.notes.append(
                 f"{small} of {len(areas)} objects in the masks are smaller than "

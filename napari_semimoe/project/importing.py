@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semimoe.core.disk import as_text, discard, storing
+from napari_semimoe.core.disk import as_text, storing
 from napari_semimoe.core.errors import ImageReadError, ScaleUnknownError, ShapeError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import Box
 from napari_semimoe.project import patients, pools, scale, tiles
-from napari_semimoe.project.arrays import content_hash, is_whole, write_array
+from napari_semimoe.project.arrays import content_hash, mend, write_array
 from napari_semimoe.project.images import ImageFile, read_image, stem
 from napari_semimoe.project.import_masks import (
     FoundMask,
@@ -111,7 +111,10 @@ def _add_file(
     if known:
         tally.duplicates.append(path.name)
         record = tiles.image(index, known["id"])
-        _mend(index, record, image.pixels, tally)
+        if mend(index.path / record.path, image.pixels, f"The image {record.name}"):
+            tally.notes.append(
+                f"The stored pixels of {record.name} were gone or damaged; they are back."
+            )
         _correct_scale(index, path, image, record, options, tally)
         if patient := options.patient(path, record.patient):
             tally.patients[record.id] = patient
@@ -125,17 +128,6 @@ def _add_file(
         patient = options.patient(path)
         new = _NewImage(path, image.pixels, um_per_px, patient, sha256, tuple(parts), mask)
         _store(index, new, options, tally)
-
-
-def _mend(index: Store, known: ImageRecord, pixels: NDArray[np.uint8], tally: Tally) -> None:
-    """Store the pixels of a known image again where they are gone or damaged."""
-    path = index.path / known.path
-    if is_whole(path):
-        return
-    with storing(f"The image {known.name}"):
-        discard(path)
-        write_array(path, pixels)
-    tally.notes.append(f"The stored pixels of {known.name} were gone or damaged; they are back.")
 
 
 def _correct_scale(

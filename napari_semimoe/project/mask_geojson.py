@@ -110,12 +110,13 @@ def _taken_for_another(objects: Sequence[_Object], class_names: Sequence[str]) -
     Those of a project of several classes are refused (`class_of`), but for those without any.
     """
     known = {each.casefold() for each in (*class_names, IGNORE_CLASS, "")}
-    silent = sum(not name for name, _ in objects)
-    unclassified = [
-        f"Objects without a class were added as {class_names[1]}, the project's first. If they "
-        "are something else, classify them and add the annotations again."
-    ]
-    return unclassified * (silent > 0 and len(class_names) > 2) + [
+    if len(class_names) > 2:  # others were refused
+        sentence = (
+            f"Objects without a class were added as {class_names[1]}, the project's first. If they "
+            "are something else, classify them and add the annotations again."
+        )
+        return [sentence] if any(not name for name, _ in objects) else []
+    return [
         f"Objects of the class {name} were added as {class_names[1]}, the project's only class. "
         "If they are something else, remove them, or make a project with both classes."
         for name in sorted({name for name, _ in objects if name.casefold() not in known})

@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_semimoe.core.disk import as_text
-from napari_semimoe.core.errors import (
-    ProjectFormatError,
-    SemiMoEError,
-)
+from napari_semimoe.core.errors import ProjectFormatError, SemiMoEError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
 from napari_semimoe.core.states import JobState, RoundState
 from napari_semimoe.jobs import Engine, JobReport
@@ -26,11 +23,7 @@ from napari_semimoe.session.alarm import NO_OTHER, NOT_IN_CHARGE, alarms
 from napari_semimoe.session.automatic import note_start
 from napari_semimoe.session.comparison import Contest, contest, knows_all
 from napari_semimoe.session.events import SessionEvents
-from napari_semimoe.session.models import (
-    Model,
-    base_weights,
-    model_in_charge,
-)
+from napari_semimoe.session.models import Model, base_weights, model_in_charge
 from napari_semimoe.session.step_log import read_gates
 
 _ENDED_BADLY = {
