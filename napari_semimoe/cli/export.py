@@ -24,7 +24,7 @@ def export(
         typer.Option(
             "--kind",
             help="ome-zarr: image, masks and their history (0.5; 0.4 for older programs); png: "
-            "16-bit masks; geojson: outlines for QuPath.",
+            "16-bit masks; geojson: outlines for QuPath; csv: tables of sizes and shapes.",
         ),
     ] = Kind["ome-zarr"],
     as_json: Json = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from napari_semimoe.project.exporting import refuse_foreign, refuse_own_folder
 from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.images import stem
 from napari_semimoe.project.mask_png import is_prediction
+from napari_semimoe.project.measure import COLUMNS, first_row
 from napari_semimoe.project.records import counted
 
 #: The options that give a setting.
@@ -51,6 +53,10 @@ def predict(
             help="Also NAME.npz: every expert, gated maps, probabilities, id and class of each "
             "object, disagreement, gates.",
         ),
+    ] = False,
+    table: Annotated[
+        bool,
+        typer.Option("--table", help="Also NAME.csv: class, size, shape and place of each object."),
     ] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
     threshold: Annotated[
@@ -95,9 +101,9 @@ def predict(
             f"{projects[0]} is a project and must stand alone; predict images by another command."
         )
     if projects:
-        if weights or out or all_outputs or um_per_px:
+        if weights or out or all_outputs or table or um_per_px:
             raise typer.BadParameter(
-                "--weights, --out, --um-per-px and --all-outputs are for images."
+                "--weights, --out, --um-per-px, --all-outputs and --table are for images."
             )
         from napari_semimoe.cli.predict_project import predict_project
 
@@ -105,7 +111,8 @@ def predict(
     else:
         if out is None:
             raise typer.BadParameter("Images need --out, the folder for their masks.")
-        data, text = _predict_images(inputs, weights, out, settings, um_per_px, all_outputs)
+        beside = {"all_outputs": all_outputs, "table": table}
+        data, text = _predict_images(inputs, weights, out, settings, um_per_px, beside)
     result(data, text, as_json)
     if data["refused"]:
         raise typer.Exit(1)
@@ -117,7 +124,7 @@ def _predict_images(
     out: Path,
     settings: PredictSettings,
     um_per_px: float | None,
-    all_outputs: bool,
+    beside: Mapping[str, bool],
 ) -> tuple[dict[str, Any], str]:
     chosen = weights or starter_weights()
     if chosen is None:
@@ -126,7 +133,7 @@ def _predict_images(
     refuse_own_folder(out.absolute())
     files = _files(inputs)
     for file in files:
-        _refuse_foreign(out / f"{stem(file)}.png", all_outputs)
+        _refuse_foreign(out / f"{stem(file)}.png", beside)
     _try_to_write(out)
     payload = {
         "weights": str(chosen.resolve()),
@@ -135,7 +142,7 @@ def _predict_images(
         "settings": settings.model_dump(),
         "um_per_px": um_per_px,
         "scales_if_silent": list(files.values()),
-        "all_outputs": all_outputs,
+        **beside,
     }
     with engine() as running:
         data = run_job(running, "files", payload, "Predicting")
@@ -155,12 +162,15 @@ def _try_to_write(folder: Path) -> None:
         trial.unlink()
 
 
-def _refuse_foreign(target: Path, all_outputs: bool) -> None:
+def _refuse_foreign(target: Path, beside: Mapping[str, bool]) -> None:
     """Raise where a file that was not predicted here would be replaced, such as the image."""
     refuse_foreign(target, is_own=is_prediction(target))
-    if all_outputs:
+    if beside["all_outputs"]:
         maps = target.with_suffix(".npz")
         refuse_foreign(maps, is_own=_is_own_npz(maps))
+    if beside["table"]:
+        table = target.with_suffix(".csv")
+        refuse_foreign(table, is_own=first_row(table, ("image", *COLUMNS)) is not None)
 
 
 def _is_own_npz(path: Path) -> bool:

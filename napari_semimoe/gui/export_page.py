@@ -30,6 +30,11 @@ _KINDS = (
     ("OME-Zarr", "ome-zarr", "Images and masks with colours, scale and provenance, in one folder"),
     ("PNG masks", "png", "One 16-bit PNG for each tile: every gland has its own number"),
     ("GeoJSON for QuPath", "geojson", "Outlines of the glands, holes kept, to import in QuPath"),
+    (
+        "Tables (CSV)",
+        "csv",
+        "objects.csv: size, shape, place and class of each gland; images.csv: how many",
+    ),
 )
 _CHOICES = (
     ("All masks", "all"),

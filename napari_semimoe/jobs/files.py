@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_semimoe.core.disk import storing, write_arrays
+from napari_semimoe.core.disk import storing, write_arrays, written_whole
 from napari_semimoe.core.errors import ImageReadError, ScaleUnknownError, SemiMoEError, StorageError
 from napari_semimoe.core.reports import Observer
 from napari_semimoe.core.values import Prediction
 from napari_semimoe.project.arrays import content_hash
 from napari_semimoe.project.images import read_image, stem
 from napari_semimoe.project.mask_png import PREDICTED, mark_of, save_png
+from napari_semimoe.project.measure import COLUMNS, rows_of, write_table
 
 
 def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any) -> dict[str, Any]:
@@ -78,8 +79,20 @@ def _predict_file(
     with storing(f"The mask {target.name}"):
         target.parent.mkdir(parents=True, exist_ok=True)
     save_png(target, prediction.instances, float(um_per_px), mark)
-    maps = _write_maps(prediction, target) if payload.get("all_outputs") else []
-    return [str(target), *maps], image.note
+    beside = _write_maps(prediction, target) if payload.get("all_outputs") else []
+    if payload.get("table"):
+        names = predictor.model.settings.classes
+        rows = rows_of(prediction.instances, prediction.classes, names, float(um_per_px))
+        beside.append(_write_table(file, rows, target))
+    return [str(target), *beside], image.note
+
+
+def _write_table(file: Path, rows: Iterable[Mapping[str, Any]], target: Path) -> str:
+    beside = target.with_suffix(".csv")
+    named = ({"image": file.name, **row} for row in rows)
+    with storing(f"The table {beside.name}"), written_whole(beside) as path:
+        write_table(path, ("image", *COLUMNS), named)
+    return str(beside)
 
 
 def _write_maps(prediction: Prediction, target: Path) -> list[str]:

@@ -133,7 +133,7 @@ def predict_files(payload: Mapping[str, Any], observer: Observer) -> dict[str, A
         ``weights``, ``settings`` as of `predict_tile`; ``files``: images; ``out_dir``: folder
         for the results; ``um_per_px``: overrides what the files say, or None;
         ``scales_if_silent``: of each file where it says none, or None; ``all_outputs``: also
-        write every map as ``.npz``.
+        write every map as ``.npz``; ``table``: also write sizes and shapes as ``.csv``.
     observer
         Hears of every file and may stop after any.
     """

@@ -7,20 +7,29 @@ from pathlib import Path
 from typing import Literal, Unpack
 
 from napari_semimoe.core.errors import SettingsError
+from napari_semimoe.project.export_csv import export_csv
 from napari_semimoe.project.export_geojson import export_geojson
 from napari_semimoe.project.export_ome_zarr import export_ome_zarr
 from napari_semimoe.project.export_png import export_png
 from napari_semimoe.project.exporting import ExportReport, HowToExport
 from napari_semimoe.project.project import Project
 
-__all__ = ["ExportKind", "export_geojson", "export_ome_zarr", "export_png", "export_project"]
+__all__ = [
+    "ExportKind",
+    "export_csv",
+    "export_geojson",
+    "export_ome_zarr",
+    "export_png",
+    "export_project",
+]
 
-ExportKind = Literal["ome-zarr", "ome-zarr-0.4", "png", "geojson"]
+ExportKind = Literal["ome-zarr", "ome-zarr-0.4", "png", "geojson", "csv"]
 _WRITERS = {
     "ome-zarr": export_ome_zarr,
     "ome-zarr-0.4": partial(export_ome_zarr, version="0.4"),
     "png": export_png,
     "geojson": export_geojson,
+    "csv": export_csv,
 }
 
 

@@ -17,17 +17,17 @@ from napari_semimoe.project.exporting import (
     ExportReport,
     HowToExport,
     export_files,
-    goes_out,
     identity,
     read_curated,
     refuse_foreign,
+    with_neighbours,
     write_export,
 )
 from napari_semimoe.project.mask_geojson import IGNORE_CLASS, MARK, TILES
 from napari_semimoe.project.polygons import Ring, instance_polygons
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import TileRecord
-from napari_semimoe.project.seams import mosaic, whole_objects
+from napari_semimoe.project.seams import whole_arrays
 
 #: What of a mask's provenance an object carries.
 _METADATA = ("author", "created", "origin", "model", "round")
@@ -58,16 +58,8 @@ def export_geojson(project: Project, out: Path | str, **how: Unpack[HowToExport]
         refuse_foreign(path, is_own=_mark_of(path) == mark(tiles[0]))
 
     if how.get("tiles") is not None:
-        how["tiles"] = _with_neighbours(project, how["tiles"])
+        how["tiles"] = with_neighbours(project, how["tiles"])
     return export_files(project, out, ".geojson", write, name_of=image_name, refuse=refuse, **how)
-
-
-def _with_neighbours(project: Project, asked: Iterable[int]) -> list[int]:
-    """Return tiles and all other curated ones of the same images."""
-    tiles = {tile_id: project.tile(tile_id) for tile_id in asked}
-    images = {tile.image_id for tile in tiles.values()}
-    others = [tile.id for tile in project.tiles() if tile.image_id in images and goes_out(tile)]
-    return sorted({*tiles, *others})
 
 
 def _mark_of(path: Path) -> Any:
@@ -81,22 +73,17 @@ def _mark_of(path: Path) -> Any:
 def collection(project: Project, tiles: Iterable[TileRecord]) -> dict[str, Any]:
     """Return a FeatureCollection of all objects of some tiles of one image.
 
-    An object that the tiles' borders cut is one, see `whole_objects`; what is told of it is that
+    An object that the tiles' borders cut is one, see `whole_arrays`; what is told of it is that
     of its first piece.
     """
     curated = [read_curated(project, tile) for tile in tiles]
-    boxes, labels = [each.tile.box for each in curated], [each.labels for each in curated]
-    classes = [each.annotation.classes for each in curated]
     outlines = {}
-    for pieces in whole_objects(boxes, labels, classes):
-        if len(pieces) > 1:
-            mask, corner = mosaic(pieces, boxes, labels)
-            outlines[pieces[0]] = _moved(next(instance_polygons(mask))[1], corner)
-            for tile, number in pieces:
-                labels[tile] = np.where(labels[tile] == number, 0, labels[tile])
-    for tile, each in enumerate(labels):
-        corner = boxes[tile].x0, boxes[tile].y0
-        for number, polygons in instance_polygons(each):
+    for tile, labels, corner in whole_arrays(
+        [each.tile.box for each in curated],
+        [each.labels for each in curated],
+        [each.annotation.classes for each in curated],
+    ):
+        for number, polygons in instance_polygons(labels):
             outlines[tile, number] = _moved(polygons, corner)
     features = [
         _feature(project, curated[tile], number, polygons)

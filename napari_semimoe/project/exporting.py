@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,34 +146,71 @@ def export_files(
     ProjectFormatError
         If nothing could be written because what is stored is damaged; else the others are.
     """
-    groups: dict[str, list[TileRecord]] = {}
-    for tile in curated_tiles(project, tiles):
-        groups.setdefault(name_of(tile), []).append(tile)
+    groups = grouped(curated_tiles(project, tiles), name_of)
     folder = export_folder(Path(out))
     every = list(dict.fromkeys(name_of(tile) for tile in project.tiles()))
     files = dict(zip(every, file_names(every), strict=True))  # the same whichever are exported
-    paths = [folder / f"{files[name]}{ending}" for name in groups]
-    for path, group in zip(paths, groups.values(), strict=True):
-        refuse(path, group)
+    paths = {name: folder / f"{files[name]}{ending}" for name in groups}
+    for name, group in groups.items():
+        refuse(paths[name], group)
+
+    def write_group(name: str, group: Sequence[TileRecord]) -> Path:
+        write(paths[name], group)
+        return paths[name]
+
+    return in_turn(groups, write_group, progress=progress, should_stop=should_stop)
+
+
+def grouped(
+    tiles: Iterable[TileRecord], name_of: Callable[[TileRecord], str]
+) -> dict[str, list[TileRecord]]:
+    """Return tiles by what ``name_of`` calls them."""
+    groups: dict[str, list[TileRecord]] = {}
+    for tile in tiles:
+        groups.setdefault(name_of(tile), []).append(tile)
+    return groups
+
+
+def in_turn(
+    groups: Mapping[str, Sequence[TileRecord]],
+    write: Callable[[str, Sequence[TileRecord]], Path],
+    *,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> ExportReport:
+    """Write one group after the other, each into the file that ``write`` returns.
+
+    Raises
+    ------
+    ProjectFormatError
+        If nothing could be written because what is stored is damaged; else the others are.
+    """
     written: list[Path] = []
     refused: list[tuple[str, str]] = []
     done = 0
-    for path, (name, group) in zip(paths, groups.items(), strict=True):
+    for name, group in groups.items():
         if should_stop and should_stop():
             break
         if progress:
-            progress(len(written) + len(refused), len(paths), name)
+            progress(len(written) + len(refused), len(groups), name)
         try:
-            write(path, group)
+            written.append(write(name, group))
         except ProjectFormatError as error:
             refused.append((name, str(error)))
-            if len(refused) == len(paths):
+            if len(refused) == len(groups):
                 raise
         else:
-            written.append(path)
             done += len(group)
-    cancelled = len(written) + len(refused) < len(paths)
-    return ExportReport(tuple(written), done, cancelled, tuple(refused))
+    cancelled = len(written) + len(refused) < len(groups)
+    return ExportReport(tuple(dict.fromkeys(written)), done, cancelled, tuple(refused))
+
+
+def with_neighbours(project: Project, asked: Iterable[int]) -> list[int]:
+    """Return tiles and all other curated ones of the same images."""
+    tiles = {tile_id: project.tile(tile_id) for tile_id in asked}
+    images = {tile.image_id for tile in tiles.values()}
+    others = [tile.id for tile in project.tiles() if tile.image_id in images and goes_out(tile)]
+    return sorted({*tiles, *others})
 
 
 def curated_tiles(project: Project, tiles: Iterable[int] | None = None) -> list[TileRecord]:

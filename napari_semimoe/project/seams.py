@@ -54,10 +54,31 @@ def whole_objects(
     yield from map(tuple, groups.values())
 
 
-def mosaic(
+def whole_arrays(
+    boxes: Sequence[Box], labels: Sequence[NDArray[np.uint16]], classes: Sequence[Mapping[int, int]]
+) -> Iterator[tuple[int, NDArray[np.uint16], tuple[int, int]]]:
+    """Yield arrays that together show each object once, and whole, see `whole_objects`.
+
+    Yields
+    ------
+    tuple
+        A tile of the sequence; the ids of its objects, either of all that end in it or of one that
+        begins in it and goes on in others; the x and y of that array's corner in the image.
+    """
+    rest = [each.copy() for each in labels]
+    for pieces in whole_objects(boxes, labels, classes):
+        if len(pieces) > 1:
+            yield pieces[0][0], *_mosaic(pieces, boxes, labels)
+            for tile, number in pieces:
+                rest[tile][labels[tile] == number] = 0
+    for tile, each in enumerate(rest):
+        yield tile, each, (boxes[tile].x0, boxes[tile].y0)
+
+
+def _mosaic(
     pieces: Sequence[Piece], boxes: Sequence[Box], labels: Sequence[NDArray[np.uint16]]
 ) -> tuple[NDArray[np.uint16], tuple[int, int]]:
-    """Return where an object is as a mask of 0 and 1, and the x and y of its corner."""
+    """Return an object with the id of its first piece, and the x and y of the array's corner."""
     parts = [boxes[tile] for tile, _ in pieces]
     y0, x0 = min(box.y0 for box in parts), min(box.x0 for box in parts)
     y1, x1 = max(box.y1 for box in parts), max(box.x1 for box in parts)
@@ -65,7 +86,7 @@ def mosaic(
     for tile, number in pieces:
         box = boxes[tile]
         part = found[box.y0 - y0 : box.y1 - y0, box.x0 - x0 : box.x1 - x0]
-        part[labels[tile] == number] = 1
+        part[labels[tile] == number] = pieces[0][1]
     return found, (x0, y0)
 
 

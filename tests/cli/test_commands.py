@@ -1,5 +1,6 @@
 """Every command on a small project, with its result for people and for programs."""
 
+import csv
 import json
 import os
 import re
@@ -483,6 +484,25 @@ class TestPredict:
                 "expert_names": (3,),
             }
             assert maps["gates"].sum(axis=1) == pytest.approx(1, abs=1e-3)
+
+    def test_a_table_has_a_row_for_each_object_of_the_mask(
+        self, semimoe, tissue, weights, tmp_path
+    ):
+        image = tissue / "unlabelled" / "more_1.png"
+        given = ("predict", image, "--weights", weights, "--out", tmp_path, "--min-object", 0)
+        for _ in range(2):  # its own is replaced
+            semimoe(*given, "--table", "--um-per-px", 2)
+        with Image.open(tmp_path / "more_1.png") as mask:
+            ids, areas = np.unique(np.asarray(mask), return_counts=True)
+        with (tmp_path / "more_1.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [int(row["object"]) for row in rows] == ids[1:].tolist()
+        assert [float(row["area_um2"]) for row in rows] == (4.0 * areas[1:]).tolist()
+        assert {(row["image"], row["class"]) for row in rows} == {("more_1.png", "gland")}
+        (tmp_path / "more_1.csv").write_text("mine")
+        refused = semimoe(*given, "--table", code=1)
+        assert "more_1.csv is in the way" in refused.err
+        assert (tmp_path / "more_1.csv").read_text() == "mine"
 
     def test_project_is_predicted_once_and_anew_with_other_settings(self, semimoe, copy):
         assert len(semimoe("predict", copy, "--json").json["predicted"]) == 7
