@@ -1,18 +1,14 @@
-"""Sorting names as people do."""
+"""Names in the order in which people count."""
 
 from __future__ import annotations
 
+import re
 
-def natural_key(name: str) -> list[tuple[int, int, str]]:
+_NUMBER = re.compile("([0-9]+)")
+
+
+def natural_key(name: str) -> list[str | int]:
     """Return a key that sorts ``tile_10`` after ``tile_9``."""
-    parts: list[tuple[int, int, str]] = []
-    digits = ""
-    for letter in name.casefold() + "\0":
-        if letter.isascii() and letter.isdigit():
-            digits += letter
-            continue
-        if digits:
-            parts.append((0, int(digits), ""))
-            digits = ""
-        parts.append((1, 0, letter))
+    parts: list[str | int] = list(_NUMBER.split(name.casefold()))  # text and number in turn
+    parts[1::2] = map(int, parts[1::2])
     return parts

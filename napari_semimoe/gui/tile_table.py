@@ -10,11 +10,10 @@ from qtpy.QtCore import (
     QItemSelectionModel,
     QModelIndex,
     QSize,
-    QSortFilterProxyModel,
     Qt,
     Signal,
 )
-from qtpy.QtGui import QColor, QFont
+from qtpy.QtGui import QColor, QFont, QFontMetrics
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
 from napari_semimoe.core.natural import natural_key
@@ -44,6 +43,8 @@ POOL_TEXT = {
     Pool.VALIDATION: "validation",
     Pool.EXCLUDED: "excluded",
 }
+#: What the cells of a column may show at most.
+_WIDEST = {1: tuple(POOL_TEXT.values()), 2: ("100.0 %",)}
 TILE_ID = Qt.ItemDataRole.UserRole
 HAS_MASK = Qt.ItemDataRole.UserRole + 1
 
@@ -55,23 +56,54 @@ class TileModel(QAbstractTableModel):
         super().__init__(parent)
         self._tiles: list[TileRecord] = []
         self._row_of: dict[int, int] = {}
+        self._order: tuple[int, Qt.SortOrder] = (2, Qt.SortOrder.DescendingOrder)
         self._active: int | None = None
         self._faint = QColor("#808080")
 
     def set_tiles(self, tiles: Sequence[TileRecord]) -> bool:
-        """Replace all rows, and return whether any are new or elsewhere; else cells change."""
-        tiles = list(tiles)
-        if [t.id for t in tiles] == [t.id for t in self._tiles]:
-            before, self._tiles = self._tiles, tiles
-            changed = [row for row, tile in enumerate(tiles) if tile != before[row]]
-            if changed:
-                self._cells_changed(changed[0], changed[-1])
+        """Show tiles, and return whether others came; else rows move and cells change."""
+        tiles = self._in_order(tiles)
+        if {tile.id for tile in tiles} != self._row_of.keys():
+            self.beginResetModel()
+            self._place(tiles)
+            self.endResetModel()
+            return True
+        before = self._tiles
+        if [t.id for t in tiles] != [t.id for t in before]:
+            self._move(tiles)
             return False
-        self.beginResetModel()
+        self._tiles = tiles
+        changed = [row for row, tile in enumerate(tiles) if tile != before[row]]
+        if changed:
+            self._cells_changed(changed[0], changed[-1])
+        return False
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Sort by a column from now on."""
+        self._order = column, order
+        self._move(self._in_order(self._tiles))
+
+    def _move(self, tiles: list[TileRecord]) -> None:
+        """Lay out the same tiles otherwise; what is selected stays so."""
+        self.layoutAboutToBeChanged.emit()
+        before = self.persistentIndexList()
+        ids = [self._tiles[index.row()].id for index in before]
+        self._place(tiles)
+        now = [
+            self.index(self._row_of[tile_id], index.column())
+            for index, tile_id in zip(before, ids, strict=True)
+        ]
+        self.changePersistentIndexList(before, now)
+        self.layoutChanged.emit()
+
+    def _in_order(self, tiles: Sequence[TileRecord]) -> list[TileRecord]:
+        column, order = self._order
+        falls = order == Qt.SortOrder.DescendingOrder
+        return sorted(tiles, key=lambda tile: _sort_key(tile, column), reverse=falls)
+
+    def _place(self, tiles: list[TileRecord]) -> None:
         self._tiles = tiles
         self._row_of = {tile.id: row for row, tile in enumerate(tiles)}
-        self.endResetModel()
-        return True
 
     def set_active(self, tile_id: int | None) -> None:
         """Print the tile on the desk in bold."""
@@ -151,15 +183,6 @@ class TileModel(QAbstractTableModel):
             return POOL_TEXT[tile.pool]
         return "–" if tile.disagreement is None else f"{100 * tile.disagreement:.1f} %"
 
-    def sort_key(self, row: int, column: int) -> Any:
-        """Return what a row sorts by; by doubt, tiles that wait for a person go together."""
-        tile = self._tiles[row]
-        if column == 0:
-            return natural_key(tile.name)
-        if column == 1:
-            return POOL_TEXT[tile.pool]
-        return is_open(tile), -1.0 if tile.disagreement is None else tile.disagreement
-
     @staticmethod
     def _tooltip(tile: TileRecord) -> str:
         height, width = tile.box.shape
@@ -175,15 +198,13 @@ class TileModel(QAbstractTableModel):
         return "\n".join(lines)
 
 
-class _Sorted(QSortFilterProxyModel):
-    """Sorts by keys that Qt cannot compare itself."""
-
-    def lessThan(self, left: QModelIndex, right: QModelIndex) -> bool:
-        """Compare two rows."""
-        tiles = self.sourceModel()
-        assert isinstance(tiles, TileModel), "the table sorts tiles only"
-        column = left.column()
-        return tiles.sort_key(left.row(), column) < tiles.sort_key(right.row(), column)
+def _sort_key(tile: TileRecord, column: int) -> Any:
+    """Return what a tile sorts by; by doubt, tiles that wait for a person go together."""
+    if column == 0:
+        return natural_key(tile.name)
+    if column == 1:
+        return POOL_TEXT[tile.pool]
+    return is_open(tile), -1.0 if tile.disagreement is None else tile.disagreement
 
 
 class TileTable(FollowsFont, QTableView):
@@ -210,9 +231,7 @@ class TileTable(FollowsFont, QTableView):
         super().__init__()
         self.tiles = TileModel(self)
         self._marked: int | None = None
-        self._sorted = _Sorted(self)
-        self._sorted.setSourceModel(self.tiles)
-        self.setModel(self._sorted)
+        self.setModel(self.tiles)
         self.setSortingEnabled(True)
         self.sortByColumn(2, Qt.SortOrder.DescendingOrder)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -222,13 +241,12 @@ class TileTable(FollowsFont, QTableView):
         self.setWordWrap(False)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.verticalHeader().hide()
-        self.fit_rows()
         header = self.horizontalHeader()
         header.setHighlightSections(False)
-        header.setResizeContentsPrecision(0)  # the rows in sight, not all of them at each change
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(2, QHeaderView.ResizeMode.ResizeToContents)
+        for column in _WIDEST:
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+        self.fit_rows()
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._offer)
         self.activated.connect(self._choose)
@@ -245,8 +263,16 @@ class TileTable(FollowsFont, QTableView):
             self.scrollTo(self.currentIndex())
 
     def fit_rows(self) -> None:
-        """Give rows the height of their letters."""
+        """Give rows the height of their letters, and columns the width of what they may show.
+
+        Letting Qt look at the cells takes it to all rows at each change while the table is hidden.
+        """
         self.verticalHeader().setDefaultSectionSize(row_px(self))
+        font, header = self.font(), self.horizontalHeader()
+        font.setBold(True)  # as the tile on the desk is printed
+        for column, texts in _WIDEST.items():
+            cell = max(map(QFontMetrics(font).horizontalAdvance, texts)) + row_px(self) // 2
+            header.resizeSection(column, max(cell, header.sectionSizeHint(column)))
 
     def show_tiles(self, tiles: Sequence[TileRecord], active: int | None) -> None:
         """Fill the table and mark the tile on the desk."""
@@ -262,7 +288,7 @@ class TileTable(FollowsFont, QTableView):
             self.verticalScrollBar().setValue(scrolled)
 
     def _select_also(self, tile_id: int) -> None:
-        index = self._sorted.mapFromSource(self.tiles.index(self.tiles.row_of(tile_id), 0))
+        index = self.tiles.index(self.tiles.row_of(tile_id), 0)
         flags = QItemSelectionModel.SelectionFlag
         self.selectionModel().select(index, flags.Select | flags.Rows)
 
@@ -278,7 +304,7 @@ class TileTable(FollowsFont, QTableView):
         if row < 0:
             return
         self._marked = tile_id
-        index = self._sorted.mapFromSource(self.tiles.index(row, 0))
+        index = self.tiles.index(row, 0)
         flags = QItemSelectionModel.SelectionFlag
         self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
         self.scrollTo(index)

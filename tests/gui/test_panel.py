@@ -692,8 +692,32 @@ def test_only_rows_that_changed_are_drawn_again(opened, qtbot):
     drawn.clear()
     table.show_tiles(tiles, tiles[0].id)
     assert drawn == []
-    table.show_tiles([*tiles[:2], replace(tiles[2], disagreement=0.9), *tiles[3:]], tiles[0].id)
+    table.show_tiles([*tiles[:2], replace(tiles[2], patient="P"), *tiles[3:]], tiles[0].id)
     assert drawn == [(2, 2)]
+
+
+def test_a_row_that_becomes_more_doubtful_rises_and_what_is_chosen_stays_so(opened):
+    table, tiles = opened.predict_page.table, opened.bench.session.tiles()
+    table.clearSelection()
+    table._select_also(tiles[1].id)
+    table._select_also(tiles[3].id)
+    table.show_tiles([*tiles[:3], replace(tiles[3], disagreement=0.9), *tiles[4:]], tiles[0].id)
+    assert table.tiles.row_of(tiles[3].id) == 0
+    assert set(table.selected_ids()) == {tiles[1].id, tiles[3].id}
+
+
+def test_thousands_of_tiles_are_sorted_as_people_count(opened):
+    table, (tile, *_) = opened.predict_page.table, opened.bench.session.tiles()
+    names = [f"{letter}_{number}" for letter in "aB" for number in range(1500, -1, -1)]
+    many = [replace(tile, id=number, name=name) for number, name in enumerate(names, start=100)]
+    table.clearSelection()
+    table.show_tiles(many, 100)
+    table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+    model = table.model()
+    shown = [model.index(row, 0).data() for row in range(model.rowCount())]
+    assert shown == [f"{letter}_{number}" for letter in "aB" for number in range(1501)]
+    assert table.selected_ids() == [100]  # a_1500, wherever it is now
+    assert table.currentIndex().data() == "a_1500"
 
 
 def test_table_lists_tiles_with_the_doubtful_open_ones_first(opened):
