@@ -7,7 +7,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,8 +15,13 @@ from typing import Any
 import typer
 
 from napari_semimoe.cli.output import progress, remark
-from napari_semimoe.core.errors import JobError, ProjectCutOffError
-from napari_semimoe.core.states import JobState
+from napari_semimoe.core.errors import (
+    JobError,
+    ProjectCutOffError,
+    ProjectLockedError,
+    StorageError,
+)
+from napari_semimoe.core.states import JobState, RoundState
 from napari_semimoe.jobs.choice import cluster_settings, make_engine
 from napari_semimoe.jobs.protocol import Engine, JobKind, JobReport
 from napari_semimoe.project.project import Project
@@ -33,10 +38,14 @@ TICK_SECONDS = 0.2
 def opened_to_read(path: Path) -> Project:
     """Open a project to read it, once it is in order."""
     try:
-        return Project.open(path, read_only=True)
+        opened = Project.open(path, read_only=True)
     except ProjectCutOffError:
         Project.open(path).close()
         return Project.open(path, read_only=True)
+    if any(record.state is RoundState.RUNNING for record in opened.rounds()):
+        with suppress(ProjectLockedError, StorageError):  # it runs indeed; the disk is read-only
+            Project.open(path).close()  # says of a round whose process was killed that it ended
+    return opened
 
 
 @contextmanager

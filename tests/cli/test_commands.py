@@ -16,6 +16,7 @@ from PIL import Image
 
 from napari_semimoe.cli.main import main
 from napari_semimoe.core.checkpoint_info import read_info
+from napari_semimoe.core.states import RoundState
 from napari_semimoe.project.mask_png import PREDICTED, save_png
 from napari_semimoe.project.project import Project
 from tests.cli.conftest import SMALL
@@ -740,6 +741,16 @@ class TestOthers:
         subprocess.run([sys.executable, "-c", code, copy], check=False)
         assert (copy / "index.sqlite-journal").stat().st_size
         assert len(semimoe("export", copy, tmp_path / "out", "--json").json["written"]) == 5
+
+    def test_a_round_whose_program_was_killed_does_not_run(self, semimoe, copy):
+        with Project.open(copy) as project:
+            number = project.start_round({}, None, {}).number
+            assert semimoe("info", copy, "--json").json["rounds"][-1]["state"] == "running"
+            shutil.copy(copy / "index.sqlite", copy / "killed")
+            project.finish_round(number, RoundState.CANCELLED)
+        os.replace(copy / "killed", copy / "index.sqlite")
+        last = semimoe("info", copy, "--json").json["rounds"][-1]
+        assert (last["number"], last["state"]) == (number, "interrupted")
 
     def test_check_names_what_will_be_used(self, semimoe):
         facts = semimoe("check", "--json").json
