@@ -67,6 +67,7 @@ def _test(arguments: list[str]) -> int:
     checks = {
         "ruff check": [python, "-m", "ruff", "check", "."],
         "ruff format": [python, "-m", "ruff", "format", "--check", "."],
+        "types": [python, "-m", "mypy"],
         "import rules": [_venv_program("lint-imports"), "--no-logo"],
         "plugin manifest": [_venv_program("npe2"), "validate", "napari-semimoe"],
         "pytest": [python, "-m", "pytest", *_side_by_side(), *arguments],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from napari_semimoe.session.session import Session
 
 BRUSH_PX = 6
 
+_Labels = NDArray[np.uint16]
+
 
 def walk(project: Path, out: Path, minutes: float) -> None:
     """Predict, correct, accept, retrain, predict again, export; leave pictures and a report."""
@@ -32,8 +35,8 @@ def walk(project: Path, out: Path, minutes: float) -> None:
             tile = opened.next_tile()
             assert tile is not None, "a new demo project has tiles without a mask"
             _predict(opened, tile, report)
-            labels = _correct(opened, tile, report)
-            opened.accept(tile, labels, opened.project.read_prediction(tile).instances)
+            corrected = _correct(opened, tile, report)
+            opened.accept(tile, *corrected)
             _retrain(opened, minutes, report)
             _predict(opened, opened.next_tile() or tile, report)
             written = opened.export(out / EXPORT)
@@ -59,7 +62,8 @@ def _predict(opened: Session, tile: int, report: DemoReport) -> None:
     report.add("Predict", text, picture)
 
 
-def _correct(opened: Session, tile: int, report: DemoReport) -> NDArray[np.uint16]:
+def _correct(opened: Session, tile: int, report: DemoReport) -> tuple[_Labels, _Labels]:
+    """Return the corrected mask, and the one before."""
     assert opened.project is not None, "the walk has opened it"
     prediction = opened.project.read_prediction(tile)
     assert prediction is not None, "predicted by the step before"
@@ -70,7 +74,7 @@ def _correct(opened: Session, tile: int, report: DemoReport) -> NDArray[np.uint1
     outlined = mark_boundaries(image, labels, color=(1, 0.9, 0))
     picture = _save(report, "correct", (255 * outlined).astype(np.uint8))
     report.add("Correct and accept", f"One stroke changed {changed} pixels.", picture)
-    return labels
+    return labels, prediction.instances
 
 
 def _retrain(opened: Session, minutes: float, report: DemoReport) -> None:
@@ -95,6 +99,7 @@ def painted(labels: NDArray[np.uint16], stroke: Stroke) -> NDArray[np.uint16]:
 def _panels(image: NDArray[np.uint8], prediction: Prediction) -> NDArray[np.uint8]:
     """Show side by side: the instances on the image, and the maps in grey."""
     outlined = mark_boundaries(image, prediction.instances, color=(1, 0.9, 0))
+    maps: list[NDArray[np.floating[Any]]]
     maps = [prediction.gated["segmentation"], prediction.disagreement]
     maps += [(values + 1) / 2 for name, values in prediction.gated.items() if name == "distance"]
     grey = [np.repeat(values[..., None], 3, axis=2) for values in maps]

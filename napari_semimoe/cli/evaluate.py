@@ -166,6 +166,7 @@ def _some(names: list[str]) -> str:
 
 
 def _tables(data: dict[str, Any], each: bool) -> list[Any]:
+    rows: list[tuple[Any, ...]]
     rows = [(title, data["pooled"][key], data["mean"][key]) for key, title in SCORES.items()]
     title = f"{counted(len(data['images']), 'image')}, native size"
     title += "" if "without_truth" in data else ", threshold 0.5"

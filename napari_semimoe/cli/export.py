@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any
 
 import typer
 
@@ -13,20 +12,18 @@ from napari_semimoe.cli.work import INTERRUPTED, asked_to_stop, ends_as_ctrl_c, 
 from napari_semimoe.project.export import ExportKind, export_project
 from napari_semimoe.project.records import counted
 
-Kind = StrEnum("Kind", {kind: kind for kind in get_args(ExportKind)})
-
 
 def export(
     project: ProjectFolder,
     out: Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)],
     kind: Annotated[
-        Kind,
+        ExportKind,
         typer.Option(
             "--kind",
             help="ome-zarr: image, masks and their history (0.5; 0.4 for older programs); png: "
             "16-bit masks; geojson: outlines for QuPath; csv: tables of sizes and shapes.",
         ),
-    ] = Kind["ome-zarr"],
+    ] = "ome-zarr",
     as_json: Json = False,
 ) -> None:
     """Write all masks, accepted here or added with images.
@@ -43,13 +40,14 @@ def export(
         report = export_project(
             opened,
             out,
-            kind.value,
+            kind,
             progress=lambda done, total, _name: bar.update(task, completed=done, total=total),
             should_stop=should_stop,
         )
         if not report.cancelled:
             bar.update(task, completed=len(report.written), total=len(report.written))
-    data = {"out": str(out), "kind": kind.value, "written": [str(path) for path in report.written]}
+    data: dict[str, Any]
+    data = {"out": str(out), "kind": kind, "written": [str(path) for path in report.written]}
     data |= {"refused": [list(each) for each in report.refused]}
     result(data, f"{counted(report.tiles, 'tile')} exported to {out}.", as_json)
     refusals(report.refused, ())

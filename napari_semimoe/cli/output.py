@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -36,19 +36,8 @@ UmPerPx = Annotated[
 ]
 
 
-def _known_kind(kind: str) -> str:
-    if kind not in get_args(MaskKind):
-        raise typer.BadParameter(f"It must be 'instances' or 'classes', got '{kind}'.")
-    return kind
-
-
 MaskKindOption = Annotated[
-    str,
-    typer.Option(
-        "--mask-kind",
-        help="What mask values mean: 'instances' or 'classes'.",
-        callback=_known_kind,
-    ),
+    MaskKind, typer.Option("--mask-kind", help="What mask values mean: 'instances' or 'classes'.")
 ]
 #: What a result may be told in.
 Part = str | Table | Tree

@@ -12,6 +12,7 @@ import typer
 from napari_semimoe.cli.output import (
     Json,
     MaskKindOption,
+    Part,
     ProjectFolder,
     UmPerPx,
     progress,
@@ -185,7 +186,7 @@ def info(
     )
     head = f"{data['name']}: classes {', '.join(data['classes'])}; {data['images']} images; "
     head += f"model in charge: {data['model'] or 'none yet'}"
-    parts = [head, pools, *([rounds] if data["rounds"] else [])]
+    parts: list[Part] = [head, pools, *([rounds] if data["rounds"] else [])]
     if tiles:
         names = ("name", "pool", "um_per_px", "disagreement", "versions")
         rows = [tuple(tile[name] for name in names) for tile in data["tiles"]]

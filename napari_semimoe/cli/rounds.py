@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ from rich.tree import Tree
 
 from napari_semimoe.cli.output import Json, Part, ProjectFolder, facts, result, table
 from napari_semimoe.cli.work import opened_to_read, session
-from napari_semimoe.core.measures import MEASURES, WORDS
+from napari_semimoe.core.measures import WORDS, Measure
 from napari_semimoe.project.records import RoundRecord
 from napari_semimoe.session.comparison import (
     Comparison,
@@ -31,8 +30,7 @@ app = typer.Typer(help="List the rounds of a project; put another model in charg
 RoundNumber = Annotated[
     int, typer.Argument(help="The round's number.", metavar="NUMBER", show_default=False)
 ]
-MeasureName = StrEnum("MeasureName", {name: name for name in MEASURES})
-MeasureChoice = Annotated[MeasureName, typer.Option("--measure", help="Score to compare by.")]
+MeasureChoice = Annotated[Measure, typer.Option("--measure", help="Score to compare by.")]
 AnyModel = Annotated[
     str,
     typer.Argument(
@@ -53,7 +51,7 @@ def list_rounds(project: ProjectFolder, as_json: Json = False) -> None:
         lineage = read_lineage(opened)
     rounds = [asdict(record) for record in lineage.rounds]
     columns = ("round", "name", "state", "from", "Dice", "steps", "seconds", "started")
-    parts = [
+    parts: list[Part] = [
         table(
             "Rounds, with their Dice on the validation tiles",
             columns,
@@ -121,7 +119,7 @@ def note(
 def show(
     project: ProjectFolder,
     number: RoundNumber,
-    measure: MeasureChoice = MeasureName.dice,
+    measure: MeasureChoice = "dice",
     as_json: Json = False,
 ) -> None:
     """Show one round and its settings.
@@ -132,7 +130,7 @@ def show(
     with opened_to_read(project) as opened:
         record = opened.round(number)
         lineage = read_lineage(opened)
-        compared = against_base(record, tile_ids(opened), measure.value)
+        compared = against_base(record, tile_ids(opened), measure)
         taught = read_ledger(opened, number)
     entry = asdict(record)
     about = [(name, entry[name]) for name in ("state", "base", "created", "ended", "note")]
@@ -155,7 +153,7 @@ def compare(
     project: ProjectFolder,
     before: Annotated[int, typer.Argument(help="A round's number.", show_default=False)],
     after: Annotated[int, typer.Argument(help="Another round's number.", show_default=False)],
-    measure: MeasureChoice = MeasureName.dice,
+    measure: MeasureChoice = "dice",
     as_json: Json = False,
 ) -> None:
     """Compare the models of two rounds on each validation tile.
@@ -164,7 +162,7 @@ def compare(
     since change nothing.
     """
     with opened_to_read(project) as opened:
-        compared = compare_rounds(opened, before, after, measure.value)
+        compared = compare_rounds(opened, before, after, measure)
     result(asdict(compared), _compared(compared), as_json)
 
 

@@ -133,7 +133,9 @@ def train(
     options = {"budget_minutes": "--minutes", "seed": "--seed", "device": "--device"}
     given = {"budget_minutes": minutes, "max_steps": steps, "seed": seed, "device": device}
     elsewhere = cluster_settings(os.environ).scheduler  # that machine counts its own cores
-    values = {} if elsewhere else {"threads": usable_cores()}  # no window needs one for itself
+    values: dict[str, Any] = {}
+    if not elsewhere:
+        values["threads"] = usable_cores()  # no window needs one for itself
     values |= {name: value for name, value in given.items() if value is not None}
     changed = _parsed("--set", other or [])
     values |= changed

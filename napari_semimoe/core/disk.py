@@ -130,7 +130,7 @@ def publish(temporary: Path, path: Path) -> None:
     flush(path.parent)
 
 
-def patiently(do: Callable[[], None]) -> None:
+def patiently(do: Callable[[], object]) -> None:
     """Do what the system may refuse while another program has a file open for a moment."""
     for pause in _PAUSES:
         try:

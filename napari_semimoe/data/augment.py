@@ -58,12 +58,14 @@ def crop_batch(
     places = [_place(tile, size, settings, generator) for tile in tiles]
     chosen = list(zip(tiles, places, strict=True))
     image = torch.cat([place.sample(tile.image, "bilinear") for tile, place in chosen])
-    index = maps = None
-    if all(tile.index is not None for tile in tiles):
-        index = torch.cat([place.sample(tile.index, "nearest") for tile, place in chosen]).int()
-    if all(tile.maps is not None for tile in tiles):
-        maps = torch.cat([place.sample(tile.maps, "bilinear") for tile, place in chosen])
-    return Crops(image / 255, index, maps, tuple(place.px for place in places))
+    index = [place.sample(t.index, "nearest") for t, place in chosen if t.index is not None]
+    maps = [place.sample(t.maps, "bilinear") for t, place in chosen if t.maps is not None]
+    return Crops(
+        image / 255,
+        torch.cat(index).int() if len(index) == len(tiles) else None,
+        torch.cat(maps) if len(maps) == len(tiles) else None,
+        tuple(place.px for place in places),
+    )
 
 
 def with_glass(crops: Crops, chance: float, generator: Generator) -> Crops:

@@ -49,7 +49,7 @@ class PreparedTile:
 
 def prepare(patch: Patch, model: ModelSettings) -> PreparedTile:
     """Resample a tile and its mask to the working resolution of ``model``."""
-    size = working_size(*patch.image.shape[:2], patch.um_per_px, model.um_per_px)
+    size = working_size(patch.image.shape[:2], patch.um_per_px, model.um_per_px)
     image = resample_image(patch.image, size)
     if patch.labels is None:
         return PreparedTile(patch.name, image)

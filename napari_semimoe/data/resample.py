@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,14 +16,15 @@ from napari_semimoe.core.errors import ShapeError
 MAX_ENLARGED = 64_000_000
 
 
-def working_size(height: int, width: int, um_per_px: float, working: float) -> tuple[int, int]:
-    """Return the size in pixels of a tile at ``working`` um per px; at least 1 x 1.
+def working_size(native: tuple[int, ...], um_per_px: float, working: float) -> tuple[int, int]:
+    """Return height and width of a tile at ``working`` um per px; at least 1 x 1.
 
     Raises
     ------
     ShapeError
         If it is a wrong pixel size that makes it larger than memory holds.
     """
+    height, width = native
     size = scaled((height, width), working / um_per_px)
     if um_per_px > working and size[0] * size[1] > MAX_ENLARGED:
         raise ShapeError(
@@ -42,12 +45,12 @@ def resample_image(image: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
     tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1)  # a copy: it may be read-only
     if tuple(tensor.shape[1:]) == size:
         return tensor.contiguous()
-    smooth = {"mode": "bilinear", "antialias": True, "align_corners": False}
+    smooth = partial(functional.interpolate, mode="bilinear", antialias=True, align_corners=False)
     if size[1] == 1:  # torch would take each row from the first one
-        upright = functional.interpolate(tensor.mT[None].float(), size=(1, size[0]), **smooth)
+        upright = smooth(tensor.mT[None].float(), size=(1, size[0]))
         resampled = upright[0].mT
     else:
-        resampled = functional.interpolate(tensor[None].float(), size=size, **smooth)[0]
+        resampled = smooth(tensor[None].float(), size=size)[0]
     return resampled.round().clamp(0, 255).to(torch.uint8)
 
 

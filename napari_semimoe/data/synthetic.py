@@ -111,7 +111,7 @@ def write_tiles(
         paths.append(folder / f"{name}_{number + 1}.png")
         dots_per_inch = 25400 / patch.um_per_px
         Image.fromarray(patch.image).save(paths[-1], dpi=(dots_per_inch, dots_per_inch))
-        if masks:
+        if masks and patch.labels is not None:
             Image.fromarray(patch.labels).save(folder / f"{name}_{number + 1}_anno.png")
     return paths
 

@@ -93,6 +93,6 @@ def _paint_lines(painter: QPainter, area: QRect, middle: QPointF, item: BranchIt
         before, child = before - LEVEL_PX, parent
 
 
-def _branch(item: QTreeWidgetItem) -> BranchItem:
+def _branch(item: QTreeWidgetItem | None) -> BranchItem:
     assert isinstance(item, BranchItem), "the tree holds no others"
     return item

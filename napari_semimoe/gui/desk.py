@@ -545,6 +545,7 @@ class Desk(QObject):
         self._note_ids()
         if self._highest_id < MAX_INSTANCE:
             return self._highest_id + 1
+        assert self.labels is not None, "a tile is on the desk"
         return int(np.setdiff1d(np.arange(1, MAX_INSTANCE), self.labels)[0])  # some number is free
 
     def _note_ids(self) -> None:

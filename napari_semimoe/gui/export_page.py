@@ -166,7 +166,7 @@ class ExportPage(QWidget):
         if self.which.currentData() == "open" and tile_id is None:
             bench.failed.emit("No tile is open. Open one, or export all masks.")
             return
-        tiles = [tile_id] if self.which.currentData() == "open" else None
+        tiles = None if self.which.currentData() != "open" or tile_id is None else [tile_id]
         project = bench.session.project
 
         def work() -> ExportReport:

@@ -72,4 +72,6 @@ class StartOver:
 
     def of_pixels(self, labels: NDArray[np.uint16] | None) -> Painted | None:
         """Return the one of the two masks that has these pixels."""
+        if labels is None:
+            return None
         return next((mask for mask in self._masks if np.array_equal(mask.labels, labels)), None)

@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject
 
 from napari_semimoe.core.settings import ClusterSettings, PredictSettings
 from napari_semimoe.gui.widgets import single_shot
+from napari_semimoe.session.queue import QueueOrder
 
 PLUGIN = "napari-semimoe"
 _PREDICT_KEYS = (
@@ -62,9 +63,10 @@ def preferred_author() -> str | None:
     return str(preference("annotation", "author", "")).strip() or None
 
 
-def preferred_order() -> str:
+def preferred_order() -> QueueOrder:
     """Return the order of the queue in new projects."""
-    return str(preference("annotation", "order", "disagreement"))
+    order: QueueOrder = preference("annotation", "order", "disagreement")
+    return order
 
 
 class PreferenceWatch(QObject):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ class ProjectActions(QObject):
             (self.close, self.show_log),
         )
 
-    def _action(self, text: str, tip: str, slot: object) -> QAction:
+    def _action(self, text: str, tip: str, slot: Callable[[], None]) -> QAction:
         action = QAction(text, self)
         action.setToolTip(tip)
         action.triggered.connect(lambda _=False: slot())

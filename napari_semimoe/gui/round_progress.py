@@ -102,11 +102,10 @@ class RoundProgress(QWidget):
 
     def show_running(self, running: bool) -> None:
         """Show what belongs to a running round, or only the curves of one that has ended."""
-        for each in (self.pause, self.cancel):
+        for each in (self.pause, self.cancel, self.goes_on, self.bar, self.stage, self.left):
             each.setVisible(running)
-            each.setEnabled(running)
-        for each in (self.goes_on, self.bar, self.stage, self.left):
-            each.setVisible(running)
+        for asked in (self.pause, self.cancel):
+            asked.setEnabled(running)
         self.setVisible(running or self._latest is not None)
 
     def _draw_earlier_steps(self, number: int) -> None:

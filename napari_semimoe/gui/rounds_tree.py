@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QFont
@@ -126,7 +126,7 @@ class RoundsTree(FollowsFont, QTreeWidget):
             if chosen is not None and chosen.name in self._rows:
                 self.setCurrentItem(self._rows[chosen.name])
         self.updateGeometry()  # it asks for the height of its rows
-        self.doItemsLayout()
+        self.doItemsLayout()  # type: ignore[attr-defined]
         self.verticalScrollBar().setValue(scrolled)
         if has_new:
             self.scrollToItem(self._rows[model_name(lineage.rounds[-1])])
@@ -212,7 +212,7 @@ class RoundsTree(FollowsFont, QTreeWidget):
     @property
     def _chosen(self) -> BranchItem | None:
         chosen = self.selectedItems()
-        return chosen[0] if chosen else None
+        return cast(BranchItem, chosen[0]) if chosen else None
 
     @property
     def selected(self) -> RoundRecord | None:

@@ -98,7 +98,7 @@ def _widget(name: str, field: FieldInfo, value: Any) -> ValueWidget:
             options["step"] = _STEPS.get(name, 0.05)
     if name in _SLIDERS:
         options["widget_type"] = "FloatSlider"
-    widget = create_widget(
+    widget: ValueWidget[Any] = create_widget(  # type: ignore[assignment]
         value=value,
         annotation=annotation,
         name=name,
@@ -118,10 +118,10 @@ def _range(field: FieldInfo, kind: type) -> dict[str, Any]:
         for key in ("ge", "gt", "le", "lt", "multiple_of")
         if getattr(rule, key, None) is not None
     }
-    step = limits.get("multiple_of", 1 if kind is int else None)
-    smallest = step if kind is int else 1e-6
+    step: int | None = limits.get("multiple_of", 1) if kind is int else None
+    smallest = step or 1e-6
     low = limits.get("ge", limits["gt"] + smallest if "gt" in limits else 0)
     high = limits.get("le", limits["lt"] - smallest if "lt" in limits else 10**6)
-    if kind is int and step > 1:
+    if step and step > 1:
         low = -(-low // step) * step
     return {"min": low, "max": high, "step": step}

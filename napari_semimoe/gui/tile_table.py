@@ -20,7 +20,7 @@ from napari_semimoe.core.natural import natural_key
 from napari_semimoe.core.states import Pool
 from napari_semimoe.gui.widgets import FollowsFont, row_px
 from napari_semimoe.project.pools import WITH_MASK
-from napari_semimoe.session.queue import is_open
+from napari_semimoe.session.queue import QueueOrder, is_open
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QPoint
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("Tile", "Pool", "Doubt")
 #: Order of the session's queue that goes with sorting by a column.
-QUEUE_ORDERS = {0: "name", 2: "disagreement"}
+QUEUE_ORDERS: dict[int, QueueOrder] = {0: "name", 2: "disagreement"}
 _TOOLTIPS = (
     "Name of the tile; click to open it",
     "Where the tile stands: only labelled and curated masks teach, validation masks only judge",
@@ -309,7 +309,7 @@ class TileTable(FollowsFont, QTableView):
         self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
         self.scrollTo(index)
 
-    def show_order(self, order: str) -> None:
+    def show_order(self, order: QueueOrder) -> None:
         """Sort as the queue is ordered."""
         column = {order: column for column, order in QUEUE_ORDERS.items()}[order]
         way = Qt.SortOrder.DescendingOrder if column == 2 else Qt.SortOrder.AscendingOrder

@@ -42,6 +42,8 @@ def show_rows_whole(table: QTableWidget, count: int) -> None:
 class FollowsFont:
     """Mixed into a view: its rows are fitted anew when the font changes."""
 
+    fit_rows: Callable[[], None]
+
     def changeEvent(self, event: QEvent) -> None:
         """Follow the font."""
         super().changeEvent(event)
@@ -125,7 +127,7 @@ class InputGuard(QObject):
         """Pass on to what is around it."""
         if event.type() == QEvent.Type.Wheel:
             passes = isinstance(watched, _FIELDS) and not watched.hasFocus()
-        elif event.type() == QEvent.Type.KeyPress:
+        elif isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             passes = isinstance(watched, _SEARCHED) and _is_letter(event)
         else:
             return False

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from napari_semimoe.project.patients import Named
     from napari_semimoe.project.project import Project
+    from napari_semimoe.session.queue import QueueOrder
     from napari_semimoe.session.session import Session
 
 logger = logging.getLogger(__name__)
@@ -163,10 +164,13 @@ class Workbench(QObject):
         """Open the demo project, filling it with tissue on first use."""
         folder = Path(user_data_dir("napari-semimoe", appauthor=False)) / "demo"
 
-        how = {"progress": self.background.report, "should_stop": self.background.should_stop}
-        self._change_project(
-            lambda: open_demo_project(self.session, folder, **how), "Opening the demo project"
-        )
+        def work() -> None:
+            at_work = self.background
+            open_demo_project(
+                self.session, folder, progress=at_work.report, should_stop=at_work.should_stop
+            )
+
+        self._change_project(work, "Opening the demo project")
 
     def close_project(self) -> None:
         """Close the project; strokes that were not accepted are kept as drafts."""
@@ -210,7 +214,11 @@ class Workbench(QObject):
             tiles = self.session.tiles()
             return self.session.next_tile() or (tiles[0].id if tiles else None)
 
-        self.background.run(find, lambda found: found is None or self.desk.select(found))
+        def take(found: int | None) -> None:
+            if found is not None:
+                self.desk.select(found)
+
+        self.background.run(find, take)
 
     def add_images(
         self,
@@ -278,8 +286,8 @@ class Workbench(QObject):
             self.scale_missing.emit(paths, project, mask_kind)
         elif refused:
             logger.warning("Not added: %s", refused)
-            (_, reason), more = refused[0], len(refused) - 1
-            reason = f"{reason} ({more} more files, see the log.)" if more else reason
+            reason, others = refused[0][1], len(refused) - 1
+            reason = f"{reason} ({others} more files, see the log.)" if others else reason
             self.failed.emit(f"{done} {reason}")
         else:
             self.said.emit(done)
@@ -378,7 +386,7 @@ class Workbench(QObject):
         """Let the process that trains start now: it takes seconds until it can."""
         self.background.run(lambda: self.session.engine.warm_up("train"))
 
-    def set_queue_order(self, order: str) -> None:
+    def set_queue_order(self, order: QueueOrder) -> None:
         """Let 'next' follow the doubt of the experts, or the names."""
 
         def work() -> None:

@@ -10,10 +10,13 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_semimoe.jobs.sentences import death_sentence
 from napari_semimoe.jobs.wire import Writer, read_messages
+
+if TYPE_CHECKING:
+    from napari_semimoe.jobs.lane import LaneChild
 
 logger = logging.getLogger(__name__)
 
@@ -24,11 +27,11 @@ _LOG_LIMIT = 2_000_000
 class ChildListener(Protocol):
     """Who hears a child; both calls come from the child's own listening thread."""
 
-    def on_child_message(self, child: Child, message: Mapping[str, Any]) -> None:
+    def on_child_message(self, child: LaneChild, message: Mapping[str, Any]) -> None:
         """Hear one message."""
         ...
 
-    def on_child_death(self, child: Child, code: int) -> None:
+    def on_child_death(self, child: LaneChild, code: int) -> None:
         """Hear that the process is gone, and its exit code (negative: a signal)."""
         ...
 

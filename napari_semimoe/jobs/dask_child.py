@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +92,7 @@ class DaskChild:
         return far_death_sentence(self._lane, self._cluster.scheduler, lost=self._lost)
 
     def _serve(self) -> None:
-        turns = {
+        turns: dict[str, Callable[[Any], None]] = {
             "warm_up": self._on_warm_up,
             "run": self._on_run,
             "cancel": self._on_cancel,
@@ -154,7 +154,7 @@ class DaskChild:
             self._finish({"state": JobState.CANCELLED})
             return
         with suppress(OSError):  # a lost connection is told by the future
-            Event(stop_event(self._future.key), client=self._client).set()
+            Event(stop_event(str(self._future.key)), client=self._client).set()
 
     def _on_said(self, message: Mapping[str, Any]) -> None:
         if self._future is None or message["job"] != self._future.key:
@@ -181,7 +181,7 @@ class DaskChild:
         from distributed import Event
 
         with suppress(OSError, RuntimeError):
-            return bool(Event(begun_event(future.key), client=self._client).is_set())
+            return bool(Event(begun_event(str(future.key)), client=self._client).is_set())
         return True  # not known, and nothing that may have begun is repeated
 
     def _take_home(self, future: Future) -> None:
@@ -203,7 +203,7 @@ class DaskChild:
         with suppress(OSError):
             busy = worker is not None and future.key in client.processing([worker])[worker]
             self._forget()  # first: the scheduler must not give it to another worker
-            if busy:
+            if worker is not None and busy:
                 client.run(end_process, workers=[worker], nanny=True)
 
     def _on_close(self, timeout: float) -> None:
@@ -265,7 +265,7 @@ class DaskChild:
             return
         with suppress(OSError, RuntimeError):  # the connection is gone, and the job with it
             future.cancel(reason="semimoe is done with it")
-            for event in (stop_event(future.key), begun_event(future.key)):
+            for event in (stop_event(str(future.key)), begun_event(str(future.key))):
                 Event(event, client=self._client).clear()
 
     def _connected(self) -> Client:

@@ -95,7 +95,7 @@ def _add_file(parcel: ZipFile, index: int, path: Path) -> str:
 def _add_tiles(parcel: ZipFile, manifest: Path) -> list[dict[str, Any]]:
     """Add every tile as the round would read it: only its own part of the image."""
     source = ManifestSource(manifest)
-    tiles = []
+    tiles: list[dict[str, Any]] = []
     for role in ("labelled", "unlabelled", "validation"):
         for name in getattr(source, role):
             patch, number = source.read(name), len(tiles)

@@ -31,21 +31,22 @@ class Job:
 
 
 class LaneChild(Protocol):
-    """Whoever does a lane's jobs one after another, here or on another machine.
+    """Whoever does a lane's jobs one after another, here or on another machine."""
 
-    Attributes
-    ----------
-    pid
-        Process id, or None where the process is not on this computer.
-    output
-        File with what the process printed, or None.
-    spoke
-        Whether it was ever heard, so that a job may be given to its successor.
-    """
+    @property
+    def pid(self) -> int | None:
+        """Process id, or None where the process is not on this computer."""
+        ...
 
-    pid: int | None
-    output: Path | None
-    spoke: bool
+    @property
+    def output(self) -> Path | None:
+        """File with what the process printed, or None."""
+        ...
+
+    @property
+    def spoke(self) -> bool:
+        """Whether it was ever heard, so that a job may be given to its successor."""
+        ...
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Pass on ``run``, ``cancel`` or ``warm_up``; never blocks."""

@@ -39,6 +39,7 @@ class EfficientNetLite(nn.Module):
         x = functional.relu6(self._bn0(self._conv_stem(image)))
         features = []
         for block in self._blocks:
+            assert isinstance(block, InvertedBottleneck)
             if block.stride > 1:
                 features.append(x)  # the last of its stride
             x = block(x)

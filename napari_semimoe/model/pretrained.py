@@ -119,7 +119,7 @@ class ViTNeck(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Return the features of stride 4, 8 and 16."""
-        merged = [*features[:2], torch.cat(features[2:], dim=1)]
+        merged = [*features[:2], torch.cat(list(features[2:]), dim=1)]
         return [level(each) for level, each in zip(self.levels, merged, strict=True)]
 
 

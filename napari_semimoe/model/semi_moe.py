@@ -61,6 +61,8 @@ class SemiMoE(nn.Module):
     """
 
     layout: torch.memory_format = torch.contiguous_format
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
@@ -111,7 +113,7 @@ class SemiMoE(nn.Module):
     def placed(self, device: torch.device, layout: torch.memory_format) -> Self:
         """Move to a device, and lay weights and images there as ``layout`` says."""
         self.layout = layout
-        return self.to(device, memory_format=layout)
+        return self.to(device, memory_format=layout)  # type: ignore[call-overload]
 
     def _gate_table(self, features: dict[str, Tensor]) -> Tensor:
         # pooled before the cast: the backward pass then spreads no 32-bit copy of the features
@@ -120,10 +122,11 @@ class SemiMoE(nn.Module):
             return torch.stack([self.gates[name](pooled) for name in self.names], dim=1)
 
     def _gated(self, features: dict[str, Tensor], gates: Tensor) -> dict[str, Tensor]:
-        weight = torch.cat([self.gated_heads[name].weight for name in self.names])
-        sizes = [self.gated_heads[name].out_channels for name in self.names]
+        heads = [self.gated_heads[name] for name in self.names]
+        weight = torch.cat([head.get_parameter("weight") for head in heads])
+        sizes = [TASKS[name].channels(self.settings.n_classes) for name in self.names]
         expanded = gates.repeat_interleave(torch.tensor(sizes, device=gates.device), dim=1)
-        mixed = torch.cat([self.gated_heads[name].bias for name in self.names]).view(1, -1, 1, 1)
+        mixed = torch.cat([head.get_parameter("bias") for head in heads]).view(1, -1, 1, 1)
         for index, name in enumerate(self.names):
             logits = functional.conv2d(features[name], weight)  # (B, sum of sizes, H, W)
             mixed = mixed + logits * expanded[:, :, index, None, None]

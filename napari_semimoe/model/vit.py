@@ -61,7 +61,7 @@ class ViT(nn.Module):
         return torch.cat([*tokens, patches], dim=1)
 
     def _prefix(self, placed: int) -> list[Tensor]:
-        tokens = [self.cls_token] if self.shape.class_token else []
+        tokens: list[Tensor] = [self.cls_token] if self.shape.class_token else []
         if self.shape.registers:
             tokens.append(self.reg_token)
         return [torch.cat(tokens, dim=1) + self.pos_embed[:, :placed]] if placed else tokens

@@ -127,7 +127,7 @@ def read_prediction(path: Path) -> Prediction:
     import zarr
 
     with _damage_in_words(Path(path)):
-        about = dict(zarr.open_group(str(path), mode="r").attrs)
+        about: dict[str, Any] = dict(zarr.open_group(str(path), mode="r").attrs)
         maps = iter(np.asarray(_open(f"{path}/maps")[...]).astype(np.float32))
         return Prediction(
             experts={name: next(maps) for name in about["experts"]},

@@ -16,6 +16,9 @@ from napari_semimoe.project.images import SUFFIXES, stem
 from napari_semimoe.project.mask_png import is_own_png, is_prediction
 from napari_semimoe.project.patients import read_glas
 
+#: A folder, and the name of an image in it.
+_Name = tuple[Path | None, str]
+
 #: Endings of a mask's name that lies beside its image, in small letters; the first that fits.
 MASK_ENDINGS = (
     "_cp_masks",  # Cellpose
@@ -103,40 +106,74 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
         Folder of masks named as the images. Of several masks of an image what a person drew
         goes first, then what lies in this folder, then pixels before GeoJSON.
     """
+    kinds = _sorted_out(files)
     given = set(files)
-    outlines = [path for path in files if path.suffix.lower() == mask_geojson.SUFFIX]
-    files = [path for path in files if path.suffix.lower() != mask_geojson.SUFFIX]
-    stems = {(path.parent, stem(path).lower()) for path in files}
-    pictures = dict.fromkeys(path for path in files if _is_picture(path, stems))
-    files = [path for path in files if path not in pictures]
-    named = {path: _of_these(path, stems) for path in files}
-    masks_beside = [path for path in files if named[path]]
     elsewhere = [] if masks is None else [*list_outlines(masks), *list_images(masks)]
     elsewhere = [path for path in elsewhere if path not in given]
-    predicted = {path for path in (*masks_beside, *elsewhere) if is_prediction(path)}
+    predicted = {path for path in (*kinds.beside, *elsewhere) if is_prediction(path)}
+    beside = [path for path in kinds.beside if path not in predicted]
     elsewhere = [path for path in elsewhere if path not in predicted]
-    taken = [path for path in masks_beside if path not in predicted]
-    taken.sort(key=rank, reverse=True)
-    beside = {name: path for path in taken if (name := named[path])}
-    unmarked = [path for path in files if named[path] is None]
-    written_here = dict.fromkeys(filter(is_own_png, unmarked))  # in order, and quick to ask
-    images = tuple(path for path in unmarked if path not in written_here)
-    in_folder, drawn = _by_name(elsewhere), _by_name(outlines)
+    beside.sort(key=rank, reverse=True)
+    by_name = _by_name(elsewhere), {kinds.beside[p]: p for p in beside}, _by_name(kinds.outlines)
     pairs = {}
-    for path in images:
+    for path in kinds.images:
+        folders = masks, path.parent, path.parent
         found = [
-            *_masks_of(path, in_folder, masks),
-            *_masks_of(path, beside, path.parent),
-            *_masks_of(path, drawn, path.parent),
+            each
+            for of, where in zip(by_name, folders, strict=True)
+            for each in _masks_of(path, of, where)
         ]
         if found:
             pairs[path] = min(found, key=rank)  # the first of equals
     shared = [mask for mask, count in Counter(pairs.values()).items() if count > 1]
     pairs = {path: mask for path, mask in pairs.items() if mask not in shared}
-    masklike = [path for path in images if image_name(path) and path not in pairs]
-    masks_found = [*elsewhere, *outlines, *taken]
-    notes = _notes(masks_found, pairs, shared, list(written_here), masklike)
-    return FoundFiles(images, pairs, notes=(*notes, *_left_out(list(pictures), predicted)))
+    masklike = [path for path in kinds.images if image_name(path) and path not in pairs]
+    masks_found = [*elsewhere, *kinds.outlines, *beside]
+    notes = _notes(masks_found, pairs, shared, kinds.written_here, masklike)
+    return FoundFiles(kinds.images, pairs, notes=(*notes, *_left_out(kinds.pictures, predicted)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Kinds:
+    """Files by what they are.
+
+    Attributes
+    ----------
+    beside
+        Masks in pixels, and whose they are.
+    outlines
+        Masks as GeoJSON.
+    pictures
+        What Cellpose draws beside its masks.
+    written_here
+        Masks of this plugin that lie beside no image of theirs.
+    """
+
+    images: tuple[Path, ...]
+    beside: Mapping[Path, _Name]
+    outlines: Sequence[Path]
+    pictures: Sequence[Path]
+    written_here: Sequence[Path]
+
+
+def _sorted_out(files: Sequence[Path]) -> _Kinds:
+    outlines = [path for path in files if path.suffix.lower() == mask_geojson.SUFFIX]
+    pixels = [path for path in files if path.suffix.lower() != mask_geojson.SUFFIX]
+    stems = {(path.parent, stem(path).lower()) for path in pixels}
+    kinds: dict[Path, str] = {}
+    beside: dict[Path, _Name] = {}
+    for path in pixels:
+        if _is_picture(path, stems):
+            kinds[path] = "picture"
+        elif name := _of_these(path, stems):
+            beside[path] = name
+        else:
+            kinds[path] = "written here" if is_own_png(path) else "image"
+
+    def all_of(kind: str) -> tuple[Path, ...]:
+        return tuple(path for path, each in kinds.items() if each == kind)
+
+    return _Kinds(all_of("image"), beside, outlines, all_of("picture"), all_of("written here"))
 
 
 def _is_picture(path: Path, stems: Container[tuple[Path, str]]) -> bool:
@@ -173,11 +210,12 @@ def _masks_of(
     return [masks[name] for name in names if name in masks]
 
 
-def _by_name(masks: Sequence[Path]) -> dict[tuple[Path | None, str], Path]:
+def _by_name(masks: Sequence[Path]) -> dict[_Name, Path]:
     """Return masks by their folder and their image's name; later ones win, and whole names."""
     masks = sorted(masks, key=rank, reverse=True)
-    marked = {(path.parent, (image_name(path) or stem(path)).lower()): path for path in masks}
-    return {**marked, **{(path.parent, stem(path).lower()): path for path in masks}}
+    found: dict[_Name, Path]
+    found = {(path.parent, (image_name(path) or stem(path)).lower()): path for path in masks}
+    return found | {(path.parent, stem(path).lower()): path for path in masks}
 
 
 def rank(path: Path) -> int:

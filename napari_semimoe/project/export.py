@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Literal, Unpack
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 ExportKind = Literal["ome-zarr", "ome-zarr-0.4", "png", "geojson", "csv"]
-_WRITERS = {
+_WRITERS: dict[str, Callable[..., ExportReport]] = {
     "ome-zarr": export_ome_zarr,
     "ome-zarr-0.4": partial(export_ome_zarr, version="0.4"),
     "png": export_png,

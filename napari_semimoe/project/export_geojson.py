@@ -57,8 +57,8 @@ def export_geojson(project: Project, out: Path | str, **how: Unpack[HowToExport]
     def refuse(path: Path, tiles: Sequence[TileRecord]) -> None:
         refuse_foreign(path, is_own=_mark_of(path) == mark(tiles[0]))
 
-    if how.get("tiles") is not None:
-        how["tiles"] = with_neighbours(project, how["tiles"])
+    if (asked := how.get("tiles")) is not None:
+        how["tiles"] = with_neighbours(project, asked)
     return export_files(project, out, ".geojson", write, name_of=image_name, refuse=refuse, **how)
 
 

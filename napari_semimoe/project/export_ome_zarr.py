@@ -134,11 +134,11 @@ def write_tile(project: Project, curated: CuratedTile, path: Path, version: Vers
         _move(group, offset)
 
 
-def _move(group: zarr.Group, offset: Mapping[str, float]) -> None:
+def _move(group: zarr.Group | zarr.Array, offset: Mapping[str, float]) -> None:
     """Put a pyramid where its tile lies in the image, in micrometers."""
     if not any(offset.values()):
         return
-    attributes = dict(group.attrs)
+    attributes: dict[str, Any] = dict(group.attrs)
     about = attributes.get("ome", attributes)
     for pyramid in about["multiscales"]:
         by = [offset.get(axis["name"], 0.0) for axis in pyramid["axes"]]
@@ -170,8 +170,9 @@ def _write_labels(
         **place.arguments("yx"),
     )
     if place.version == "0.5":  # ome-zarr leaves out the version that the format asks for
-        labels = root["labels"]
-        labels.attrs["ome"] = {"version": "0.5", **labels.attrs["ome"]}
+        attributes = root["labels"].attrs
+        about: dict[str, Any] = dict(attributes)
+        attributes["ome"] = {"version": "0.5", **about["ome"]}
 
 
 def _properties(

@@ -325,7 +325,7 @@ def _shortened(name: str) -> str:
     return f"{name.encode()[: _MOST_BYTES - 9].decode(errors='ignore')}-{digest}"
 
 
-def write_export(path: Path, write: Callable[[Path], None]) -> None:
+def write_export(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary path, flush it, then put it in the place of ``path``."""
     old = temporary_beside(path)
     try:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from napari_semimoe.core.errors import OtherImageError, UnsaidBackgroundError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE, Box
-from napari_semimoe.project import annotations, mask_geojson, mask_table, pools, tiles
+from napari_semimoe.project import annotations as versions
+from napari_semimoe.project import mask_geojson, mask_table, pools, tiles
 from napari_semimoe.project.arrays import content_hash, mend
 from napari_semimoe.project.import_options import AddOptions, Tally
 from napari_semimoe.project.mask_png import mark_of
@@ -118,17 +119,17 @@ def _commit_version(
 ) -> None:
     """Store the part of a mask inside a tile as its next version; inside a transaction."""
     labels = np.ascontiguousarray(mask.labels[tile.box.slices])
-    classes = annotations.checked_classes(mask.classes, labels, options.classes)
-    new = annotations.NewVersion(
+    classes = versions.checked_classes(mask.classes, labels, options.classes)
+    new = versions.NewVersion(
         labels,
         np.zeros(labels.shape, bool),
         author=options.author,
         origin=IMPORTED,
         classes=classes,
     )
-    path, sha256 = annotations.store(index, tile, new)
+    path, sha256 = versions.store(index, tile, new)
     stored.append(path)
-    annotations.commit(index, tile, new, path, sha256)
+    versions.commit(index, tile, new, path, sha256)
 
 
 def add_to_known(
@@ -152,7 +153,11 @@ def add_to_known(
         of_mask = [tile for tile in every if mask.is_of(tile.box)]
         bare = [t for t in of_mask if t.annotation_id is None and t.pool is Pool.UNLABELLED]
         other = [t for t in of_mask if _differs(index, t, mask)]
-        imported = [t for t in other if annotations.find(index, t.annotation_id).origin == IMPORTED]
+        imported = [
+            tile
+            for tile in other
+            if tile.annotation_id and versions.find(index, tile.annotation_id).origin == IMPORTED
+        ]
         for tile in of_mask:
             _mend(index, tile, mask, tally)
         for tile in bare:
@@ -176,7 +181,7 @@ def _mend(index: Store, tile: TileRecord, mask: FoundMask, tally: Tally) -> None
     """Store a tile's mask again where it is the one that is gone or damaged."""
     if tile.annotation_id is None:
         return
-    record, labels = annotations.find(index, tile.annotation_id), mask.labels[tile.box.slices]
+    record, labels = versions.find(index, tile.annotation_id), mask.labels[tile.box.slices]
     if record.sha256 != content_hash(labels):
         return
     if mend(index.path / record.path, np.ascontiguousarray(labels), f"The mask of {tile.name}"):
@@ -187,7 +192,7 @@ def _differs(index: Store, tile: TileRecord, mask: FoundMask) -> bool:
     if tile.annotation_id is None:
         return False
     labels = mask.labels[tile.box.slices]
-    record = annotations.find(index, tile.annotation_id)
+    record = versions.find(index, tile.annotation_id)
     if record.sha256 != content_hash(labels):
         return True
     here = set(np.unique(labels).tolist())

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from napari_semimoe.core.states import Pool
-from napari_semimoe.project import annotations, pools
+from napari_semimoe.project import annotations as versions
+from napari_semimoe.project import pools
 from napari_semimoe.project.records import ImageRecord, TileRecord
 from napari_semimoe.project.store import Store
 
@@ -61,7 +62,7 @@ def _entry(index: Store, tile: TileRecord, image: ImageRecord, role: Role) -> di
         "content_hash": tile.content_hash,
         "patient": tile.patient,
     }
-    record = annotations.find(index, tile.annotation_id) if tile.annotation_id else None
+    record = versions.find(index, tile.annotation_id) if tile.annotation_id else None
     if role != "unlabelled" and record is not None:
         entry["labels"] = {
             "array": str(index.path / record.path),

@@ -234,7 +234,7 @@ def _too_deep(path: Path) -> ImageReadError:
 
 def _hides_background(image: Image.Image) -> bool:
     """Whether a palette does not begin with black, or without it white, and uses it further on."""
-    table = np.frombuffer(image.convert("P").palette.tobytes(), np.uint8)
+    table = np.frombuffer(bytes(image.convert("P").getpalette() or ()), np.uint8)
     colours = table[: len(table) // 3 * 3].reshape(-1, 3)
     used = np.unique(np.asarray(image))
     for level in (0, 255):

@@ -14,7 +14,6 @@ from napari_semimoe.core.states import Pool, RoundState
 from napari_semimoe.core.values import USUAL_CLASSES, Prediction
 from napari_semimoe.project import (
     adding,
-    annotations,
     class_names,
     manifest,
     patients,
@@ -24,6 +23,7 @@ from napari_semimoe.project import (
     scale,
     tiles,
 )
+from napari_semimoe.project import annotations as versions
 from napari_semimoe.project.adding import HowToAdd
 from napari_semimoe.project.folder import Description, login_name, write_description
 from napari_semimoe.project.models import Models
@@ -242,12 +242,12 @@ class Project:
             If the disk refused; earlier versions and the tile's pool are as they were.
         """
         tile = self.tile(tile_id)
-        checked = annotations.checked_labels(labels, tile)
+        checked = versions.checked_labels(labels, tile)
         shown = baseline if baseline is not None else self.read_labels(tile_id)
-        changed = annotations.changed_pixels(checked, shown)
-        kinds = annotations.checked_classes(classes or {}, checked, self.classes)
+        changed = versions.changed_pixels(checked, shown)
+        kinds = versions.checked_classes(classes or {}, checked, self.classes)
         corrected = baseline is None or changed.any() or _differ(kinds, baseline_classes, checked)
-        new = annotations.NewVersion(
+        new = versions.NewVersion(
             labels=checked,
             changed=changed,
             author=author or self.author,
@@ -257,15 +257,15 @@ class Project:
             classes=kinds,
             seconds=seconds,
         )
-        return annotations.accept(self._store, tile, new)
+        return versions.accept(self._store, tile, new)
 
     def annotations(self, tile_id: int) -> list[AnnotationRecord]:
         """Return all versions of a tile's mask, oldest first."""
-        return annotations.versions(self._store, tile_id)
+        return versions.versions(self._store, tile_id)
 
     def annotation(self, annotation_id: int) -> AnnotationRecord:
         """Return one version."""
-        return annotations.find(self._store, annotation_id)
+        return versions.find(self._store, annotation_id)
 
     def read_labels(self, tile_id: int) -> NDArray[np.uint16] | None:
         """Read the latest mask of a tile, ``(H, W)`` uint16; None when it has none."""
@@ -274,11 +274,11 @@ class Project:
 
     def read_annotation(self, annotation_id: int) -> NDArray[np.uint16]:
         """Read one version of a mask, ``(H, W)`` uint16."""
-        return annotations.read(self._store, self.annotation(annotation_id))
+        return versions.read(self._store, self.annotation(annotation_id))
 
     def read_changed(self, annotation_id: int) -> NDArray[np.bool_]:
         """Return which pixels the person changed in a version, ``(H, W)`` bool."""
-        return annotations.read_changed(self._store, self.annotation(annotation_id))
+        return versions.read_changed(self._store, self.annotation(annotation_id))
 
     # predictions ----------------------------------------------------------------------------
 

@@ -165,8 +165,11 @@ class Contest:
     @property
     def is_lost(self) -> bool:
         """Whether one of the others is better."""
-        is_better, own = WORDS[self.measure].is_better, self.scores.get(self.measure)
-        return any(is_better(other[self.measure], own) for other in self.rivals.values())
+        is_better = WORDS[self.measure].is_better
+        return any(
+            is_better(other[self.measure], self.scores[self.measure])
+            for other in self.rivals.values()
+        )
 
 
 def contest(

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.settings import RoundSettings
@@ -116,7 +116,7 @@ def _add_packaged(session: Session, how: _HowToFill) -> None:
     # drawing needs scipy; the window imports this module at its start
     from napari_semimoe.data.synthetic import DIAMINOBENZIDINE, EOSIN, write_tiles
 
-    drawn = (
+    drawn: tuple[dict[str, Any], ...] = (
         {"count": 6, "seed": 1, "stain": EOSIN, "name": "drawn_he"},
         {"count": 6, "seed": 21, "stain": DIAMINOBENZIDINE, "name": "drawn_ihc"},
         {

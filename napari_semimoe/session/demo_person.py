@@ -51,7 +51,7 @@ def correction(prediction: Prediction, seen: NDArray[np.bool_]) -> Stroke:
     if adds and found.any():
         corners.insert(0, _nearest(found, worst))
     legs = [np.linspace(a, b, 8) for a, b in itertools.pairwise(corners)]
-    return Stroke([tuple(map(float, point)) for leg in legs for point in leg], adds)
+    return Stroke([(float(y), float(x)) for leg in legs for y, x in leg], adds)
 
 
 def _along(depth: NDArray[np.floating], worst: NDArray[np.intp]) -> NDArray[np.intp]:

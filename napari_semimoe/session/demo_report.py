@@ -26,14 +26,14 @@ def refuse_foreign_report(folder: Path) -> None:
         If the folder has such files.
     """
     path = folder / FILE_NAME
+    taken: Path | None = path
     try:
         if path.read_text(encoding="utf-8").startswith(_TITLE):
             return
-        taken = path
     except FileNotFoundError:
         taken = next(folder.glob("[0-9][0-9]-*.png"), None)
     except (OSError, ValueError):
-        taken = path
+        pass
     if taken is not None:
         raise ProjectError(
             f"{taken} is in the way: it is not of an earlier demo. Name another folder with --out."

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -153,7 +153,7 @@ def _keep(session: Session, folder: Path, number: int) -> bool:
     return False
 
 
-def _alone() -> dict[str, object]:
+def _alone() -> dict[str, Any]:
     """Return what frees a process from the terminal and the window that start it."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}

@@ -85,12 +85,20 @@ def _count(
             norm.momentum = 1.0  # the statistics of one part replace those before
         for part in parts:
             look(part)
-            seen.append([torch.stack([n.running_mean, n.running_var]) for n in norms])
+            seen.append([torch.stack(_statistics(norm)) for norm in norms])
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.eval()
             norm.momentum = momentum
     for norm, of_parts in zip(norms, zip(*seen, strict=True), strict=True):
         means, variances = torch.stack(of_parts).unbind(1)
-        norm.running_mean.copy_(means.mean(0))
-        norm.running_var.copy_(variances.mean(0) + means.var(0, correction=0))
+        mean, variance = _statistics(norm)
+        mean.copy_(means.mean(0))
+        variance.copy_(variances.mean(0) + means.var(0, correction=0))
+
+
+def _statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return the mean and the variance of a layer that keeps them."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return norm.running_mean, norm.running_var

@@ -161,11 +161,11 @@ class Learner:
         decay = min(self.settings.ema_decay, (1 + step) / (10 + step))  # forget the start soon
         for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
-        for mean, value in zip(self.average.buffers(), self.model.buffers(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
+        for kept, present in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(present, 1 - decay)
             else:
-                mean.copy_(value)
+                kept.copy_(present)
 
     def _labelled_batch(self, tiles: Sequence[PreparedTile], step: int) -> tuple[Tensor, Targets]:
         crops, generator = self._crops(tiles, self.settings.labelled_batch, step, "labelled")

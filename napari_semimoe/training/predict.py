@@ -99,7 +99,7 @@ class Predictor:
 
     def working_maps(self, image: NDArray[np.uint8], um_per_px: float) -> Tensor:
         """Return what `activated_maps` are of a tile: ``(K, h, w)`` at working resolution."""
-        size = working_size(*image.shape[:2], um_per_px, self.model.settings.um_per_px)
+        size = working_size(image.shape[:2], um_per_px, self.model.settings.um_per_px)
         parts = self._parts(image, size)
         with adapted(self.model, self._once, parts, size[0] * size[1], self.share):
             return self._maps(image, size)
@@ -140,17 +140,20 @@ class Predictor:
         from monai.inferers import sliding_window_inference  # slow to import; large tiles only
 
         window = self.settings.window_px
-        return padded_run(
-            lambda x: sliding_window_inference(
-                x,
-                roi_size=tuple(min(window, side) for side in x.shape[2:]),
+
+        def run(image: Tensor) -> Tensor:
+            found = sliding_window_inference(
+                image,
+                roi_size=tuple(min(window, side) for side in image.shape[2:]),
                 sw_batch_size=1,
                 predictor=self._run,
                 overlap=self.settings.overlap,
                 mode="gaussian",
-            ),
-            batch,
-        )
+            )
+            assert isinstance(found, Tensor)  # as the predictor returns
+            return found
+
+        return padded_run(run, batch)
 
     def _part(self, maps: Tensor, group: str, name: str) -> Tensor:
         return maps[self._slices[group, name]]

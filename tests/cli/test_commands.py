@@ -580,7 +580,7 @@ class TestEvaluate:
         given = ("evaluate", "--pred", pred, "--truth", truth, "--json")
         assert semimoe(*given).json["pooled"]["object_f1"] < 1
         assert semimoe(*given, "--mask-kind", "classes").json["pooled"]["object_f1"] == 1
-        assert "'instances' or 'classes'" in semimoe(*given, "--mask-kind", "x", code=2).err
+        assert "'instances', 'classes'" in semimoe(*given, "--mask-kind", "x", code=2).err
 
     def test_a_segmentation_that_says_no_background_is_refused(self, semimoe, tmp_path):
         for folder, name in (("truth", "a"), ("pred", "a_Simple Segmentation")):

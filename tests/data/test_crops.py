@@ -190,10 +190,10 @@ def test_a_tile_that_becomes_one_pixel_wide_keeps_its_rows(width):
 
 
 def test_a_wrong_pixel_size_that_fills_the_memory_is_refused_in_words():
-    assert working_size(2048, 2048, 2.0, 1.25) == (3277, 3277)
-    assert working_size(20_000, 20_000, 0.5, 1.25) == (8000, 8000)
+    assert working_size((2048, 2048), 2.0, 1.25) == (3277, 3277)
+    assert working_size((20_000, 20_000), 0.5, 1.25) == (8000, 8000)
     with pytest.raises(ShapeError, match=r"enlarged to 16384 x 16384 px.*Correct the tile's pixel"):
-        working_size(2048, 2048, 10.0, 1.25)
+        working_size((2048, 2048), 10.0, 1.25)
 
 
 def crops_of(image, labels, size=96, scale=0.0, count=1):

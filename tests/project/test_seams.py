@@ -3,7 +3,7 @@ import pytest
 
 from napari_semimoe.core.values import IGNORE, Box
 from napari_semimoe.project.importing import tile_boxes
-from napari_semimoe.project.seams import mosaic, whole_objects
+from napari_semimoe.project.seams import whole_arrays, whole_objects
 
 BOXES = [Box(0, 0, 10, 10), Box(0, 10, 10, 20)]
 
@@ -18,10 +18,14 @@ def test_halves_at_a_seam_are_one_object_and_others_stay():
     labels[1][2:6, :4] = 5
     labels[1][8, 5:] = 1
     assert list(whole_objects(BOXES, labels, [{}, {}])) == [((0, 1), (1, 5)), ((1, 1),)]
-    mask, corner = mosaic([(0, 1), (1, 5)], BOXES, labels)
-    assert corner == (0, 0)
-    assert mask.sum() == 28
-    assert mask[2:6, 7:14].all()
+    (first, whole, corner), *rest = whole_arrays(BOXES, labels, [{}, {}])
+    assert (first, corner) == (0, (0, 0))
+    assert (whole > 0).sum() == 28
+    assert (whole[2:6, 7:14] == 1).all()
+    assert [(tile, corner) for tile, _, corner in rest] == [(0, (0, 0)), (1, (10, 0))]
+    assert not rest[0][1].any()
+    np.testing.assert_array_equal(np.argwhere(rest[1][1])[:, 0], [8] * 5)
+    assert (labels[0] == 1).sum() == 12  # what was given stays as it was
 
 
 @pytest.mark.parametrize(
@@ -62,14 +66,12 @@ def test_objects_of_an_image_come_back_from_its_tiles(tile_px):
         part = image[box.slices]
         order = np.array([0, *(1 + rng.permutation(4))], np.uint16)
         labels.append(order[part])
-    found = list(whole_objects(boxes, labels, [{} for _ in boxes]))
-    assert len(found) == 4
-    again = set()
-    for pieces in found:
-        mask, (x, y) = mosaic(pieces, boxes, labels)
-        whole = np.zeros(image.shape, bool)
-        whole[y : y + mask.shape[0], x : x + mask.shape[1]] = mask > 0
-        (number,) = np.unique(image[whole]).tolist()
-        assert (whole == (image == number)).all()
-        again.add(number)
-    assert again == {1, 2, 3, 4}
+    again = []
+    for _, array, (x, y) in whole_arrays(boxes, labels, [{} for _ in boxes]):
+        for number in np.unique(array[array > 0]):
+            whole = np.zeros(image.shape, bool)
+            whole[y : y + array.shape[0], x : x + array.shape[1]] = array == number
+            (known,) = np.unique(image[whole]).tolist()
+            assert (whole == (image == known)).all()
+            again.append(known)
+    assert sorted(again) == [1, 2, 3, 4]

@@ -93,9 +93,9 @@ def test_windows_agree_with_the_whole_far_from_their_edges():
 
 
 def test_working_size_keeps_the_aspect_and_at_least_one_pixel():
-    assert working_size(522, 775, 0.62, 1.25) == (259, 384)
-    assert working_size(1, 7, 0.1, 1.25) == (1, 1)
-    assert working_size(3, 5, 1.25, 1.25) == (3, 5)
+    assert working_size((522, 775), 0.62, 1.25) == (259, 384)
+    assert working_size((1, 7), 0.1, 1.25) == (1, 1)
+    assert working_size((3, 5), 1.25, 1.25) == (3, 5)
 
 
 def test_resampling_a_mask_keeps_ids():
