@@ -79,13 +79,14 @@ class SemiMoE(nn.Module):
         )
         features = settings.width * len(self.names)
         scaled = settings.gate_attention == "scaled"
-        self.gates = nn.ModuleDict(
-            {name: Gate(features, len(self.names), scaled=scaled) for name in self.names}
-        )
+        gates = [Gate(features, len(self.names), scaled=scaled) for _ in self.names]
+        self.gates = nn.ModuleDict(dict(zip(self.names, gates, strict=True)))
         mean, std = torch.tensor(settings.mean), torch.tensor(settings.std)
         self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", std.view(1, 3, 1, 1), persistent=False)
         self.apply(_initialise)
+        for index, gate in enumerate(gates if scaled else ()):
+            gate.lean_to(index)
 
     def forward(self, image: Tensor) -> MoEOutputs:
         """Run experts, gates and heads.

@@ -1,5 +1,7 @@
 """The network: its size, its gates, its fused heads, and settings that act."""
 
+import math
+
 import pytest
 import torch
 
@@ -47,12 +49,26 @@ def test_each_row_of_the_gate_table_sums_to_one(attention, half):
     torch.testing.assert_close(gates.sum(2), torch.ones(2, 3))
 
 
+def test_a_new_gate_weighs_its_own_expert_most_whatever_the_tile_shows():
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        gates = built()(images).gates
+        released = built(ModelSettings(width=4, gate_attention="released"))(images).gates
+    own, other = math.exp(2) / (math.exp(2) + 2), 1 / (math.exp(2) + 2)
+    expected = torch.full((3, 3), other).fill_diagonal_(own)
+    torch.testing.assert_close(gates, expected.expand(2, 3, 3))
+    assert released.max() < 0.5  # held together, as it was released
+
+
 def test_scaled_attention_lets_gates_move_where_the_released_one_holds_them_together():
     spread = {}
     image = torch.rand(4, 3, 32, 32)
     for attention in ("scaled", "released"):
         model = built(ModelSettings(width=8, gate_attention=attention))
         with torch.no_grad():
+            for gate in model.gates.values():  # as after learning, leaning to no expert
+                torch.nn.init.kaiming_normal_(gate.choose.weight, mode="fan_in")
+                gate.choose.bias.zero_()
             spread[attention] = float(model(image).gates.std(2).mean())
     assert spread["scaled"] > 3 * spread["released"]
 
