@@ -278,5 +278,6 @@ class DaskChild:
     def _disconnect(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            with suppress(OSError, TimeoutError):  # a scheduler that is gone
+            # a scheduler that is gone; ValueError: it went while the client was calling it again
+            with suppress(OSError, TimeoutError, ValueError):
                 client.close(timeout=_LEAVE_SECONDS)

@@ -309,6 +309,25 @@ def test_lost_scheduler_ends_the_job_in_words_and_all_come_back(tmp_path):
             engine.close()
 
 
+def test_client_that_cannot_take_its_leave_ends_in_peace(tmp_path, monkeypatch):
+    left = []
+
+    class Lost:
+        status = "running"
+
+        def close(self, timeout):
+            left.append(timeout)
+            raise ValueError("IOStream is not idle; cannot convert to SSL")
+
+    monkeypatch.setattr(dask_child, "connect", lambda settings: Lost())
+    settings = ClusterSettings.model_construct(scheduler="tls://gone:1", tls_ca="")
+    child = dask_child.DaskChild("train", FAKE_TASKS, settings, None)
+    child.send({"op": "warm_up"})
+    child.close(0.1)  # an exception of its thread would be a warning, and so an error
+    assert len(left) == 1
+    assert not child._thread.is_alive()
+
+
 @pytest.mark.parametrize("allowed", ["0", "3"])
 def test_job_that_kills_before_its_beginning_is_heard_is_not_done_again(
     tmp_path, monkeypatch, allowed
