@@ -21,7 +21,7 @@ from napari_semimoe.project.exporting import refuse_foreign, refuse_own_folder
 from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.images import stem
 from napari_semimoe.project.mask_png import is_prediction
-from napari_semimoe.project.measure import COLUMNS, first_row
+from napari_semimoe.project.measure import PREDICTED_COLUMNS, first_row
 from napari_semimoe.project.records import counted
 
 #: The options that give a setting.
@@ -170,7 +170,7 @@ def _refuse_foreign(target: Path, beside: Mapping[str, bool]) -> None:
         refuse_foreign(maps, is_own=_is_own_npz(maps))
     if beside["table"]:
         table = target.with_suffix(".csv")
-        refuse_foreign(table, is_own=first_row(table, ("image", *COLUMNS)) is not None)
+        refuse_foreign(table, is_own=first_row(table, PREDICTED_COLUMNS) is not None)
 
 
 def _is_own_npz(path: Path) -> bool:

@@ -163,10 +163,12 @@ class ExportPage(QWidget):
             self._bench.failed.emit(f"There is no folder {text}. Choose another.")
             return
         bench, tile_id = self._bench, self._bench.desk.tile_id
-        if self.which.currentData() == "open" and tile_id is None:
-            bench.failed.emit("No tile is open. Open one, or export all masks.")
-            return
-        tiles = None if self.which.currentData() != "open" or tile_id is None else [tile_id]
+        tiles: list[int] | None = None
+        if self.which.currentData() == "open":
+            if tile_id is None:
+                bench.failed.emit("No tile is open. Open one, or export all masks.")
+                return
+            tiles = [tile_id]
         project = bench.session.project
 
         def work() -> ExportReport:

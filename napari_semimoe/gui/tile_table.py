@@ -281,7 +281,7 @@ class TileTable(FollowsFont, QTableView):
             self.tiles.set_active(active)
             return
         self._mark(active)
-        if chosen:  # the order changed, which must not take the person elsewhere
+        if chosen:  # other tiles came, which must not take the person elsewhere
             self.clearSelection()
             for tile_id in chosen:
                 self._select_also(tile_id)

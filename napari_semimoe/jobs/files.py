@@ -15,7 +15,7 @@ from napari_semimoe.core.values import Prediction
 from napari_semimoe.project.arrays import content_hash
 from napari_semimoe.project.images import read_image, stem
 from napari_semimoe.project.mask_png import PREDICTED, mark_of, save_png
-from napari_semimoe.project.measure import COLUMNS, rows_of, write_table
+from napari_semimoe.project.measure import PREDICTED_COLUMNS, rows_of, write_table
 
 
 def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _write_table(file: Path, rows: Iterable[Mapping[str, Any]], target: Path) ->
     beside = target.with_suffix(".csv")
     named = ({"image": file.name, **row} for row in rows)
     with storing(f"The table {beside.name}"), written_whole(beside) as path:
-        write_table(path, ("image", *COLUMNS), named)
+        write_table(path, PREDICTED_COLUMNS, named)
     return str(beside)
 
 

@@ -30,6 +30,8 @@ MEASURES = (
 )
 #: Columns of `rows_of`.
 COLUMNS = ("object", "class", *MEASURES, "um_per_px")
+#: Columns of the table of an image that was predicted.
+PREDICTED_COLUMNS = ("image", *COLUMNS)
 
 
 def measured(
@@ -57,8 +59,9 @@ def measured(
     """
     from skimage.measure import perimeter_crofton, regionprops
 
-    objects = np.where(labels == IGNORE, 0, labels)
-    edge = _at_edge(objects, labels == IGNORE)
+    ignored = labels == IGNORE
+    objects = np.where(ignored, 0, labels)
+    edge = _at_edge(objects, ignored)
     for each in regionprops(objects):
         filled = np.pad(each.image_filled, 1)
         around = perimeter_crofton(filled, directions=4)
