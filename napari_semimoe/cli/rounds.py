@@ -21,6 +21,11 @@ from napari_semimoe.session.comparison import (
     compare_rounds,
     tile_ids,
 )
+from napari_semimoe.session.corrections import (
+    Corrections,
+    effort_sentence,
+    read_corrections,
+)
 from napari_semimoe.session.ledger import TaughtTile, read_ledger
 from napari_semimoe.session.lineage import Lineage, read_lineage
 from napari_semimoe.session.models import STARTER, base_name, model_name
@@ -45,10 +50,11 @@ def list_rounds(project: ProjectFolder, as_json: Json = False) -> None:
 
     With its state, its base, its validation Dice, and how long it took. promoted: its model took
     over when it ended, or was put in charge later. kept beside: the earlier model was better on the
-    validation tiles. cancelled and interrupted: what was learned so far is kept in the round.
+    validation tiles. cancelled and interrupted: what was learned so far is kept in the round. Also
+    how much you changed in what each model suggested.
     """
     with opened_to_read(project) as opened:
-        lineage = read_lineage(opened)
+        lineage, corrections = read_lineage(opened), read_corrections(opened)
     rounds = [asdict(record) for record in lineage.rounds]
     columns = ("round", "name", "state", "from", "Dice", "steps", "seconds", "started")
     parts: list[Part] = [
@@ -58,12 +64,14 @@ def list_rounds(project: ProjectFolder, as_json: Json = False) -> None:
             [_row(entry, lineage) for entry in rounds],
         ),
         f"In charge: {lineage.in_charge or 'no model yet'}.",
+        *(_corrected(corrections) if corrections else ()),
     ]
     data = {
         "rounds": rounds,
         "in_charge": lineage.in_charge,
         "names": dict(lineage.names),
         "notes": dict(lineage.notes),
+        "corrections": {model: asdict(each) for model, each in corrections.items()},
     }
     result(data, parts, as_json)
 
@@ -132,18 +140,23 @@ def show(
         lineage = read_lineage(opened)
         compared = against_base(record, tile_ids(opened), measure)
         taught = read_ledger(opened, number)
+        corrections = read_corrections(opened)
+    model = model_name(record)
+    effort = effort_sentence(corrections, model, base_name(record.base))
     entry = asdict(record)
     about = [(name, entry[name]) for name in ("state", "base", "created", "ended", "note")]
     own = {"called": lineage.names.get(number), "your_note": lineage.notes.get(number)}
     parts = [
         facts(f"Round {number}", [*about, *own.items()]),
         *(_compared(compared) if compared is not None else ()),
+        *([effort] if effort else ()),
         *(_taught(taught) if taught else ()),
         facts("Settings", entry["settings"].items()),
     ]
     more = {
         "comparison": asdict(compared) if compared else None,
         "taught": [asdict(tile) for tile in taught],
+        "corrections": asdict(corrections[model]) if model in corrections else None,
     }
     result(entry | own | more, parts, as_json)
 
@@ -202,6 +215,12 @@ def _compared(compared: Comparison) -> list[Part]:
     about = f"{capital(words.name)} of each validation tile"
     sentences = [text for text in (compared.sentence, compared.experts_sentence) if text]
     return [*sentences, table(about, columns, rows)]
+
+
+def _corrected(of_model: dict[str, Corrections]) -> list[Part]:
+    columns = ("model", "tiles", "without a change", "share of pixels changed", "seconds")
+    rows = [(name, *asdict(each).values()) for name, each in of_model.items()]
+    return [table("What you changed in suggestions, medians of tiles", columns, rows)]
 
 
 def _taught(tiles: tuple[TaughtTile, ...]) -> list[Part]:

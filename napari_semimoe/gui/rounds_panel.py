@@ -12,10 +12,12 @@ from napari_semimoe.gui.round_report import RoundReport
 from napari_semimoe.gui.rounds_tree import RoundsTree
 from napari_semimoe.gui.taught_panel import TaughtPanel
 from napari_semimoe.gui.tile_difference import TileDifference
-from napari_semimoe.gui.widgets import button, heading, single_shot
+from napari_semimoe.gui.widgets import button, heading, hint, single_shot
 from napari_semimoe.session.comparison import against_base, tile_ids
+from napari_semimoe.session.corrections import Corrections, effort_sentence, read_corrections
 from napari_semimoe.session.ledger import TaughtTile, read_ledger
 from napari_semimoe.session.lineage import Lineage, read_lineage
+from napari_semimoe.session.models import base_name
 
 if TYPE_CHECKING:
     from napari_semimoe.gui.workbench import Workbench
@@ -46,10 +48,13 @@ class RoundsPanel(QWidget):
         self.starter = button(
             "Back to the starter", "Let the model that came with the plugin predict from now on"
         )
+        self.effort = hint("")
+        self.effort.setToolTip("Where little is left to correct, more rounds will gain little")
         self.report = RoundReport()
         self.difference = TileDifference(bench, self)
         self.taught = TaughtPanel()
         self._tile_ids: dict[str, int] = {}
+        self._corrections: dict[str, Corrections] = {}
         self._into_view = single_shot(self, 50, self._bring_into_view)  # once it is laid out
         buttons = QHBoxLayout()
         buttons.addWidget(self.use)
@@ -59,6 +64,7 @@ class RoundsPanel(QWidget):
         layout.addWidget(heading("Rounds so far"))
         layout.addWidget(self.tree, 1)
         layout.addLayout(buttons)
+        layout.addWidget(self.effort)
         layout.addWidget(self.report)
         layout.addWidget(self.taught)
         self._connect()
@@ -66,6 +72,7 @@ class RoundsPanel(QWidget):
 
     def _connect(self) -> None:
         self._bench.relay.weights_changed.connect(self.refresh)
+        self._bench.tiles_listed.connect(self._read_corrections)
         self.tree.itemSelectionChanged.connect(self._show_selected)
         self.report.tile_chosen.connect(self._on_tile_chosen)
         self.report.measure_chosen.connect(self._show_report)
@@ -90,15 +97,21 @@ class RoundsPanel(QWidget):
 
     def _read(self, select: int | None) -> None:
         if not self._bench.has_project:
-            self._show(Lineage(), {}, None)
+            self._show(Lineage(), {}, {}, None)
             return
         self._bench.read(
-            lambda project: (read_lineage(project), tile_ids(project)),
+            lambda project: (read_lineage(project), tile_ids(project), read_corrections(project)),
             lambda found: self._show(*found, select),
         )
 
-    def _show(self, lineage: Lineage, ids: dict[str, int], select: int | None) -> None:
-        self._tile_ids = ids
+    def _show(
+        self,
+        lineage: Lineage,
+        ids: dict[str, int],
+        corrections: dict[str, Corrections],
+        select: int | None,
+    ) -> None:
+        self._tile_ids, self._corrections = ids, corrections
         self.tree.show_rounds(lineage)
         if select is not None:
             self.tree.select_round(select)
@@ -106,6 +119,22 @@ class RoundsPanel(QWidget):
         self.listed.emit(lineage)
         if select is not None:
             self._into_view.start()
+
+    @Slot(object)
+    def _read_corrections(self, _: object) -> None:
+        def arrive(found: dict[str, Corrections]) -> None:
+            self._corrections = found
+            self._show_effort()
+
+        self._bench.read(read_corrections, arrive)
+
+    def _show_effort(self) -> None:
+        """Say it of the selected model, without one of that in charge."""
+        lineage = self.tree.lineage
+        model = self.tree.selected_name or base_name(lineage.in_charge)
+        text = effort_sentence(self._corrections, model, lineage.base_of(model))
+        self.effort.setText(text)
+        self.effort.setVisible(bool(text))
 
     def _bring_into_view(self) -> None:
         """Scroll to the end of a round: it stands below the fold of a low window."""
@@ -122,6 +151,7 @@ class RoundsPanel(QWidget):
         self.starter.setEnabled(self.tree.starter_can_be_used)
         if record is not None:
             self.report.show_measure(record.settings.get("measure", "dice"))
+        self._show_effort()
         self._show_report()
         self._show_taught(record)
 

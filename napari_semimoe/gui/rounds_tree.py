@@ -219,6 +219,11 @@ class RoundsTree(FollowsFont, QTreeWidget):
         """The round whose row is selected."""
         return self._record(self._chosen)
 
+    @property
+    def selected_name(self) -> str | None:
+        """What the model of the selected row is called."""
+        return self._chosen.name if self._chosen is not None else None
+
     def _record(self, item: QTreeWidgetItem | None) -> RoundRecord | None:
         return self._records.get(item.name) if isinstance(item, BranchItem) else None
 

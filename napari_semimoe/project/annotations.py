@@ -17,7 +17,13 @@ from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project import pools, tiles
 from napari_semimoe.project.arrays import content_hash, read_array, write_array
-from napari_semimoe.project.records import AnnotationRecord, TileRecord, classes_to_json, now
+from napari_semimoe.project.records import (
+    AnnotationRecord,
+    CorrectionRecord,
+    TileRecord,
+    classes_to_json,
+    now,
+)
 from napari_semimoe.project.store import Store
 
 COLUMNS = ", ".join(AnnotationRecord.__slots__)
@@ -152,6 +158,21 @@ def versions(index: Store, tile_id: int) -> list[AnnotationRecord]:
         f"SELECT {COLUMNS} FROM annotation WHERE tile_id = ? ORDER BY version", (tile_id,)
     )
     return [AnnotationRecord.of(row) for row in rows]
+
+
+def corrections(index: Store) -> list[CorrectionRecord]:
+    """Return what was made of each suggestion that was accepted, oldest first.
+
+    Of several versions only the first counts that began with a suggestion: later ones go on from
+    the person's own mask.
+    """
+    rows = index.rows(
+        "SELECT tile_id, model, seconds, origin, min(version),"
+        " changed_px * 1.0 / ((y1 - y0) * (x1 - x0)) AS changed"
+        " FROM annotation JOIN tile ON tile.id = tile_id WHERE model IS NOT NULL"
+        " GROUP BY tile_id ORDER BY annotation.id"
+    )
+    return [CorrectionRecord.of(row) for row in rows]
 
 
 def find(index: Store, annotation_id: int) -> AnnotationRecord:

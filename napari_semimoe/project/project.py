@@ -31,8 +31,11 @@ from napari_semimoe.project.opened import OpenFolder, create_folder
 from napari_semimoe.project.patients import Named
 from napari_semimoe.project.predictions import NewPrediction
 from napari_semimoe.project.records import (
+    AS_IS,
+    CORRECTED,
     AddReport,
     AnnotationRecord,
+    CorrectionRecord,
     ImageRecord,
     PredictionRecord,
     RoundRecord,
@@ -251,7 +254,7 @@ class Project:
             labels=checked,
             changed=changed,
             author=author or self.author,
-            origin="corrected" if corrected else "accepted as is",
+            origin=CORRECTED if corrected else AS_IS,
             model=model,
             round=round,
             classes=kinds,
@@ -262,6 +265,10 @@ class Project:
     def annotations(self, tile_id: int) -> list[AnnotationRecord]:
         """Return all versions of a tile's mask, oldest first."""
         return versions.versions(self._store, tile_id)
+
+    def corrections(self) -> list[CorrectionRecord]:
+        """Return what was made of each suggestion that was accepted, oldest first."""
+        return versions.corrections(self._store)
 
     def annotation(self, annotation_id: int) -> AnnotationRecord:
         """Return one version."""

@@ -15,6 +15,9 @@ from napari_semimoe.core.values import Box
 #: Origin of a mask that came with its image.
 IMPORTED = "imported"
 
+#: Origin of a suggestion in which nothing was changed, and of any other mask of a person.
+AS_IS, CORRECTED = "accepted as is", "corrected"
+
 
 def now() -> str:
     """Return the present time in UTC, ISO 8601."""
@@ -83,7 +86,7 @@ class AnnotationRecord:
     created: str
     model: str | None
     round: int | None
-    origin: str  # "imported", "corrected" or "accepted as is"
+    origin: str  # IMPORTED, CORRECTED or AS_IS
     changed_px: int
     classes: dict[int, int]
     sha256: str
@@ -94,6 +97,23 @@ class AnnotationRecord:
         """Read one row of ``annotation``."""
         values = {name: row[name] for name in cls.__slots__ if name != "classes"}
         return cls(classes=classes_from_json(row["classes"]), **values)
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionRecord:
+    """What a person made of a model's suggestion when they accepted it first."""
+
+    tile_id: int
+    model: str
+    changed: float  # share of the tile's pixels
+    seconds: float
+    as_is: bool
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> Self:
+        """Read one row of the query for corrections."""
+        values = {name: row[name] for name in cls.__slots__ if name != "as_is"}
+        return cls(**values, as_is=row["origin"] == AS_IS)
 
 
 @dataclass(frozen=True, slots=True)

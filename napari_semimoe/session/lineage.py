@@ -92,6 +92,11 @@ class Lineage:
         """Return the rounds that began from a model, oldest first."""
         return [record for record in self.rounds if base_name(record.base) == name]
 
+    def base_of(self, name: str) -> str | None:
+        """Return what the model of a round began from; None for what is no round's."""
+        bases = {model_name(record): base_name(record.base) for record in self.rounds}
+        return bases.get(name)
+
     def lines_from(self, name: str) -> tuple[Line, ...]:
         """Return the lines of rounds that begin from a model, the one with the newest round last.
 

@@ -123,6 +123,20 @@ class TestTrain:
         assert read_info(trained / "rounds" / "1" / "model.safetensors").model.width == 4
         assert semimoe("info", trained, "--json").json["weights"] == "rounds/1/model.safetensors"
 
+    def test_what_was_changed_in_suggestions_is_told_by_model(self, semimoe, copy):
+        assert semimoe("rounds", "list", copy, "--json").json["corrections"] == {}
+        with Project.open(copy) as project:
+            tile = project.tiles()[0]
+            shown = np.zeros(tile.box.shape, np.uint16)
+            labels = shown.copy()
+            labels[:7] = 1
+            project.accept(tile.id, labels, baseline=shown, model="round 1", seconds=7)
+        told = {"tiles": 1, "as_is": 0, "changed": 7 / tile.box.shape[0], "seconds": 7}
+        assert semimoe("rounds", "list", copy, "--json").json["corrections"] == {"round 1": told}
+        assert "What you changed in suggestions" in semimoe("rounds", "list", copy).out
+        assert "of a tile changed in 7 s (medians)" in semimoe("rounds", "show", copy, 1).out
+        assert semimoe("rounds", "show", copy, 1, "--json").json["corrections"] == told
+
     def test_no_round_begins_where_no_image_could_be_added(self, semimoe, copy, tmp_path):
         Image.new("RGB", (20, 20)).save(tmp_path / "silent.png")
         ended = semimoe("train", copy, "--images", tmp_path, *SMALL, code=1)

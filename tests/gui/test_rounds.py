@@ -103,6 +103,30 @@ def test_button_puts_the_selected_round_in_charge(opened, run, settled):
     assert not page.history.use.isEnabled()
 
 
+def test_page_says_how_much_was_changed_in_what_the_models_suggested(opened, run, settled, engine):
+    history = opened.retrain_page.history
+    assert history.effort.isHidden()
+    opened.bench.desk.accept()
+    settled(opened)
+    told = "You accepted 1 tile that starter suggested, 1 without a change: 0.0% of a tile changed"
+    assert history.effort.text().startswith(told)
+    run()  # round 1 predicts
+    history.tree.clearSelection()
+    assert history.effort.isHidden()
+    history.tree.setCurrentItem(history.tree.topLevelItem(0))  # what it began from
+    assert history.effort.text().startswith(told)
+    engine.predict_everything()
+    settled(opened)
+    opened.bench.desk.accept()
+    settled(opened)
+    history.tree.select_round(1)
+    assert history.effort.text().startswith("You accepted 1 tile that round 1 suggested")
+    assert "; with starter 0.0%" in history.effort.text()
+    opened.bench.close_project()
+    settled(opened)
+    assert history.effort.isHidden()
+
+
 def test_starter_is_used_by_its_row_and_marked_there(opened, run, settled):
     run()
     page = opened.retrain_page
