@@ -1,6 +1,6 @@
 """What one round adds on patients that the model does not know: the loop of a person, measured.
 
-    python -m benchmarks.one_round WEIGHTS --steps 60 [--masks 6] [--draws 3] [--set '{...}']
+    python -m benchmarks.one_round WEIGHTS --steps 60 [--masks 6] [--draws 3] [--stain brown]
 
 The validation tiles of a split stand for a project: the masks of a few, drawn anew each time,
 teach; the others teach without theirs and are scored before and after. All is as in the window's
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 
 from benchmarks.glas_data import held_out_tiles
 from benchmarks.scoring import score_weights
+from benchmarks.stains import STAINS
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.reports import SilentObserver
 from napari_semimoe.core.settings import PredictSettings, RoundSettings
@@ -72,10 +74,12 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--split", default="heldout-all")
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--stain", choices=STAINS, default="own", help="recolour all tiles")
     parser.add_argument("--set", type=json.loads, default={}, help="settings of the round")
     parser.add_argument("--out", type=Path, help="a JSON file for the figures")
     options = parser.parse_args()
-    tiles = held_out_tiles(options.data, options.split)
+    given, recolour = held_out_tiles(options.data, options.split), STAINS[options.stain]
+    tiles = [replace(tile, image=recolour(tile.image)) for tile in given]
     runs: list[dict[str, Any]] = []
     for draw in range(options.draws):
         settings = RoundSettings.parse({**options.set, "max_steps": options.steps, "seed": draw})

@@ -26,7 +26,6 @@ from napari_semimoe.project.project import Project
 from napari_semimoe.session.demo import (
     NAME,
     WALKER,
-    find_glas,
     first_round,
     make_demo_project,
 )
@@ -90,7 +89,7 @@ def _require_qt() -> None:
 
 
 def _prepare(out: Path, minutes: float, *, anew: bool) -> Path:
-    """Make the demo project and a first model that knows its tissue; return its folder.
+    """Make the demo project, and a first model where none is shipped; return its folder.
 
     A person finds the project of before again, a demo that walks by itself begins anew.
     """
@@ -114,8 +113,8 @@ def _make(folder: Path, minutes: float) -> None:
                 progress=lambda done, total, _: bar.update(task, completed=done, total=total),
             )
             bar.stop()
-            if session.weights is None or find_glas() is None:
-                _train_first(session, minutes)  # the shipped model knows H&E as GlaS has it
+            if session.weights is None:  # a build without the starter
+                _train_first(session, minutes)
             assert session.project is not None, "it was made above"
             session.project.set_setting(READY, _extent(session.project))
         finally:

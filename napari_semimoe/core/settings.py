@@ -13,12 +13,13 @@ from napari_semimoe.core.measures import Measure
 from napari_semimoe.core.values import USUAL_CLASSES
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+#: Mean optical density of red, green and blue over the tissue of a tile.
+Colour = tuple[float, float, float]
 
 #: Mean and standard deviation of the GlaS training images in [0, 1], measured
 #: (the published constants overstate the deviation by two to three times).
 GLAS_MEAN = (0.787, 0.511, 0.785)
 GLAS_STD = (0.168, 0.249, 0.132)
-
 
 #: A gland cut through its end is larger; a nucleus is smaller.
 MIN_OBJECT_UM2 = 400.0
@@ -68,6 +69,11 @@ class ModelSettings(Settings):
     std: tuple[float, float, float] | None = Field(
         GLAS_STD, description="Their standard deviation; None before the encoder's file is read"
     )
+    colours: tuple[Colour, ...] = Field(
+        (),
+        description="Colours of tissue that the network learned from; a tile that is unlike all "
+        "of them is seen in the nearest. A round that begins a network fills them in",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -77,6 +83,8 @@ class ModelSettings(Settings):
             raise ValueError("each expert may be named once")
         if self.std is not None and min(self.std) <= 0:
             raise ValueError("std must be positive")
+        if any(min(colour) <= 0 for colour in self.colours):
+            raise ValueError("colours must be positive")
         if None in (self.mean, self.std) and not self.awaits_encoder:
             raise ValueError("mean and std may be left open only for an encoder's file to tell")
         if self.architecture != "pretrained" and (self.encoder or self.train_encoder):
@@ -123,7 +131,11 @@ class PredictSettings(Settings):
     flips: bool = Field(
         False, description="Average over eight flips, turns and zooms, not two (3 x slower)"
     )
-    adapt: bool = Field(True, description="Fit the network to the stain of each tile")
+    adapt: bool = Field(
+        True,
+        description="Fit the network to the stain of each tile, and see a tile of another stain "
+        "in colours that the network knows",
+    )
     window_px: int = Field(
         512, ge=64, multiple_of=16, description="Window at working resolution for large tiles"
     )
@@ -211,7 +223,7 @@ class RoundSettings(Settings):
     adapt: bool = Field(
         True,
         description="Fit the network to the stain of each tile that it makes a pseudo-label of, "
-        "or is scored on",
+        "or is scored on, and see tiles of other stains in colours that it knows",
     )
     pseudo_tiles: int = Field(
         0, ge=0, description="Use at most this many unlabelled tiles; 0 for all"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from napari_semimoe.core.settings import ModelSettings
 from napari_semimoe.core.values import Patch
+from napari_semimoe.data.colours import in_known_colours
 from napari_semimoe.data.resample import resample_image, resample_labels, working_size
 from napari_semimoe.data.targets import class_map, signed_distance
 
@@ -48,9 +49,9 @@ class PreparedTile:
 
 
 def prepare(patch: Patch, model: ModelSettings) -> PreparedTile:
-    """Resample a tile and its mask to the working resolution of ``model``."""
+    """Resample a tile and its mask to the working resolution of ``model``, in colours it knows."""
     size = working_size(patch.image.shape[:2], patch.um_per_px, model.um_per_px)
-    image = resample_image(patch.image, size)
+    image = resample_image(in_known_colours(patch.image, model.colours), size)
     if patch.labels is None:
         return PreparedTile(patch.name, image)
     labels = resample_labels(patch.labels, size)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.values import Prediction
+from napari_semimoe.data.colours import in_known_colours
 from napari_semimoe.data.resample import resample_image, resample_maps, scaled, working_size
 from napari_semimoe.data.targets import BOUNDARY_PX
 from napari_semimoe.model.checkpoint import load_checkpoint
@@ -40,9 +41,10 @@ _SEEN = 3
 class Predictor:
     """A network ready to predict.
 
-    A tile is resampled to the working resolution and to a coarser one (with ``flips`` to two more),
-    mirrored up to a multiple of 16 px, run in one piece or in overlapping windows blended with a
-    Gaussian, and everything comes back averaged and at the tile's own size.
+    A tile is seen in colours that the network knows (`data.colours`). It is resampled to the
+    working resolution and to a coarser one (with ``flips`` to two more), mirrored up to a multiple
+    of 16 px, run in one piece or in overlapping windows blended with a Gaussian, and everything
+    comes back averaged and at the tile's own size.
 
     Parameters
     ----------
@@ -100,6 +102,8 @@ class Predictor:
     def working_maps(self, image: NDArray[np.uint8], um_per_px: float) -> Tensor:
         """Return what `activated_maps` are of a tile: ``(K, h, w)`` at working resolution."""
         size = working_size(image.shape[:2], um_per_px, self.model.settings.um_per_px)
+        if self.settings.adapt:
+            image = in_known_colours(image, self.model.settings.colours)
         parts = self._parts(image, size)
         with adapted(self.model, self._once, parts, size[0] * size[1], self.share):
             return self._maps(image, size)

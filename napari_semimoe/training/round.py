@@ -21,8 +21,9 @@ from torch import Tensor
 
 from napari_semimoe.core.errors import SettingsError, is_out_of_memory
 from napari_semimoe.core.reports import Observer, RoundReport, ValidationReport
-from napari_semimoe.core.settings import ModelSettings, RoundSettings
+from napari_semimoe.core.settings import Colour, ModelSettings, RoundSettings
 from napari_semimoe.core.values import known_classes
+from napari_semimoe.data.colours import colour_of, different
 from napari_semimoe.data.sampling import stable_seed
 from napari_semimoe.model.checkpoint import describe, load_checkpoint, with_classes
 from napari_semimoe.model.encoder_file import network_around
@@ -335,9 +336,27 @@ class Round:
         self.journal.save(self.learner, self.progress)
 
     def _prepare_pools(self) -> None:
+        self._settle_colours()
         self.pools = Pools(
             self.source, self.settings, self.model_settings, self.device, self._check_stop
         )
+
+    def _settle_colours(self) -> None:
+        """Let a new network know the colours of the tiles that teach it; others keep theirs."""
+        if not self.settings.adapt:
+            known: tuple[Colour, ...] = ()
+        elif self.learns_on:
+            known = self.model_settings.colours
+        else:
+            known = different(self._colour_of(name) for name in self.source.labelled)
+        self.model_settings = self.model_settings.changed(colours=known)
+        for network in self.learner.modules().values():
+            if isinstance(network, SemiMoE):
+                network.settings = self.model_settings
+
+    def _colour_of(self, name: str) -> Colour | None:
+        self._check_stop()
+        return colour_of(self.source.read(name).image)
 
     def _base_score(self) -> ValidationReport | None:
         """Score the base itself: a resumed round's network is no longer the base."""

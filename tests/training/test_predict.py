@@ -3,11 +3,22 @@
 import numpy as np
 import pytest
 import torch
+from skimage.data import immunohistochemistry
 
 from napari_semimoe.core.settings import ModelSettings, PredictSettings
+from napari_semimoe.core.starter import starter_weights
+from napari_semimoe.data.colours import in_known_colours
 from napari_semimoe.data.resample import resample_labels, working_size
 from napari_semimoe.model.semi_moe import SemiMoE
-from napari_semimoe.training.predict import FLIPS, Predictor, as_shown, classes_of, disagreement
+from napari_semimoe.session.demo import IMMUNOHISTOCHEMISTRY_UM_PER_PX
+from napari_semimoe.training.predict import (
+    FLIPS,
+    Predictor,
+    as_shown,
+    classes_of,
+    disagreement,
+    load_predictor,
+)
 from napari_semimoe.training.views import PLAIN, averaged, padded_run
 
 UM = 1.25
@@ -65,6 +76,34 @@ def seen_by(predictor, size, um_per_px):
 )
 def test_a_tile_is_seen_at_the_working_resolution_and_coarser_padded_to_sixteen(um_per_px, seen):
     assert seen_by(predictor(window_px=512, adapt=False), (100, 200), um_per_px) == seen
+
+
+def test_a_tile_of_another_stain_is_seen_in_a_colour_that_the_network_knows():
+    known = (0.3, 0.9, 0.3)
+    brown = np.full((32, 32, 3), (160, 140, 110), np.uint8)
+    brown[8:20, 8:20] = (120, 90, 60)
+    seen = in_known_colours(brown, [known])
+    knows = predictor({"colours": [known]})
+    same = predictor().predict(seen, UM)
+    np.testing.assert_array_equal(knows.predict(brown, UM).gates, same.gates)
+    raw = predictor({"colours": [known]}, adapt=False).predict(brown, UM)
+    np.testing.assert_array_equal(raw.gates, predictor(adapt=False).predict(brown, UM).gates)
+
+
+def test_the_starter_marks_glands_in_a_stain_that_it_never_learned_from():
+    weights = starter_weights()
+    if weights is None:
+        pytest.skip("this build ships no starter")
+    found = load_predictor(weights, PredictSettings(device="cpu")).predict(
+        immunohistochemistry(), IMMUNOHISTOCHEMISTRY_UM_PER_PX
+    )
+    marked = found.instances > 0
+    glands, stroma = (
+        ((100, 150), (100, 400), (410, 320), (300, 100)),
+        ((320, 200), (100, 490), (400, 450)),
+    )
+    assert all(marked[place] for place in glands)
+    assert not any(marked[place] for place in stroma)
 
 
 def test_fitting_to_a_tile_costs_one_more_look():

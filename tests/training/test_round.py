@@ -6,6 +6,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from napari_semimoe.core.checkpoint_info import read_info
 from napari_semimoe.core.errors import SettingsError, StorageError
 from napari_semimoe.core.settings import ModelSettings, RoundSettings
+from napari_semimoe.data.colours import colour_of, different, in_known_colours
 from napari_semimoe.data.prepare import prepare
 from napari_semimoe.model.checkpoint import load_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
@@ -52,13 +54,63 @@ def test_a_round_writes_weights_with_their_description(tmp_path):
     assert report.weights == str(tmp_path / "model.safetensors")
     assert (report.steps, report.labelled, report.unlabelled, report.cancelled) == (4, 2, 3, False)
     assert info.step == 4
-    assert info.model == MODEL
+    assert info.model.changed(colours=()) == MODEL
     assert info.data_hash == report.data_hash != ""
     chosen = settings().with_learning_rate(learns_on=False)
     assert RoundSettings.parse(info.training) == chosen
     assert report.validation is not None
     assert report.validation.tiles == 1
     assert report.base_validation is None
+
+
+def recoloured(tile, gains):
+    density = -np.log(np.maximum(tile.image, 1) / 255) * np.array(gains)
+    return replace(tile, image=(255 * np.exp(-density)).round().astype(np.uint8))
+
+
+@pytest.fixture
+def of_two_stains():
+    """Two tiles with masks, and an unlabelled and a validation tile of another stain."""
+    plain = tiles(2, 1, 1)
+    brown = {
+        name: recoloured(plain.read(name), (1.4, 0.5, 2.4))
+        for name in ("unlabelled 0", "validation 0")
+    }
+    return replace(plain, patches={**plain.patches, **brown})
+
+
+def test_a_new_network_knows_the_colours_of_what_taught_it_and_sees_others_in_these(
+    tmp_path, of_two_stains, monkeypatch
+):
+    prepared = {}
+
+    def prepare_and_tell(tile, model):
+        prepared[tile.name] = prepare(tile, model)
+        return prepared[tile.name]
+
+    monkeypatch.setattr(pools, "prepare", prepare_and_tell)
+    run(tmp_path, source=of_two_stains)
+    known = read_info(tmp_path / "model.safetensors").model.colours
+    masked = [of_two_stains.read(name).image for name in of_two_stains.labelled]
+    assert known == different(map(colour_of, masked)) != ()
+    other = of_two_stains.read("unlabelled 0").image
+    seen = in_known_colours(other, known)
+    assert seen is not other
+    assert torch.equal(
+        prepared["unlabelled 0"].image,
+        prepare(replace(of_two_stains.read("unlabelled 0"), image=seen), MODEL).image,
+    )
+
+
+def test_a_network_that_learns_on_keeps_its_colours_unless_none_is_fitted(tmp_path, of_two_stains):
+    run(tmp_path / "base", max_steps=1)
+    base = tmp_path / "base" / "model.safetensors"
+    brown = replace(of_two_stains, labelled=["validation 0"], unlabelled=(), validation=())
+    run(tmp_path / "next", source=brown, base=base, max_steps=1)
+    known = read_info(base).model.colours
+    assert read_info(tmp_path / "next" / "model.safetensors").model.colours == known != ()
+    run(tmp_path / "raw", source=brown, base=base, max_steps=1, adapt=False)
+    assert read_info(tmp_path / "raw" / "model.safetensors").model.colours == ()
 
 
 def test_a_finished_round_leaves_no_state_behind(tmp_path):
@@ -87,7 +139,8 @@ def test_the_classes_are_named_as_in_the_project_whatever_the_base_calls_them(tm
     run(tmp_path / "base", max_steps=1)
     model = MODEL.changed(classes=("background", "tumour"))
     run(tmp_path / "next", base=tmp_path / "base/model.safetensors", model=model, max_steps=1)
-    assert read_info(tmp_path / "next/model.safetensors").model == model
+    named = read_info(tmp_path / "next/model.safetensors").model
+    assert named.changed(colours=()) == model
 
 
 def test_a_round_goes_on_from_a_base_with_fewer_classes_which_is_not_scored(tmp_path):
@@ -235,7 +288,9 @@ def test_a_warm_start_takes_over_the_base_and_its_network(tmp_path):
         max_steps=1,
     )
     info = read_info(tmp_path / "2/model.safetensors")
-    assert info.model == MODEL  # the base decides, not what was asked for a fresh start
+    assert (
+        info.model.changed(colours=()) == MODEL
+    )  # the base decides, not what was asked for a fresh start
     assert info.base == "model.safetensors"
     assert second.base_validation is not None
     assert first.validation is not None
