@@ -34,8 +34,8 @@ MaskKind = Literal["instances", "classes"]
 
 #: More colours than this are a photograph, not a mask.
 MAX_COLOURS = 4096
-#: Numbers of a mask that may be objects, however small they are.
-_FEW = 16
+#: Greys of a blurred mask of 0 and 255 lie mostly so near to these, and on both sides.
+_NEAR = 64
 #: Modes of Pillow whose numbers are those of the file.
 _NUMBERS = ("1", "L", "LA", "P", "I", "F", "RGB", "RGBA")
 
@@ -68,11 +68,11 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.ui
     values = _read(path, shape)
     if values.ndim == 3:
         values = _colours_to_ids(values, path)
-    ids, areas = np.unique(values, return_counts=True)
+    ids = np.unique(values)
     if len(ids[ids != 0]) == 1 and not is_own_png(path):
         return _parts(values != 0, path)
-    if values.dtype == np.uint8 and len(ids) > _FEW and areas[[0, -1]].sum() > 0.9 * areas.sum():
-        _refuse_smoothed(values, ids, path)
+    if values.dtype == np.uint8:
+        _refuse_blurred(values, ids, path)
     return _numbered(values, ids, path)
 
 
@@ -173,6 +173,8 @@ def _stored(path: Path, colours_of_palette: bool) -> NDArray[Any]:
         from napari_semimoe.project.tiff import decoded, read_stored
 
         stored = read_stored(path)
+        if stored.is_jpeg:
+            raise _blurred(path)
         if stored.values is not None:
             one_bit_inverted = stored.zero_is_white and stored.values.dtype.kind == "b"
             values = ~stored.values if one_bit_inverted else stored.values
@@ -221,7 +223,8 @@ def _numbers_of(image: Image.Image, path: Path, colours_of_palette: bool) -> NDA
 def _blurred(path: Path) -> ImageReadError:
     return ImageReadError(
         f"The mask {path.name} must be a lossless file (png, bmp or tif), got a JPEG, which "
-        "blurs ids into each other. Export it as PNG."
+        "blurs ids into each other; converting it does not help. Export it anew, as PNG, from the "
+        "program that made it."
     )
 
 
@@ -236,6 +239,8 @@ def _hides_background(image: Image.Image) -> bool:
     """Whether a palette does not begin with black, or without it white, and uses it further on."""
     table = np.frombuffer(bytes(image.convert("P").getpalette() or ()), np.uint8)
     colours = table[: len(table) // 3 * 3].reshape(-1, 3)
+    if np.array_equal(colours, np.repeat(np.arange(255, -1, -1)[:, None], 3, axis=1)):
+        return False  # ImageJ's inverting table: what it marked is 255 and shown black
     used = np.unique(np.asarray(image))
     for level in (0, 255):
         background = np.intersect1d(np.flatnonzero((colours == level).all(axis=1)), used)
@@ -297,19 +302,25 @@ def _colours_to_ids(values: NDArray[Any], path: Path) -> NDArray[Any]:
     return ids
 
 
-def _refuse_smoothed(values: NDArray[Any], ids: NDArray[Any], path: Path) -> None:
-    """Raise for a mask of 0 and 255 whose rims were blended, as resizing does.
+def _refuse_blurred(values: NDArray[np.uint8], ids: NDArray[np.uint8], path: Path) -> None:
+    """Raise for a mask of 0 and 255 that was resized smoothly, or a JPEG once.
 
-    An object's number fills an area; of a rim's grey hardly a pixel has four neighbours alike.
+    An object's number fills an area; of a rim's greys hardly a pixel has four neighbours alike.
     """
+    dark, bright = (ids > 0) & (ids <= _NEAR), (ids >= 255 - _NEAR) & (ids < 255)
+    if (ids[0], ids[-1]) != (0, 255) or not (dark.any() and bright.any()):
+        return
+    if ((values > _NEAR) & (values < 255 - _NEAR)).mean() > 0.1:
+        return
     inner = values[1:-1, 1:-1]
     around = values[:-2, 1:-1], values[2:, 1:-1], values[1:-1, :-2], values[1:-1, 2:]
-    fills = np.logical_and.reduce([inner == each for each in around])
-    fills &= (inner > 0) & (inner < 255)
-    if (ids[0], ids[-1]) == (0, 255) and fills.sum() < len(ids):
+    between = (inner > 0) & (inner < 255)
+    fills = np.logical_and.reduce([between, *(inner == each for each in around)])
+    if fills.sum() < max(len(ids), 0.01 * between.sum()):
         raise ImageReadError(
             f"The mask {path.name} has black and white areas with {len(ids) - 2} greys at their "
-            "rims, as smoothing leaves them. Export it without smoothing: nearest neighbour."
+            "rims, as smoothing and JPEG leave them. Export it anew from the program that made "
+            "it, as PNG and without smoothing (nearest neighbour)."
         )
 
 

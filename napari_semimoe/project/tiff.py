@@ -44,6 +44,8 @@ _LAYOUTS = ("YX", "YXS", "SYX")
 _PLAIN = {1, 8, 32946, 32773}
 #: Those that every Pillow has, too: fax, LZW, JPEG.
 _USUAL = {*_PLAIN, 2, 3, 4, 5, 6, 7}
+#: JPEG as of TIFF 6, and as it is written now.
+_JPEG = {6, 7}
 #: Keeps tifffile's remarks on odd tags from the terminal: what matters of a file is said here.
 _SILENT = logging.NullHandler()
 
@@ -68,6 +70,8 @@ class StoredTiff:
         Whether the colours are multiplied by their transparency already.
     is_16_bit_colour
         Whether each colour has 16 bits, of which Pillow keeps the high ones.
+    is_jpeg
+        Whether it is compressed as JPEG, which changes values.
     unusual_codec
         Name of a compression that Pillow may not know; empty for the usual ones.
     """
@@ -79,6 +83,7 @@ class StoredTiff:
     is_rgb: bool = False
     is_over_black: bool = False
     is_16_bit_colour: bool = False
+    is_jpeg: bool = False
     unusual_codec: str = ""
 
 
@@ -153,6 +158,7 @@ def read_stored(path: Path) -> StoredTiff:
                     um_per_px,
                     zero_is_white=_zero_is_white(page),
                     is_16_bit_colour=deep,
+                    is_jpeg=int(page.compression) in _JPEG,
                     unusual_codec=_unusual_codec(page),
                 )
             values = _upright(series.asarray(), series.axes, axes, page)

@@ -88,6 +88,14 @@ def test_black_is_background_wherever_the_palette_has_it(tmp_path, ending):
     np.testing.assert_array_equal(read > 0, two_squares() > 0)
 
 
+def test_255_is_what_imagej_marked_where_its_table_is_inverted(tmp_path):
+    image = Image.fromarray(two_squares()).convert("P")
+    image.putpalette([255 - index for index in range(256) for _ in "rgb"])
+    image.save(tmp_path / "m.png")
+    read = read_mask(tmp_path / "m.png", SHAPE)
+    np.testing.assert_array_equal(read > 0, two_squares() > 0)
+
+
 def test_a_one_bit_tiff_in_which_zero_is_white_is_turned_round(tmp_path):
     tifffile.imwrite(
         tmp_path / "m.tif", two_squares() == 0, photometric="miniswhite", software=False
@@ -292,6 +300,35 @@ def test_a_smoothed_mask_is_refused(tmp_path):
     save(tmp_path / "m.png", np.asarray(sharp.resize((800, 800), Image.Resampling.BICUBIC)))
     with pytest.raises(ImageReadError, match=r"greys at their rims.*without smoothing"):
         read_mask(tmp_path / "m.png")
+
+
+@pytest.mark.parametrize("quality", [75, 90, 95, 100])
+def test_a_mask_that_was_a_jpeg_once_is_refused(tmp_path, quality):
+    rows, columns = np.indices((300, 400))
+    discs = np.hypot(rows % 60 - 30, columns % 60 - 30) < 22  # a third, as glands are
+    Image.fromarray(np.uint8(255) * discs).save(tmp_path / "m.jpg", quality=quality)
+    Image.open(tmp_path / "m.jpg").save(tmp_path / "m.png")
+    with pytest.raises(ImageReadError, match=r"greys at their rims.*JPEG.*from the program"):
+        read_mask(tmp_path / "m.png")
+
+
+@pytest.mark.parametrize("others", [(1, 2, 3), (1, 254)])
+def test_a_few_objects_are_not_taken_for_blurred_rims(tmp_path, others):
+    numbers = two_squares()
+    for place, number in enumerate(others):
+        numbers[10:13, 10 + 4 * place : 13 + 4 * place] = number
+    numbers[15, 15] = others[0]
+    numbers[35, 35:40] = numbers[36, 35:40] = numbers[37, 35:40] = others[-1]
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "m.png", numbers), SHAPE), numbers)
+
+
+@pytest.mark.parametrize("kind", ["instances", "classes"])
+def test_a_jpeg_in_a_tiff_is_no_mask(tmp_path, kind):
+    Image.fromarray(two_squares()).save(tmp_path / "m.tif", compression="jpeg")
+    with pytest.raises(ImageReadError, match=r"lossless file.*converting it does not help"):
+        if kind == "classes":
+            read_class_mask(tmp_path / "m.tif", SHAPE, 3)
+        read_mask(tmp_path / "m.tif", SHAPE)
 
 
 def test_a_jpeg_by_another_name_is_no_mask(tmp_path):
