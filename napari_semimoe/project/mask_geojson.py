@@ -25,6 +25,8 @@ TILES = "semimoe_tiles"
 IGNORE_CLASS = "Ignore*"
 #: QuPath's class of an area in which objects were drawn.
 REGION_CLASS = "Region*"
+#: Kinds of QuPath's objects that are places for others, in small letters.
+_PLACES = ("root", "tile", "tmacore")
 #: Coordinates are smaller than this, in pixels.
 _FAR = 1e9
 
@@ -39,7 +41,8 @@ def read_geojson(
 
     A pixel belongs to a polygon where its centre does, that of the first at (0.5, 0.5). What
     lies outside the image is cut off. An object of the class ``Ignore*`` must not teach,
-    one of the background's class is background, and ``Region*`` marks no object. Of a file
+    one of the background's class is background, and ``Region*`` marks no object; neither does a
+    tile, the core of a microarray, or one without a class around others that have one. Of a file
     that was exported here only the tiles that had a mask count; the rest of the image must not
     teach.
 
@@ -73,12 +76,14 @@ def read_geojson(
     if MARK in about and not read:  # an image without any object
         return np.where(unsaid, IGNORE, 0).astype(np.uint16), {}, []
     features = [_parsed(each, path, nr) for nr, each in enumerate(read, start=1)]
-    drawn = [feature for feature in features if feature is not None]
-    objects = [each for each in drawn if each[0].casefold() != REGION_CLASS.casefold()]
+    places = sum(isinstance(feature, str) for feature in features)
+    drawn = [feature for feature in features if isinstance(feature, tuple)]
+    named = [each for each in drawn if each[0].casefold() != REGION_CLASS.casefold()]
+    objects = _without_frames(named)
     if not objects:
         raise ImageReadError(
             f"The annotations {path.name} must hold at least one object with an area, got "
-            f"{len(features)} features without one. Draw the objects and export them again; where "
+            f"{len(features)} features that are none. Draw the objects and export them again; where "
             "there are none, give a black PNG as the mask."
         )
     refuse_too_many(len(objects), path)
@@ -89,8 +94,10 @@ def read_geojson(
             f"got {unseen} that cover no pixel of it. Export those of this image, in pixels."
         )
     left_out = {
-        "points and lines": len(features) - len(drawn),
-        f"regions ({REGION_CLASS})": len(drawn) - len(objects),
+        "points and lines": len(features) - places - len(drawn),
+        "tiles, cores and whole images of QuPath": places,
+        f"regions ({REGION_CLASS})": len(drawn) - len(named),
+        "areas without a class around classified objects": len(named) - len(objects),
         "objects that cover no pixel of the image": unseen,
         "objects that lie wholly under others": hidden,
     }
@@ -102,6 +109,41 @@ def read_geojson(
         )
     labels[unsaid] = IGNORE
     return labels, classes, notes + _taken_for_another(objects, class_names)
+
+
+def _without_frames(objects: Sequence[_Object]) -> list[_Object]:
+    """Leave out what has no class and lies around an object that has one: where was looked."""
+    no_class = {"", IGNORE_CLASS.casefold()}
+    inner = [rings for name, rings in objects if rings and name.casefold() not in no_class]
+    if not inner:
+        return list(objects)
+    low, high = (np.array(each) for each in zip(*map(_ends, inner), strict=True))
+
+    def is_frame(name: str, polygons: list[list[Ring]]) -> bool:
+        if name or not polygons:
+            return False
+        first, last = _ends(polygons)
+        within = np.flatnonzero(((low >= first) & (high <= last)).all(axis=1))
+        return any(_encloses(polygons, inner[nr]) for nr in within)
+
+    return [each for each in objects if not is_frame(*each)]
+
+
+def _ends(polygons: Sequence[Sequence[Ring]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the least and the greatest x and y."""
+    points = np.concatenate([rings[0] for rings in polygons])
+    return points.min(axis=0), points.max(axis=0)
+
+
+def _encloses(outer: Sequence[Sequence[Ring]], inner: Sequence[Sequence[Ring]]) -> bool:
+    """Whether most corners of some polygons lie in others and not in their holes."""
+    from skimage.measure import points_in_poly
+
+    points = np.concatenate([rings[0] for rings in inner])
+    inside = np.zeros(len(points), bool)
+    for ring in (ring for rings in outer for ring in rings):
+        inside ^= points_in_poly(points, ring)
+    return bool(inside.mean() > 0.5)
 
 
 def _taken_for_another(objects: Sequence[_Object], class_names: Sequence[str]) -> list[str]:
@@ -182,15 +224,16 @@ def _features(path: Path) -> tuple[list[Any], dict[str, Any]]:
     return read, about
 
 
-def _parsed(feature: Any, path: Path, number: int) -> _Object | None:
-    """Return a feature's class and polygons; None where it has no area."""
+def _parsed(feature: Any, path: Path, number: int) -> _Object | str | None:
+    """Return a feature's class and polygons; its kind if it is a place; None without an area."""
     try:
-        geometry = feature["geometry"] or {}
-        if geometry.get("type") not in ("Polygon", "MultiPolygon"):
+        about = feature.get("properties") or {}
+        if (kind := str(about.get("objectType")).lower()) in _PLACES:
+            return kind
+        parts = _parts_of(feature["geometry"] or {})
+        if not parts:
             return None
-        parts = geometry["coordinates"]
-        parts = [parts] if geometry["type"] == "Polygon" else parts
-        said = (feature.get("properties") or {}).get("classification") or {}
+        said = about.get("classification") or {}
         names = said.get("names") or [said.get("name") or ""]
         if not isinstance(names, list):
             raise TypeError("'names' is no list")
@@ -201,6 +244,16 @@ def _parsed(feature: Any, path: Path, number: int) -> _Object | None:
             f"Feature {number} of {path.name} must be a GeoJSON feature with coordinates in pixels "
             f"and a named class or none, got something else ({error}). Export it again."
         ) from error
+
+
+def _parts_of(geometry: Mapping[str, Any]) -> Sequence[Any]:
+    """Return the coordinates of each polygon."""
+    kind = geometry.get("type")
+    if kind == "GeometryCollection":
+        return [part for each in geometry["geometries"] for part in _parts_of(each)]
+    if kind == "Polygon":
+        return [geometry["coordinates"]]
+    return geometry["coordinates"] if kind == "MultiPolygon" else ()
 
 
 def _ring(points: Sequence[Sequence[float]]) -> Ring:

@@ -210,7 +210,7 @@ def test_detections_count_and_what_is_no_object_is_left_out_with_a_note(tmp_path
         feature("Point", [3, 3]),
         feature("LineString", [[3, 3], [4, 4]]),
         square(4, 4, 2, objectType="detection"),
-        square(8, 8, 2, objectType="tile"),
+        square(8, 8, 2, "Gland", objectType="cell"),
         square(100, 100, 2),
     ]
     labels, _, notes = read(tmp_path, objects)
@@ -312,6 +312,47 @@ def test_annotations_beside_a_mask_or_without_an_image_are_left_out_with_a_note(
         "Masks that match no image by name were left out: 1 (first: b.geojson).",
         "Masks of images that have another one were left out: 1 (first: a.geojson).",
     )
+
+
+@pytest.mark.parametrize("kind", ["root", "tile", "tmaCore"])
+def test_places_of_qupath_are_no_objects(tmp_path, kind):
+    place, gland = square(0, 0, 30, objectType=kind), square(4, 4, 2, "Gland")
+    labels, _, notes = read(tmp_path, [place, gland])
+    assert (labels > 0).sum() == 4
+    assert notes == ["a.geojson: tiles, cores and whole images of QuPath were left out: 1."]
+    with pytest.raises(ImageReadError, match="at least one object with an area, got 1 features"):
+        read(tmp_path, [place])
+
+
+@pytest.mark.parametrize("classes", [("background", "gland"), ("background", "gland", "tumour")])
+def test_an_area_without_a_class_around_classified_objects_is_no_object(tmp_path, classes):
+    gland, beside = square(10, 10, 5, "Gland"), square(32, 2, 5)
+    labels, _, notes = read(tmp_path, [square(2, 2, 20), gland, beside], classes)
+    assert np.bincount(labels.ravel())[1:].tolist() == [25, 25]
+    assert notes[0] == (
+        "a.geojson: areas without a class around classified objects were left out: 1."
+    )
+
+
+def test_an_object_without_a_class_stays_unless_it_lies_around_a_classified_one(tmp_path):
+    ring = square(2, 2, 20)
+    ring["geometry"]["coordinates"] += square(8, 8, 10)["geometry"]["coordinates"]
+    bent = [[24, 0], [50, 0], [50, 4], [28, 4], [28, 30], [24, 30], [24, 0]]  # round a corner
+    objects = [ring, square(10, 10, 5, "Gland"), feature("Polygon", [bent])]
+    objects += [square(10, 35, 5, "Gland"), square(20, 50, 4), square(21, 51, 2, "Ignore*")]
+    labels, _, notes = read(tmp_path, objects)
+    assert np.unique(labels).tolist() == [*range(6), IGNORE]
+    assert notes == []
+    assert read(tmp_path, [square(2, 2, 20), square(5, 5, 3)])[0].max() == 2
+
+
+def test_polygons_of_a_collection_of_shapes_are_one_object(tmp_path):
+    shapes = [square(2, 2, 3)["geometry"], feature("LineString", [[3, 3], [40, 9]])["geometry"]]
+    shapes += [{"type": "GeometryCollection", "geometries": [square(10, 10, 4)["geometry"]]}]
+    both = square(0, 0, 1, "Gland")
+    both["geometry"] = {"type": "GeometryCollection", "geometries": shapes}
+    labels, _, notes = read(tmp_path, [both])
+    assert (int((labels == 1).sum()), notes) == (9 + 16, [])
 
 
 def test_annotations_are_added_also_among_class_masks(project, tmp_path):
