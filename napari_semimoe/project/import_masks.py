@@ -17,9 +17,11 @@ from napari_semimoe.project import annotations as versions
 from napari_semimoe.project import mask_geojson, mask_table, pools, tiles
 from napari_semimoe.project.arrays import content_hash, mend
 from napari_semimoe.project.import_options import AddOptions, Tally
-from napari_semimoe.project.mask_png import mark_of
+from napari_semimoe.project.mask_png import is_own_png, mark_of
 from napari_semimoe.project.masks import (
+    class_of,
     holds_classes,
+    only_class_notes,
     read_class_mask,
     read_mask,
     refuse_other_image,
@@ -27,6 +29,9 @@ from napari_semimoe.project.masks import (
 )
 from napari_semimoe.project.records import IMPORTED, TileRecord
 from napari_semimoe.project.store import Store
+
+#: More numbers than this are no classes; parts with a smaller share of the largest one are specks.
+_FEW, _SPECK = 10, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +81,21 @@ def _read(
 ) -> FoundMask:
     if path.suffix.lower() == mask_geojson.SUFFIX:
         labels, classes, notes = mask_geojson.read_geojson(path, shape, options.classes, sha256)
-        tally.notes += [note for note in notes if note not in tally.notes]
+        tally.note_once(*notes)
         return FoundMask(labels, classes)
     refuse_other_image(path, mark_of(path), sha256)
     if holds_classes(path, options.mask_kind):
         mask = FoundMask(*read_class_mask(path, shape, len(options.classes)))
     else:
         said = tally.classes_in(path.parent).get(normalize("NFC", path.name), "")
-        classes = mask_table.parse_classes(said, path, options.classes)
+        names = mask_table.parse_classes(said, path)
+        classes = {nr: class_of(name, options.classes, path) for nr, name in names.items()}
         mask = FoundMask(read_mask(path, shape), classes)
+        if len(options.classes) == 2:
+            tally.note_once(*only_class_notes(names.values(), options.classes))
         _note_one_class(mask, options, tally)
+        if not is_own_png(path):
+            _note_parts(mask, path, tally)
     return mask
 
 
@@ -96,9 +106,27 @@ def _note_one_class(mask: FoundMask, options: AddOptions, tally: Tally) -> None:
         f"{options.classes[1]}. Choose others in the window, or, where their values are classes, "
         "add them as class masks (Project menu, or --mask-kind classes)."
     )
-    silent = not mask.classes and mask.labels.any()
-    if silent and len(options.classes) > 2 and note not in tally.notes:
-        tally.notes.append(note)
+    if not mask.classes and mask.labels.any() and len(options.classes) > 2:
+        tally.note_once(note)
+
+
+def _note_parts(mask: FoundMask, path: Path, tally: Tally) -> None:
+    """Say once that a mask numbers few objects of many parts, as one of classes does."""
+    from skimage.measure import label
+
+    advice = (
+        "each number is one object. If they are classes, add the masks again as class masks "
+        "(Project menu, or --mask-kind classes), to a project with these classes."
+    )
+    numbers = np.unique(mask.labels[(mask.labels > 0) & (mask.labels < IGNORE)])
+    if not 1 < len(numbers) <= _FEW or any(note.endswith(advice) for note in tally.notes):
+        return
+    areas = np.bincount(label(np.where(mask.labels == IGNORE, 0, mask.labels)).ravel())[1:]
+    parts = int((areas >= _SPECK * areas.max()).sum())
+    if parts > 2 * len(numbers):
+        tally.notes.append(
+            f"{path.name}: {len(numbers)} numbers have {parts} separate parts, and {advice}"
+        )
 
 
 def commit_mask(

@@ -90,6 +90,10 @@ class Tally:
                 f"--set min_object_um2={least} for the scores of a round)."
             )
 
+    def note_once(self, *notes: str) -> None:
+        """Keep sentences that were not said before."""
+        self.notes += [note for note in notes if note not in self.notes]
+
     def classes_in(self, folder: Path) -> dict[str, str]:
         """Return what the table of a folder says of classes, read once."""
         if folder not in self.tables:

@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.values import IGNORE
 from napari_semimoe.project.images import refuse_empty
-from napari_semimoe.project.masks import class_of, refuse_other_image, refuse_too_many
+from napari_semimoe.project.masks import (
+    class_of,
+    only_class_notes,
+    refuse_other_image,
+    refuse_too_many,
+)
 from napari_semimoe.project.polygons import Ring
 
 SUFFIX = ".geojson"
@@ -83,8 +88,8 @@ def read_geojson(
     if not objects:
         raise ImageReadError(
             f"The annotations {path.name} must hold at least one object with an area, got "
-            f"{len(features)} features that are none. Draw the objects and export them again; where "
-            "there are none, give a black PNG as the mask."
+            f"{len(features)} features that are none. Draw the objects and export them again; "
+            "where there are none, give a black PNG as the mask."
         )
     refuse_too_many(len(objects), path)
     labels, classes, unseen, hidden = _painted(objects, shape, class_names, path)
@@ -151,18 +156,14 @@ def _taken_for_another(objects: Sequence[_Object], class_names: Sequence[str]) -
 
     Those of a project of several classes are refused (`class_of`), but for those without any.
     """
-    known = {each.casefold() for each in (*class_names, IGNORE_CLASS, "")}
-    if len(class_names) > 2:  # others were refused
-        sentence = (
-            f"Objects without a class were added as {class_names[1]}, the project's first. If they "
-            "are something else, classify them and add the annotations again."
-        )
-        return [sentence] if any(not name for name, _ in objects) else []
-    return [
-        f"Objects of the class {name} were added as {class_names[1]}, the project's only class. "
-        "If they are something else, remove them, or make a project with both classes."
-        for name in sorted({name for name, _ in objects if name.casefold() not in known})
-    ]
+    if len(class_names) == 2:
+        names = {name for name, _ in objects if name.casefold() != IGNORE_CLASS.casefold()}
+        return only_class_notes(names, class_names)
+    sentence = (
+        f"Objects without a class were added as {class_names[1]}, the project's first. If they "
+        "are something else, classify them and add the annotations again."
+    )
+    return [sentence] if any(not name for name, _ in objects) else []
 
 
 def _unsaid(about: Mapping[str, Any], shape: tuple[int, int], path: Path) -> NDArray[np.bool_]:

@@ -10,7 +10,6 @@ from typing import Any
 from unicodedata import normalize
 
 from napari_semimoe.core.errors import ImageReadError
-from napari_semimoe.project.masks import class_of
 
 NAME = "masks.csv"
 #: How our own tables begin.
@@ -64,19 +63,18 @@ def read_classes(folder: Path) -> dict[str, str]:
     return {normalize("NFC", row["file"]): row.get("classes") or "" for row in rows}
 
 
-def parse_classes(text: str, path: Path, class_names: Sequence[str]) -> dict[int, int]:
-    """Return the class index of each instance id from a cell; nothing from an empty one.
+def parse_classes(text: str, path: Path) -> dict[int, str]:
+    """Return the name of the class of each instance id from a cell; nothing from an empty one.
 
     Raises
     ------
     ImageReadError
-        If the cell is damaged, or the project has no class of a name.
+        If the cell is damaged.
     """
     try:
-        names = {int(key): name.strip() for key, name in json.loads(text or "{}").items()}
+        return {int(key): name.strip() for key, name in json.loads(text or "{}").items()}
     except (ValueError, AttributeError) as error:
         raise ImageReadError(
             f"{NAME} must give the classes of {path.name} as JSON of ids and names, got "
             f"{text[:40]}. Repair or remove the table."
         ) from error
-    return {number: class_of(name, class_names, path) for number, name in names.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -112,7 +112,8 @@ def read_class_mask(
     if wrong:
         raise ImageReadError(
             f"The class mask {path.name} must hold class indices from 0 to {class_count - 1}, "
-            f"got {wrong[0]}. Add it as an instance mask, or make a project with more classes."
+            f"got {wrong[0]}. Give the project more classes first (Project menu, or semimoe "
+            "classes --add); if its numbers are objects, add it as an instance mask."
         )
     labels = np.zeros(values.shape, np.uint16)
     classes: dict[int, int] = {}
@@ -149,6 +150,17 @@ def class_of(name: str, class_names: Sequence[str], path: Path) -> int:
             "with that class."
         )
     return 1
+
+
+def only_class_notes(names: Iterable[str], class_names: Sequence[str]) -> list[str]:
+    """Return a sentence for each class whose objects count as those of the project's only one."""
+    known = {each.casefold() for each in (*class_names, "")}
+    return [
+        f"Objects of the class {name} were added as {class_names[1]}, the project's only class. "
+        "If they are something else, remove them, or make a project with both classes."
+        for name in sorted(set(names))
+        if name.casefold() not in known
+    ]
 
 
 def _read(

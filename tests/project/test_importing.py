@@ -519,3 +519,29 @@ def test_an_image_that_was_excluded_stays_so_when_its_mask_comes_later(project, 
     report = add_images(project, tmp_path / "in", 1, masks=True)
     assert project.tile(tile_id).pool is Pool.EXCLUDED
     assert report.labelled == 0
+
+
+def parted_mask(numbers):
+    """Six squares, numbered in turn, and a speck of the first number."""
+    labels = np.zeros((40, 56), np.uint8)
+    for place in range(6):
+        y, x = 4 + 18 * (place // 3), 4 + 18 * (place % 3)
+        labels[y : y + 12, x : x + 12] = numbers[place % len(numbers)]
+    labels[0, 0] = numbers[0]
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"), [([1, 2], True), ([1, 2, 3], False), ([1], False), ([1, 2, 255], False)]
+)
+def test_few_numbers_of_many_parts_are_told_once_as_they_may_be_classes(
+    project, tmp_path, numbers, told
+):
+    for name in "ab":
+        save(tmp_path / "in" / f"{name}.png", pixels(ord(name)))
+        save(tmp_path / "in" / f"{name}_mask.png", parted_mask(numbers))
+    notes = project.add_folder(tmp_path / "in", um_per_px=9).notes
+    begun = ["a_mask.png: 2 numbers have 6"] if told else []
+    assert [note.split(" separate")[0] for note in notes] == begun
+    again = project.add_folder(tmp_path / "in", um_per_px=9, mask_kind="classes")
+    assert not any("separate parts" in note for note in again.notes)

@@ -64,10 +64,14 @@ def test_one_class_by_another_name_is_that_of_the_project(tmp_path):
     assert "all their objects are of the first, benign" in report.notes[0]
 
 
-def test_all_classes_are_the_one_that_the_project_has(tmp_path):
+def test_all_classes_are_the_one_that_the_project_has_and_are_told(tmp_path):
     images, masks = exported(tmp_path, mask(0), {2: 2})
-    report, classes = added(tmp_path, images, masks, ("background", "gland"))
-    assert (report.notes, set(classes.values())) == ((), {1})
+    report, classes = added(tmp_path, images, masks, ("background", "Benign"))
+    assert set(classes.values()) == {1}
+    assert report.notes == (
+        "Objects of the class malignant were added as Benign, the project's only class. If they "
+        "are something else, remove them, or make a project with both classes.",
+    )
 
 
 @pytest.mark.parametrize("text", ["file,class\na.png,malignant\n", "", "file,classes\na.png,5\n"])
