@@ -32,7 +32,7 @@ from napari_semimoe.project.records import counted
 ProjectFolder = Annotated[Path, typer.Argument(help="The project's folder.", show_default=False)]
 UmPerPx = Annotated[
     float | None,
-    typer.Option("--um-per-px", min=0.01, max=100, help="Microns per pixel of the images."),
+    typer.Option("--um-per-px", min=0.01, max=100, help="Microns per pixel, whatever files say."),
 ]
 
 

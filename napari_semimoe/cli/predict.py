@@ -88,8 +88,8 @@ def predict(
     the result is stored in the project.
 
     Of images: OUT/NAME.png, a 16-bit mask of the image's own size with one number per object.
-    The scale is read from each file where it says so, or from GlaS's table of its folder, else
-    --um-per-px is needed.
+    --um-per-px counts for all of them, and you are told where a file says another. Without it the
+    scale is read from each file, or from GlaS's table of its folder.
     """
     values = {"device": device, "threshold": threshold, "flips": flips}
     values |= {"min_object_um2": min_object, "min_confidence": min_confidence, "adapt": adapt}

@@ -16,6 +16,7 @@ from napari_semimoe.project.arrays import content_hash
 from napari_semimoe.project.images import read_image, stem
 from napari_semimoe.project.mask_png import PREDICTED, mark_of, save_png
 from napari_semimoe.project.measure import PREDICTED_COLUMNS, rows_of, write_table
+from napari_semimoe.project.scale import overridden
 
 
 def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any) -> dict[str, Any]:
@@ -32,9 +33,9 @@ def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any)
         report = {"fraction": index / len(files), "text": file.name}
         observer.report("progress", report)
         try:
-            new, note = _predict_file(file, if_silent, payload, predictor, written)
+            new, told = _predict_file(file, if_silent, payload, predictor, written)
             written += new
-            notes += [note] if note else []
+            notes += told
         except StorageError:
             raise  # the next file would find the same full disk
         except SemiMoEError as error:
@@ -54,8 +55,8 @@ def _predict_file(
     payload: Mapping[str, Any],
     predictor: Any,
     written: list[str],
-) -> tuple[list[str], str | None]:
-    """Write one image's mask; return what was written, and what had to be converted."""
+) -> tuple[list[str], list[str]]:
+    """Write one image's mask; return what was written, and sentences on what was changed."""
     target = Path(payload["out_dir"]) / f"{stem(file)}.png"
     if str(target).lower() in map(str.lower, written):  # as Windows and macOS compare names
         raise ImageReadError(
@@ -84,7 +85,9 @@ def _predict_file(
         names = predictor.model.settings.classes
         rows = rows_of(prediction.instances, prediction.classes, names, float(um_per_px))
         beside.append(_write_table(file, rows, target))
-    return [str(target), *beside], image.note
+    notes = [image.note] if image.note else []
+    notes += overridden(file.name, image.um_per_px, payload.get("um_per_px"))
+    return [str(target), *beside], notes
 
 
 def _write_table(file: Path, rows: Iterable[Mapping[str, Any]], target: Path) -> str:

@@ -164,10 +164,7 @@ def _um_per_px(path: Path, image: ImageFile, options: AddOptions, tally: Tally) 
             f"{path.name} does not say how many microns a pixel is. Give it: about 0.5 for a 20x "
             "scan, 0.25 for 40x."
         )
-    if asked and image.um_per_px and abs(asked / image.um_per_px - 1) > 0.05:
-        tally.notes.append(
-            f"{path.name} says {image.um_per_px:.3g} um per pixel; the given {asked:.3g} was used."
-        )
+    tally.notes += scale.overridden(path.name, image.um_per_px, asked)
     return told
 
 

@@ -25,6 +25,13 @@ def check(um_per_px: float) -> None:
         )
 
 
+def overridden(name: str, said: float | None, given: float | None) -> list[str]:
+    """Return a sentence where the scale that is given is not that of a file."""
+    if not said or not given or abs(given / said - 1) <= 0.05:
+        return []
+    return [f"{name} says {said:.3g} um per pixel; the given {given:.3g} was used."]
+
+
 def correct(index: Store, images: Iterable[ImageRecord], um_per_px: float, author: str) -> int:
     """Give images another scale, and drop the predictions that were made with the one before.
 

@@ -506,7 +506,8 @@ class TestPredict:
         image = tissue / "unlabelled" / "more_1.png"
         given = ("predict", image, "--weights", weights, "--out", tmp_path, "--min-object", 0)
         for _ in range(2):  # its own is replaced
-            semimoe(*given, "--table", "--um-per-px", 2)
+            ended = semimoe(*given, "--table", "--um-per-px", 2)
+            assert "more_1.png says 0.62 um per pixel; the given 2 was used." in ended.err
         with Image.open(tmp_path / "more_1.png") as mask:
             ids, areas = np.unique(np.asarray(mask), return_counts=True)
         with (tmp_path / "more_1.csv").open(newline="") as file:
