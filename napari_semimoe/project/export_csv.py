@@ -27,7 +27,7 @@ from napari_semimoe.project.exporting import (
 from napari_semimoe.project.measure import COLUMNS, first_row, rows_of, write_table
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import TileRecord
-from napari_semimoe.project.seams import whole_arrays
+from napari_semimoe.project.seams import unknown_pixels, whole_arrays
 
 OBJECTS, IMAGES = "objects.csv", "images.csv"
 _ABOUT = ("author", "created", "origin", "version", "model", "round", "project", "project_created")
@@ -77,16 +77,16 @@ def export_csv(project: Project, out: Path | str, **how: Unpack[HowToExport]) ->
 
 def _objects(project: Project, image: str, curated: Sequence[CuratedTile]) -> Iterator[_Row]:
     abouts = [each.provenance(project) for each in curated]
-    for tile, labels, corner in whole_arrays(
-        [each.tile.box for each in curated],
-        [each.labels for each in curated],
-        [each.annotation.classes for each in curated],
-    ):
+    boxes, masks = [each.tile.box for each in curated], [each.labels for each in curated]
+    unknown = unknown_pixels(boxes, masks)
+    classes = [each.annotation.classes for each in curated]
+    for tile, labels, (x, y) in whole_arrays(boxes, masks, classes):
+        around = unknown[y : y + labels.shape[0] + 2, x : x + labels.shape[1] + 2]
         each = curated[tile]
         about = {"image": image, "tile": each.tile.name}
         history = {name: abouts[tile][name] for name in _ABOUT}
         for row in rows_of(
-            labels, each.annotation.classes, project.classes, each.tile.um_per_px, corner
+            labels, classes[tile], project.classes, each.tile.um_per_px, (x, y), around
         ):
             yield about | row | history
 

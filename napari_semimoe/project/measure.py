@@ -35,7 +35,10 @@ PREDICTED_COLUMNS = ("image", *COLUMNS)
 
 
 def measured(
-    labels: NDArray[np.uint16], um_per_px: float, corner: tuple[int, int] = (0, 0)
+    labels: NDArray[np.uint16],
+    um_per_px: float,
+    corner: tuple[int, int] = (0, 0),
+    unknown: NDArray[np.bool_] | None = None,
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """Measure every object.
 
@@ -45,6 +48,9 @@ def measured(
         ``(H, W)`` instance ids; `IGNORE` is no object.
     corner
         The x and y of the array's first pixel in the image.
+    unknown
+        ``(H + 2, W + 2)``: where nothing is known, in the array and one pixel around it; without
+        it, around the array and at `IGNORE`.
 
     Yields
     ------
@@ -54,15 +60,15 @@ def measured(
         perimeter along outer and inner rims (microns, by Crofton's formula); the circularity
         ``4 pi area / perimeter**2`` of the filled object, at most 1; the solidity, the
         eccentricity and the axes of the ellipse with the same moments (scikit-image); and 1 for
-        ``at_edge`` where the object lies at the array's edge or beside `IGNORE`, so that a part of
-        it may be missing.
+        ``at_edge`` where the object lies beside what is unknown, so that a part of it may be
+        missing.
     """
     from skimage.measure import perimeter_crofton, regionprops
 
     ignored = labels == IGNORE
-    objects = np.where(ignored, 0, labels)
-    edge = _at_edge(objects, ignored)
-    for each in regionprops(objects):
+    if unknown is None:
+        unknown = np.pad(ignored, 1, constant_values=True)
+    for each in regionprops(np.where(ignored, 0, labels)):
         filled = np.pad(each.image_filled, 1)
         around = perimeter_crofton(filled, directions=4)
         y, x = each.centroid
@@ -77,7 +83,7 @@ def measured(
             each.eccentricity,
             each.axis_major_length * um_per_px,
             each.axis_minor_length * um_per_px,
-            each.label in edge,
+            _at_edge(each, unknown),
         )
         yield int(each.label), dict(zip(MEASURES, map(float, values), strict=True))
 
@@ -88,6 +94,7 @@ def rows_of(
     names: Sequence[str],
     um_per_px: float,
     corner: tuple[int, int] = (0, 0),
+    unknown: NDArray[np.bool_] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield a table's row for each object: its id, its class and its `MEASURES`.
 
@@ -97,8 +104,10 @@ def rows_of(
         Class index of the ids; absent ids are class 1.
     names
         Of the classes, that of the background first.
+    corner, unknown
+        See `measured`.
     """
-    for number, measures in measured(labels, um_per_px, corner):
+    for number, measures in measured(labels, um_per_px, corner, unknown):
         numbers = {name: round(value, 4) for name, value in measures.items()}
         numbers["at_edge"] = int(numbers["at_edge"])
         about = {"object": number, "class": names[classes.get(number, 1)]}
@@ -139,9 +148,13 @@ def _solidity(region: Any) -> float:
     return float(region.area / hull) if hull else 1.0
 
 
-def _at_edge(objects: NDArray[np.uint16], ignored: NDArray[np.bool_]) -> set[int]:
+def _at_edge(region: Any, unknown: NDArray[np.bool_]) -> bool:
+    """Whether a pixel of an object touches one of which nothing is known."""
     from scipy.ndimage import binary_dilation
 
-    edge = binary_dilation(ignored, np.ones((3, 3), bool)) if ignored.any() else ignored.copy()
-    edge[[0, -1]] = edge[:, [0, -1]] = True
-    return set(np.unique(objects[edge]).tolist()) - {0}
+    rows, columns = region.slice
+    around = unknown[rows.start : rows.stop + 2, columns.start : columns.stop + 2]
+    if not around.any():
+        return False
+    beside = binary_dilation(around, np.ones((3, 3), bool))[1:-1, 1:-1]
+    return bool((beside & region.image).any())

@@ -75,6 +75,18 @@ def whole_arrays(
         yield tile, each, (boxes[tile].x0, boxes[tile].y0)
 
 
+def unknown_pixels(boxes: Sequence[Box], labels: Sequence[NDArray[np.uint16]]) -> NDArray[np.bool_]:
+    """Return ``(H + 2, W + 2)``: where no tile says anything, in the image and a pixel around it.
+
+    Beyond the last tiles the image may go on: there is nothing known of that, either.
+    """
+    height, width = max(box.y1 for box in boxes), max(box.x1 for box in boxes)
+    unknown = np.ones((height + 2, width + 2), bool)
+    for box, each in zip(boxes, labels, strict=True):
+        unknown[1:-1, 1:-1][box.slices] = each == IGNORE
+    return unknown
+
+
 def _mosaic(
     pieces: Sequence[Piece], boxes: Sequence[Box], labels: Sequence[NDArray[np.uint16]]
 ) -> tuple[NDArray[np.uint16], tuple[int, int]]:

@@ -98,6 +98,28 @@ def test_a_row_for_each_object_says_its_class_its_size_and_who_made_it(tmp_path)
     assert images["objects_per_mm2"].tolist() == pytest.approx([1e6 / (35 * 56 * UM**2)] * 2)
 
 
+@pytest.mark.parametrize(
+    ("beyond", "at_edge"),
+    [("ends", 0), ("goes on", 0), ("ignored", 1), ("goes on and ignored", 1), ("no mask", 1)],
+)
+def test_at_a_seam_an_object_is_at_an_edge_where_nothing_is_known_beyond(
+    project, tmp_path, beyond, at_edge
+):
+    save(tmp_path / "slide.png", pixels(0, (70, 140)))
+    first, second = project.add_files([tmp_path / "slide.png"], um_per_px=UM, tile_px=70).added
+    left, right = np.zeros((2, 70, 70), np.uint16)
+    left[20:40, 50:] = 1
+    right[20:40, :10] = 2 if "goes on" in beyond else 0
+    if "ignored" in beyond:
+        right[30:40, 0] = right[60, 60] = IGNORE
+    project.accept(first, left)
+    if beyond != "no mask":
+        project.accept(second, right)
+    export_csv(project, tmp_path / "out")
+    objects, _ = tables(tmp_path / "out")
+    assert objects["at_edge"].tolist() == [at_edge]
+
+
 def test_an_object_that_tiles_cut_is_one_row(project, tmp_path):
     labels = np.zeros((100, 140), np.uint16)
     labels[20:80, 40:110], labels[5:15, 5:15], labels[90:, 30:40] = 1, 2, 3
