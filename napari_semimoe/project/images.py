@@ -117,12 +117,14 @@ def refuse_empty(path: Path) -> None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """Open and decode one image with Pillow; what goes wrong in the block is put in words."""
+def opened(path: Path, page: int = 0) -> Iterator[Image.Image]:
+    """Open and decode a file's image with Pillow; what goes wrong in the block is put in words."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
+            if page:
+                image.seek(page)
             _refuse_stacks_and_giants(image, path)
             image.load()
             yield image

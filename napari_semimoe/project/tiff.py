@@ -52,7 +52,7 @@ _SILENT = logging.NullHandler()
 
 @dataclass(frozen=True, slots=True)
 class StoredTiff:
-    """A TIFF's first image as it is stored.
+    """A TIFF's image as it is stored.
 
     Attributes
     ----------
@@ -70,6 +70,8 @@ class StoredTiff:
         Whether the colours are multiplied by their transparency already.
     is_16_bit_colour
         Whether each colour has 16 bits, of which Pillow keeps the high ones.
+    page
+        Which page of the file it is.
     is_jpeg
         Whether it is compressed as JPEG, which changes values.
     unusual_codec
@@ -83,6 +85,7 @@ class StoredTiff:
     is_rgb: bool = False
     is_over_black: bool = False
     is_16_bit_colour: bool = False
+    page: int = 0
     is_jpeg: bool = False
     unusual_codec: str = ""
 
@@ -129,7 +132,7 @@ def decoded(path: Path, stored: StoredTiff) -> Iterator[Image.Image]:
     """
     with ExitStack() as stack:
         try:
-            image = stack.enter_context(opened(path))
+            image = stack.enter_context(opened(path, stored.page))
         except ImageReadError as error:
             if not stored.unusual_codec:
                 raise
@@ -141,13 +144,14 @@ def decoded(path: Path, stored: StoredTiff) -> Iterator[Image.Image]:
 
 
 def read_stored(path: Path) -> StoredTiff:
-    """Read a TIFF's first image without changing its values."""
+    """Read a TIFF's first image that is no preview of another, without changing its values."""
     import tifffile
 
     logging.getLogger("tifffile").addHandler(_SILENT)
     try:
         with tifffile.TiffFile(path) as file:
-            series = file.series[0]
+            full = (each for each in file.series if not each.keyframe.is_reduced)
+            series = next(full, file.series[0])
             axes = _single_image_axes(series, path)
             page = series.keyframe
             um_per_px = _um_per_px(file, page)
@@ -158,6 +162,7 @@ def read_stored(path: Path) -> StoredTiff:
                     um_per_px,
                     zero_is_white=_zero_is_white(page),
                     is_16_bit_colour=deep,
+                    page=page.index,
                     is_jpeg=int(page.compression) in _JPEG,
                     unusual_codec=_unusual_codec(page),
                 )

@@ -183,6 +183,24 @@ def test_compressed_tiffs_are_read(here, compression):
     np.testing.assert_array_equal(read_image(here / "a.tif").pixels, RGB)
 
 
+@pytest.mark.parametrize("by_pillow", [False, True])
+@pytest.mark.parametrize("form", ["ome", "preview"])
+def test_the_full_image_is_read_though_it_is_not_the_first_page(here, monkeypatch, form, by_pillow):
+    size = f'SizeX="{RGB.shape[1]}" SizeY="{RGB.shape[0]}" SizeC="3" SizeZ="1" SizeT="1"'
+    ome = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        f'<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" {size}>'
+        '<Channel ID="Channel:0:0" SamplesPerPixel="3"/><TiffData IFD="1" PlaneCount="1"/>'
+        "</Pixels></Image></OME>"
+    )
+    with tifffile.TiffWriter("a.ome.tif") as file:
+        about = {"description": ome} if form == "ome" else {"subfiletype": 1}
+        file.write(RGB[::2, ::2], photometric="rgb", compression="deflate", metadata=None, **about)
+        file.write(RGB, photometric="rgb", compression="deflate", metadata=None)
+    monkeypatch.setattr(project_tiff, "_needs_pillow", lambda page: by_pillow)
+    np.testing.assert_array_equal(read_image(here / "a.ome.tif").pixels, RGB)
+
+
 def test_zero_is_white_where_the_tiff_says_so(here):
     file = tiff(here / "a.tif", 255 - GREY, photometric="miniswhite")
     np.testing.assert_array_equal(read_image(file).pixels[..., 0], GREY)
