@@ -184,8 +184,8 @@ def info(
         ("round", "state", "validation Dice"),
         [(entry["number"], entry["state"], entry["dice"]) for entry in data["rounds"]],
     )
-    head = f"{data['name']}: classes {', '.join(data['classes'])}; {data['images']} images; "
-    head += f"model in charge: {data['model'] or 'none yet'}"
+    head = f"{data['name']}: classes {', '.join(data['classes'])}; "
+    head += f"{counted(data['images'], 'image')}; model in charge: {data['model'] or 'none yet'}"
     parts: list[Part] = [head, pools, *([rounds] if data["rounds"] else [])]
     if tiles:
         names = ("name", "pool", "um_per_px", "disagreement", "versions")
@@ -197,12 +197,14 @@ def info(
 def _facts(opened: Project) -> dict[str, Any]:
     tiles = opened.tiles()
     pools = Counter(str(tile.pool) for tile in tiles)
+    images = opened.images()
+    sources = {image.id: image.source for image in images}
     weights = opened.models.weights()
     model = model_in_charge(opened)
     return {
         "name": opened.name,
         "classes": list(opened.classes),
-        "images": len(opened.images()),
+        "images": len(images),
         "pools": {str(pool): pools[str(pool)] for pool in Pool},
         "model": model.name if model is not None else None,
         "weights": str(weights.relative_to(opened.path)) if weights else None,
@@ -211,6 +213,7 @@ def _facts(opened: Project) -> dict[str, Any]:
             {
                 "id": tile.id,
                 "name": tile.name,
+                "source": sources[tile.image_id],
                 "pool": str(tile.pool),
                 "um_per_px": tile.um_per_px,
                 "size": list(tile.box.shape),

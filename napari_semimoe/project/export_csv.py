@@ -35,7 +35,7 @@ _COLUMNS = {
     OBJECTS: ("image", "tile", *COLUMNS, *_ABOUT),
     IMAGES: (
         *("image", "class", "objects", "area_um2", "share", "objects_per_mm2"),
-        *("measured_um2", "um_per_px", "project", "project_created"),
+        *("measured_um2", "um_per_px", "project", "project_created", "source"),
     ),
 }
 _Row = dict[str, Any]
@@ -110,10 +110,14 @@ def _classes(
             "um_per_px": um_per_px,
             "project": project.name,
             "project_created": project.created,
+            "source": project.image(curated[0].tile.image_id).source,
         }
 
 
 def _is_own(path: Path, project: Project) -> bool:
     """Whether a file is such a table of the project, or one without any row."""
-    row = first_row(path, _COLUMNS[path.name])
+    columns = _COLUMNS[path.name]
+    before = tuple(name for name in columns if name != "source")  # as they once were
+    rows = (first_row(path, each) for each in (columns, before))
+    row = next((row for row in rows if row is not None), None)
     return row is not None and row.get("project_created", project.created) == project.created

@@ -48,7 +48,8 @@ def export_png(project: Project, out: Path | str, **how: Unpack[HowToExport]) ->
         curated = read_curated(project, tiles[0])
         save_png(path, curated.labels, curated.tile.um_per_px, mark(tiles[0]))
         about = {"file": path.name, **curated.provenance(project)}
-        rows.append({**about, "classes": _classes(project, curated)})
+        source = project.image(curated.tile.image_id).source
+        rows.append({**about, "source": source, "classes": _classes(project, curated)})
 
     try:
         return export_files(project, out, ".png", write, refuse=refuse, **how)

@@ -68,6 +68,7 @@ class Tally:
     not_read: int = 0
     without_scale: list[str] = field(default_factory=list)
     rescaled: int = 0
+    renamed: list[str] = field(default_factory=list)
     patients: dict[int, str] = field(default_factory=dict)  # of known images, by id
     tables: dict[Path, dict[str, str]] = field(default_factory=dict)
     areas_um2: list[float] = field(default_factory=list)  # of the objects of masks that were added
@@ -76,6 +77,14 @@ class Tally:
         """Keep how large the objects of a mask are."""
         counts = np.bincount(labels[(labels > 0) & (labels < IGNORE)])
         self.areas_um2 += (counts[counts > 0] * um_per_px**2).tolist()
+
+    def note_renamed(self) -> None:
+        """Say which images have another name than their file."""
+        if self.renamed:
+            self.notes.append(
+                "Images whose file's name was taken have a number after it: "
+                f"{len(self.renamed)} (first: {self.renamed[0]})."
+            )
 
     def note_small_objects(self) -> None:
         """Say it where many objects are smaller than what predictions mark."""

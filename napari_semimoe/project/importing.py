@@ -74,6 +74,7 @@ def add_files(
     with index.transaction():
         pools.settle(index, options.author)
     _name_patients(index, options, tally)
+    tally.note_renamed()
     tally.note_small_objects()
     if progress and not tally.not_read:
         progress(len(files), len(files), "")
@@ -212,7 +213,7 @@ def _store(index: Store, new: _NewImage, options: AddOptions, tally: Tally) -> N
         with storing(f"The image {new.path.name}"):
             write_array(index.path / array, new.pixels)
         with index.transaction():
-            tile_ids = _insert(index, new, array, options)
+            tile_ids = _insert(index, new, array, options, tally)
             labelled = []
             if new.mask is not None:
                 boxes = [box for _, box, _ in new.parts]
@@ -226,9 +227,13 @@ def _store(index: Store, new: _NewImage, options: AddOptions, tally: Tally) -> N
         tally.measure(new.mask.labels, new.um_per_px)
 
 
-def _insert(index: Store, new: _NewImage, array: str, options: AddOptions) -> list[int]:
+def _insert(
+    index: Store, new: _NewImage, array: str, options: AddOptions, tally: Tally
+) -> list[int]:
     """Add the rows of an image and its tiles; inside a transaction."""
-    name, source = _free_name(index, as_text(stem(new.path))), as_text(str(new.path))
+    wanted, source = as_text(stem(new.path)), as_text(str(new.path))
+    name = _free_name(index, wanted)
+    tally.renamed += [f"{source} is '{name}'"] * (name != wanted)
     height, width = new.pixels.shape[:2]
     image_id = index.connection.execute(
         "INSERT INTO image (name, source, sha256, path, height, width, um_per_px, patient,"

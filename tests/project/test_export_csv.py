@@ -236,3 +236,13 @@ def test_tables_and_masks_share_a_folder(project, tmp_path):
     assert names == ["image_0.png", "images.csv", "masks.csv", "objects.csv"]
     again = project.add_folder(tmp_path / "in", masks=tmp_path / "out", um_per_px=UM)
     assert (again.added, again.refused) == ((), ())
+
+
+def test_tables_from_before_they_had_a_column_of_files_are_replaced(project, tmp_path):
+    add_images(project, tmp_path / "in", 1, masks=True)
+    export_csv(project, tmp_path)
+    images = pd.read_csv(tmp_path / "images.csv")
+    assert images["source"].tolist() == [str(tmp_path / "in" / "image_0.png")]
+    images.drop(columns="source").to_csv(tmp_path / "images.csv", index=False)
+    export_csv(project, tmp_path)
+    assert "source" in pd.read_csv(tmp_path / "images.csv")

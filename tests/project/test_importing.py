@@ -1,3 +1,4 @@
+import csv
 import os
 import shutil
 import sys
@@ -11,7 +12,7 @@ from napari_semimoe.core.errors import ImageReadError, SettingsError, StorageErr
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE, Box
 from napari_semimoe.project import import_masks
-from napari_semimoe.project.export import export_png
+from napari_semimoe.project.export import export_csv, export_png
 from napari_semimoe.project.importing import tile_boxes
 from napari_semimoe.project.mask_png import CURATED, PREDICTED, save_png
 from napari_semimoe.project.project import Project
@@ -132,6 +133,25 @@ def test_equal_names_from_two_folders_are_told_apart(project, tmp_path):
     project.add_files([save(tmp_path / "1" / "a.png", pixels(1))], um_per_px=UM)
     project.add_files([save(tmp_path / "2" / "A.png", pixels(2))], um_per_px=UM)
     assert [tile.name for tile in project.tiles()] == ["a", "A (2)"]
+
+
+def test_images_of_one_name_are_told_and_tables_say_which_file_is_which(project, tmp_path):
+    files = [save(tmp_path / f"s{nr}" / "tile.png", pixels(nr)) for nr in (1, 2, 3)]
+    for file in files:
+        save(file.with_name("tile_mask.png"), mask(1))
+    masks = [file.with_name("tile_mask.png") for file in files]
+    report = project.add_files([*files, *masks], um_per_px=9)
+    assert report.notes == (
+        "Images whose file's name was taken have a number after it: 2 "
+        f"(first: {files[1]} is 'tile (2)').",
+    )
+    names = {"tile": str(files[0]), "tile (2)": str(files[1]), "tile (3)": str(files[2])}
+    for _ in range(2):
+        export_png(project, tmp_path / "out")
+        export_csv(project, tmp_path / "out")
+    for table in ("masks.csv", "images.csv"):
+        with (tmp_path / "out" / table).open(newline="", encoding="utf-8") as file:
+            assert {row["image"]: row["source"] for row in csv.DictReader(file)} == names
 
 
 def test_a_large_image_is_split_into_tiles_that_cover_it(project, tmp_path):
