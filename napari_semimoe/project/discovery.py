@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from unicodedata import normalize
 
 from napari_semimoe.core.errors import ImageReadError, StorageError
 from napari_semimoe.core.natural import natural_key
@@ -92,7 +93,12 @@ def find_files(folder: Path, masks: Path | None = None) -> FoundFiles:
     found = pair_files([*files, *list_outlines(place)], masks)
     if not found.images:
         raise _no_image(folder, any(is_own_png(path) for path in files))
-    return dataclasses.replace(found, um_per_px=GLAS_UM_PER_PX) if read_glas(place) else found
+    unreadable = _unreadable([place, *([masks] if masks and masks != place else [])], found)
+    return dataclasses.replace(
+        found,
+        um_per_px=GLAS_UM_PER_PX if read_glas(place) else None,
+        notes=(*found.notes, *unreadable),
+    )
 
 
 def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
@@ -206,8 +212,12 @@ def _masks_of(
     image: Path, masks: Mapping[tuple[Path | None, str], Path], folder: Path | None
 ) -> list[Path]:
     """Return masks of an image by its name; QuPath's scripts also say ``NAME.png.geojson``."""
-    names = ((folder, stem(image).lower()), (folder, image.name.lower()))
-    return [masks[name] for name in names if name in masks]
+    return [masks[folder, name] for name in _names_of(image) if (folder, name) in masks]
+
+
+def _names_of(image: Path) -> tuple[str, str]:
+    """Return what a mask may be named after, in small letters and Unicode's form NFC."""
+    return stem(image).lower(), normalize("NFC", image.name).lower()
 
 
 def _by_name(masks: Sequence[Path]) -> dict[_Name, Path]:
@@ -232,9 +242,14 @@ def _notes(
     masklike: Sequence[Path],
 ) -> tuple[str, ...]:
     used = {*pairs.values(), *shared}
-    names = {name.lower() for path in pairs for name in (stem(path), path.name)}
+    taken = {name: mask for image, mask in pairs.items() for name in _names_of(image)}
     unused = [path for path in masks if path not in used]
-    second = [p for p in unused if {stem(p).lower(), (image_name(p) or "").lower()} & names]
+    second = {
+        path: taken[name]
+        for path in unused
+        for name in (stem(path).lower(), (image_name(path) or "").lower())
+        if name in taken
+    }
     alone = [path.name for path in unused if path not in second]
     notes = [
         f"{mask.name} matches several images by name and was left out. Rename one of them."
@@ -247,7 +262,7 @@ def _notes(
     if second:
         notes.append(
             f"Masks of images that have another one were left out: {len(second)} "
-            f"(first: {second[0].name})."
+            f"(first: {_told_apart(*next(iter(second.items())))} was taken)."
         )
     if written_here:
         notes.append(
@@ -260,6 +275,33 @@ def _notes(
             f"(first: {masklike[0].name})."
         )
     return tuple(notes)
+
+
+def _told_apart(left: Path, taken: Path) -> str:
+    """Name two masks, with their folders where they have the same name."""
+    if left.name != taken.name:
+        return f"{left.name}; {taken.name}"
+    return f"{left.parent.name}/{left.name}; {taken.parent.name}/{taken.name}"
+
+
+def _unreadable(places: Sequence[Path], found: FoundFiles) -> tuple[str, ...]:
+    """Return a sentence on masks in formats of other programs that images without one may have."""
+    bare = {stem(image).lower() for image in found.images if image not in found.masks}
+    files = [path for place in places for path in list_images(place, (".npy", ".roi", ".zip"))]
+    left = [
+        path.name
+        for path in files
+        if (path.suffix.lower() == ".npy" and stem(path).lower().removesuffix("_seg") in bare)
+        or path.suffix.lower() == ".roi"
+        or (path.suffix.lower() == ".zip" and "roi" in path.name.lower())
+    ]
+    if not (bare and left):
+        return ()
+    return (
+        f"Masks of Cellpose (_seg.npy) and ImageJ (.roi, RoiSet.zip) cannot be read: {len(left)} "
+        f"(first: {left[0]}). Save them as PNG or TIFF: in Cellpose by 'Save masks as PNG/tif', in "
+        "ImageJ as a label image or by Edit > Selection > Create Mask.",
+    )
 
 
 def list_outlines(folder: Path) -> list[Path]:

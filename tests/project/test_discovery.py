@@ -81,7 +81,8 @@ def test_a_given_folder_of_masks_wins_and_left_over_masks_are_told(tmp_path):
     assert list(found.masks.values()) == [tmp_path / "better" / "image_0.png"]
     assert found.notes == (
         "Masks that match no image by name were left out: 1 (first: unknown.png).",
-        "Masks of images that have another one were left out: 1 (first: image_0_mask.png).",
+        "Masks of images that have another one were left out: 1 (first: image_0_mask.png; "
+        "image_0.png was taken).",
     )
 
 
@@ -103,7 +104,8 @@ def test_of_two_masks_what_a_person_drew_wins_and_the_other_is_told(tmp_path, fo
     found = find_files(tmp_path)
     assert found.masks == {image: tmp_path / folder / f"a{best}.png"}
     assert found.notes == (
-        f"Masks of images that have another one were left out: 1 (first: a{other}.png).",
+        f"Masks of images that have another one were left out: 1 (first: a{other}.png; "
+        f"a{best}.png was taken).",
     )
 
 
@@ -131,7 +133,8 @@ def test_what_a_person_drew_wins_wherever_it_lies(tmp_path, best, other):
     found = find_files(tmp_path)
     assert found.masks == {image: tmp_path / best}
     assert found.notes == (
-        f"Masks of images that have another one were left out: 1 (first: {Path(other).name}).",
+        "Masks of images that have another one were left out: 1 "
+        f"(first: {Path(other).name}; {Path(best).name} was taken).",
     )
 
 
@@ -276,3 +279,28 @@ def test_a_folder_of_outlines_says_where_they_belong(tmp_path):
     (tmp_path / "a.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     with pytest.raises(ImageReadError, match="GeoJSON files are masks: put them beside"):
         find_files(tmp_path)
+
+
+def test_of_two_masks_of_one_name_the_note_tells_the_folders(tmp_path):
+    image = save(tmp_path / "a.png", pixels(0))
+    for folder in ("", "masks"):
+        save(tmp_path / folder / "a_mask.png", mask(0))
+    found = find_files(tmp_path)
+    assert found.masks == {image: tmp_path / "masks" / "a_mask.png"}
+    told = f"{tmp_path.name}/a_mask.png; masks/a_mask.png was taken"
+    assert found.notes == (
+        f"Masks of images that have another one were left out: 1 (first: {told}).",
+    )
+
+
+@pytest.mark.parametrize("name", ["a_seg.npy", "a.roi", "RoiSet.zip", "masks/a_RoiSet.zip"])
+def test_masks_that_cannot_be_read_are_told_unless_all_images_have_one(tmp_path, name):
+    save(tmp_path / "a.png", pixels(0))
+    for file in (tmp_path / name, tmp_path / "other.zip", tmp_path / "features.npy"):
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    (note,) = find_files(tmp_path).notes
+    assert note.startswith("Masks of Cellpose (_seg.npy) and ImageJ (.roi, RoiSet.zip) cannot be")
+    assert f": 1 (first: {name.removeprefix('masks/')}). Save them as PNG" in note
+    save(tmp_path / "masks" / "a.png", mask(0))
+    assert find_files(tmp_path).notes == ()

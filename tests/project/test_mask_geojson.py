@@ -298,8 +298,18 @@ def test_annotations_may_be_named_by_the_whole_name_of_their_image(tmp_path):
     found = find_files(tmp_path)
     assert found.masks == dict(zip(images, [plain, *outlines[1:]], strict=True))
     assert found.notes == (
-        "Masks of images that have another one were left out: 1 (first: a.png.GeoJSON).",
+        "Masks of images that have another one were left out: 1 (first: a.png.GeoJSON; "
+        "a.geojson was taken).",
     )
+
+
+def test_annotations_named_by_an_image_on_macos_are_found(tmp_path):
+    name = "Pr\u0075\u0308f.png"  # a letter and its dots apart
+    image = save(tmp_path / name, pixels(0))
+    outlines = written(tmp_path / f"{name}.geojson", square(0, 0, 3))
+    assert find_files(tmp_path).masks == {image: outlines}
+    outlines = outlines.rename(tmp_path / "Pr\u00fcf.png.geojson")
+    assert find_files(tmp_path).masks == {image: outlines}
 
 
 def test_annotations_beside_a_mask_or_without_an_image_are_left_out_with_a_note(tmp_path):
@@ -310,7 +320,8 @@ def test_annotations_beside_a_mask_or_without_an_image_are_left_out_with_a_note(
     assert found.masks == {image: pixel_mask}
     assert found.notes == (
         "Masks that match no image by name were left out: 1 (first: b.geojson).",
-        "Masks of images that have another one were left out: 1 (first: a.geojson).",
+        "Masks of images that have another one were left out: 1 (first: a.geojson; "
+        "a_mask.png was taken).",
     )
 
 
