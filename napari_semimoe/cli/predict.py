@@ -17,7 +17,7 @@ from napari_semimoe.core.errors import CheckpointError, ImageReadError
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.starter import starter_weights
 from napari_semimoe.project.discovery import find_files, pair_files
-from napari_semimoe.project.exporting import refuse_foreign, refuse_own_folder
+from napari_semimoe.project.exporting import refuse_foreign, refuse_place
 from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.images import stem
 from napari_semimoe.project.mask_png import is_prediction
@@ -130,7 +130,7 @@ def _predict_images(
     if chosen is None:
         raise CheckpointError("No weights ship with this build. Name some with --weights.")
     read_info(chosen)  # refuses a wrong file before any process is started
-    refuse_own_folder(out.absolute())
+    refuse_place(out.absolute())
     files = _files(inputs)
     for file in files:
         _refuse_foreign(out / f"{stem(file)}.png", beside)

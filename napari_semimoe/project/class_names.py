@@ -8,13 +8,19 @@ from napari_semimoe.core.errors import SettingsError
 from napari_semimoe.project.mask_geojson import IGNORE_CLASS, REGION_CLASS
 
 
-def checked(names: Sequence[str]) -> tuple[str, ...]:
+def checked(names: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
     """Return the names without space around them, the background first.
+
+    Parameters
+    ----------
+    new
+        Those that the project did not have before.
 
     Raises
     ------
     SettingsError
-        If a class has no name, or two have the same.
+        If a class has no name, or two have the same, or a new one has a sign that stands between
+        two names (``semimoe classes --rename OLD=NEW``).
     """
     found = tuple(each.strip() for each in names)
     # other programs' files tell classes by name, in capitals or not
@@ -25,6 +31,8 @@ def checked(names: Sequence[str]) -> tuple[str, ...]:
             f"Every class needs a name of its own, not {IGNORE_CLASS} or {REGION_CLASS}, got "
             f"{', '.join(map(repr, names))}. Leave the background out; it is there already."
         )
+    if odd := [each for each in new if "=" in each]:
+        raise SettingsError(f"The name of a class has no '=', got {odd[0]!r}. Choose another.")
     return found
 
 
@@ -42,4 +50,4 @@ def renamed(names: Sequence[str], old: str, new: str) -> tuple[str, ...]:
             f"There is no class '{old}'; the project has {', '.join(names[1:])}. Name one of these."
         )
     place = known.index(old.strip().casefold())
-    return checked([*names[:place], new, *names[place + 1 :]])
+    return checked([*names[:place], new, *names[place + 1 :]], [new])

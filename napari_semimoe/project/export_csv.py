@@ -55,7 +55,7 @@ def export_csv(project: Project, out: Path | str, **how: Unpack[HowToExport]) ->
     groups = grouped(chosen, lambda tile: project.image(tile.image_id).name)
     folder = export_folder(Path(out))
     for name in _COLUMNS:
-        refuse_foreign(folder / name, is_own=_is_own(folder / name, project))
+        refuse_foreign(folder / name, is_own=_is_own(folder / name, project), of="project")
     rows: dict[str, list[_Row]] = {OBJECTS: [], IMAGES: []}
 
     def measure(name: str, tiles: Sequence[TileRecord]) -> Path:

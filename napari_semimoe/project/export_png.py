@@ -42,7 +42,7 @@ def export_png(project: Project, out: Path | str, **how: Unpack[HowToExport]) ->
 
     def refuse(path: Path, tiles: Sequence[TileRecord]) -> None:
         refuse_foreign(path, is_own=mark_of(path) == mark(tiles[0]))
-        refuse_foreign(table, is_own=mask_table.is_own(table))
+        refuse_foreign(table, is_own=mask_table.is_own(table), of="kind")
 
     def write(path: Path, tiles: Sequence[TileRecord]) -> None:
         curated = read_curated(project, tiles[0])

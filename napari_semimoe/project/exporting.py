@@ -251,8 +251,13 @@ def identity(project: Project, tile: TileRecord) -> dict[str, str]:
     return {"project_created": project.created, "image_sha256": tile.content_hash}
 
 
-def refuse_foreign(path: Path, *, is_own: bool) -> None:
+def refuse_foreign(path: Path, *, is_own: bool, of: str = "image") -> None:
     """Raise where something that was not written from here would be replaced.
+
+    Parameters
+    ----------
+    of
+        What an earlier result that may be replaced has in common with this one.
 
     Raises
     ------
@@ -261,7 +266,7 @@ def refuse_foreign(path: Path, *, is_own: bool) -> None:
     """
     if path.exists() and not is_own:
         raise ProjectError(
-            f"{path} is in the way: it is not an earlier result of the same image. "
+            f"{path} is in the way: it is not an earlier result of the same {of}. "
             "Choose another folder, or move it."
         )
 
@@ -272,12 +277,12 @@ def export_folder(out: Path) -> Path:
     Raises
     ------
     ProjectError
-        If it is one of those in which a project keeps its own files.
+        If it is a file, or one of those folders in which a project keeps its own files.
     StorageError
         If the disk refused.
     """
     out = Path(out).absolute()
-    refuse_own_folder(out)
+    refuse_place(out)
     with storing(f"The export to {out}"):
         out.mkdir(parents=True, exist_ok=True)
         _sweep(out)
@@ -292,8 +297,10 @@ def _sweep(out: Path) -> None:
                 discard(entry)
 
 
-def refuse_own_folder(out: Path) -> None:
-    """Raise where results would lie among a project's own files."""
+def refuse_place(out: Path) -> None:
+    """Raise where results would lie in a file, or among a project's own files."""
+    if out.is_file():
+        raise ProjectError(f"{out} is a file, and a folder is wanted. Name another.")
     for folder in (out, *out.parents):
         if folder.name.lower() in FOLDERS and (folder.parent / DESCRIPTION).is_file():
             raise ProjectError(

@@ -159,6 +159,8 @@ def _read_rows(path: Path) -> list[list[str]]:
         separator = max(_SEPARATORS, key=first.count)
         rows = csv.reader(text.splitlines(), delimiter=separator)
         return [[cell.strip() for cell in row] for row in rows if row]
+    except FileNotFoundError as error:
+        raise ImageReadError(f"The table {path} does not exist. Check its path.") from error
     except (OSError, ValueError, csv.Error) as error:
         raise ImageReadError(
             f"{path} cannot be read as a table ({error}). Save it as CSV in UTF-8, or remove it."

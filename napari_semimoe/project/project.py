@@ -93,7 +93,7 @@ class Project:
         path = Path(path).absolute()
         about = {
             "name": name or path.name,
-            "classes": class_names.checked(classes),
+            "classes": class_names.checked(classes, classes),
             "author": author or login_name(),
             "created": now(),
         }
@@ -373,7 +373,7 @@ class Project:
         StorageError
             If the disk refused.
         """
-        self._name_classes(class_names.checked([*self.classes, name]))
+        self._name_classes(class_names.checked([*self.classes, name], [name]))
 
     def rename_class(self, old: str, new: str) -> None:
         """Give a class besides the background another name; raises as `add_class` does."""

@@ -297,6 +297,11 @@ class TestWeights:
         assert "is in the way" in refusal(semimoe(*given, code=1))
         assert mask.read_bytes() == before
 
+    def test_masks_are_not_written_into_a_file(self, semimoe, image, weights, tmp_path):
+        (tmp_path / "out").write_text("mine")
+        given = ("predict", image, "--weights", weights, "--out", tmp_path / "out")
+        assert "is a file, and a folder is wanted" in refusal(semimoe(*given, code=1))
+
     def test_a_file_of_maps_is_known_by_what_is_in_it(self, semimoe, image, weights, tmp_path):
         save_png(tmp_path / "more_1.png", np.eye(64, dtype=np.uint16), 0.5, {"kind": "predicted"})
         np.savez(tmp_path / "more_1.npz", mine=np.zeros(3))

@@ -17,7 +17,7 @@ from napari_semimoe.core import disk
 from napari_semimoe.core.errors import ProjectError, ProjectFormatError, StorageError
 from napari_semimoe.core.states import Pool
 from napari_semimoe.core.values import IGNORE
-from napari_semimoe.project.export import export_geojson, export_ome_zarr, export_png
+from napari_semimoe.project.export import export_csv, export_geojson, export_ome_zarr, export_png
 from napari_semimoe.project.exporting import file_names
 from napari_semimoe.project.polygons import instance_polygons
 from napari_semimoe.project.project import Project
@@ -529,3 +529,11 @@ def test_a_neighbour_that_is_excluded_does_not_come_along(project, tmp_path):
     export_geojson(project, tmp_path / "out", tiles=[first])
     read = json.loads((tmp_path / "out" / "big.geojson").read_text())
     assert read["semimoe_tiles"] == [[0, 0, 64, 64]]
+
+
+@pytest.mark.parametrize("export", [*EXPORTS, export_csv])
+def test_a_file_is_no_place_for_an_export_and_stays(curated, tmp_path, export):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(ProjectError, match=r"out is a file, and a folder is wanted"):
+        export(curated, tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"

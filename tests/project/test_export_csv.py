@@ -246,3 +246,10 @@ def test_tables_from_before_they_had_a_column_of_files_are_replaced(project, tmp
     images.drop(columns="source").to_csv(tmp_path / "images.csv", index=False)
     export_csv(project, tmp_path)
     assert "source" in pd.read_csv(tmp_path / "images.csv")
+
+
+def test_what_is_in_the_way_is_told_as_of_another_project(project, tmp_path):
+    add_images(project, tmp_path / "in", 1, masks=True)
+    (tmp_path / "objects.csv").write_text("mine")
+    with pytest.raises(ProjectError, match="not an earlier result of the same project"):
+        export_csv(project, tmp_path)

@@ -140,6 +140,8 @@ def test_classes_are_added_and_renamed_and_masks_keep_theirs(tmp_path):
         lambda project: project.add_class("Gland"),
         lambda project: project.add_class(" "),
         lambda project: project.add_class("ignore*"),
+        lambda project: project.add_class("a=b"),
+        lambda project: project.rename_class("gland", "a=b"),
         lambda project: project.rename_class("background", "glass"),
         lambda project: project.rename_class("stroma", "tumour"),
         lambda project: project.rename_class("gland", "Background"),

@@ -250,3 +250,8 @@ def test_an_empty_name_is_refused(project, tile_id):
     with pytest.raises(SettingsError, match="A patient needs a name"):
         project.set_patient([tile_id], "  ")
     assert project.tile(tile_id).patient is None
+
+
+def test_a_table_that_is_not_there_is_told_as_such(tmp_path):
+    with pytest.raises(ImageReadError, match=r"none\.csv does not exist\. Check its path"):
+        read_table(tmp_path / "none.csv")
