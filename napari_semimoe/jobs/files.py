@@ -33,9 +33,7 @@ def predict_each(payload: Mapping[str, Any], observer: Observer, predictor: Any)
         report = {"fraction": index / len(files), "text": file.name}
         observer.report("progress", report)
         try:
-            new, told = _predict_file(file, if_silent, payload, predictor, written)
-            written += new
-            notes += told
+            written += _predict_file(file, if_silent, payload, predictor, written, notes)
         except StorageError:
             raise  # the next file would find the same full disk
         except SemiMoEError as error:
@@ -55,8 +53,9 @@ def _predict_file(
     payload: Mapping[str, Any],
     predictor: Any,
     written: list[str],
-) -> tuple[list[str], list[str]]:
-    """Write one image's mask; return what was written, and sentences on what was changed."""
+    notes: list[str],
+) -> list[str]:
+    """Write one image's mask; return what was written, and note what was changed."""
     target = Path(payload["out_dir"]) / f"{stem(file)}.png"
     if str(target).lower() in map(str.lower, written):  # as Windows and macOS compare names
         raise ImageReadError(
@@ -64,6 +63,7 @@ def _predict_file(
             "Rename it, or predict it into another folder."
         )
     image = read_image(file)
+    notes += [image.note] if image.note else []
     sha256 = content_hash(image.pixels)
     if mark_of(target).get("of_image", sha256) != sha256:
         raise ImageReadError(
@@ -85,9 +85,8 @@ def _predict_file(
         names = predictor.model.settings.classes
         rows = rows_of(prediction.instances, prediction.classes, names, float(um_per_px))
         beside.append(_write_table(file, rows, target))
-    notes = [image.note] if image.note else []
     notes += overridden(file.name, image.um_per_px, payload.get("um_per_px"))
-    return [str(target), *beside], notes
+    return [str(target), *beside]
 
 
 def _write_table(file: Path, rows: Iterable[Mapping[str, Any]], target: Path) -> str:

@@ -33,6 +33,7 @@ _ALWAYS_BRIGHT = 0.001
 #: Larger images are cut into regions before they are added: one is held in memory as a whole.
 MAX_PIXELS = 150_000_000
 
+_ORIENTATION = 0x0112  # of EXIF
 _WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 
 #: What decoders are known to raise on files that are cut off or damaged.
@@ -65,7 +66,7 @@ class ImageFile:
     um_per_px
         Microns per pixel where the file says it plausibly, else None.
     note
-        What had to be converted, as a sentence, or None.
+        What had to be converted, or is odd, in sentences, or None.
     """
 
     pixels: NDArray[np.uint8]
@@ -91,8 +92,20 @@ def read_image(path: Path) -> ImageFile:
 
         return read_tiff(path)
     with opened(path) as image:
+        turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
         pixels, note = pillow_to_rgb(image, path)
+        note = joined(turned_note(path) if turned else None, note)
         return ImageFile(pixels, from_pillow(image), note)
+
+
+def turned_note(path: Path) -> str:
+    """Say that an image is not as it is stored: a mask that was drawn on that has another shape."""
+    return f"{path.name} was turned as its camera says."
+
+
+def joined(*notes: str | None) -> str | None:
+    """Return the sentences as one text; None if there is none."""
+    return " ".join(note for note in notes if note) or None
 
 
 def stem(path: Path) -> str:

@@ -121,9 +121,9 @@ def _add_file(
             tally.patients[record.id] = patient
         add_to_known(index, path, known["id"], mask, options, tally)
         return
-    um_per_px = _um_per_px(path, image, options, tally)
     if image.note:
         tally.notes.append(image.note)
+    um_per_px = _um_per_px(path, image, options, tally)
     parts = _new_parts(index, path, image.pixels, options.tile_px, tally)
     if parts:
         patient = options.patient(path)

@@ -30,6 +30,16 @@ def plausible(x: float | None, y: float | None = None) -> float | None:
     return x
 
 
+def not_square(x: float | None, y: float | None) -> str | None:
+    """Return the end of a sentence where a pixel's sides are plausible and differ, else None."""
+    if plausible(x) is None or plausible(y) is None or plausible(x, y) is not None:
+        return None
+    return (
+        f"says that its pixels are not square but {x:.3g} x {y:.3g} um, which counts as no scale. "
+        "Resample it to square ones."
+    )
+
+
 def from_pillow(image: Image.Image) -> float | None:
     """Read PNG pHYs, JFIF density or the BMP header, which Pillow gives as dots per inch."""
     dots = image.info.get("dpi")
@@ -50,19 +60,17 @@ def from_aperio(description: str) -> float | None:
     return plausible(_number(match[1])) if match else None
 
 
-def from_ome(xml: str) -> float | None:
-    """Read ``PhysicalSizeX`` and ``PhysicalSizeY`` of the first image in OME-XML."""
-    sizes = []
+def sides_of_ome(xml: str) -> tuple[float | None, float | None]:
+    """Read ``PhysicalSizeX`` and ``PhysicalSizeY`` of the first image in OME-XML, in microns."""
+    sizes: list[float | None] = []
     for axis in "XY":
         size = re.search(rf'PhysicalSize{axis}="([^"]+)"', xml)
         unit = re.search(rf'PhysicalSize{axis}Unit="([^"]+)"', xml)
-        if size is None:
-            return None
-        number = _number(size[1])
+        number = _number(size[1]) if size else None
         if number is None:
-            return None
+            return None, None
         sizes.append(from_unit(number, unescape(unit[1]) if unit else "um"))
-    return plausible(*sizes)
+    return sizes[0], sizes[1]
 
 
 def _number(text: str) -> float | None:

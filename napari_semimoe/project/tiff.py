@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +19,23 @@ from napari_semimoe.project.images import (
     ImageFile,
     cut_off,
     high_byte_note,
+    joined,
     not_8_or_16_bit,
     not_an_image,
     opened,
     pillow_to_rgb,
     to_8_bit,
     too_large,
+    turned_note,
 )
 from napari_semimoe.project.resolution import (
     UM_PER_CM,
     UM_PER_INCH,
     from_aperio,
-    from_ome,
     from_unit,
+    not_square,
     plausible,
+    sides_of_ome,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +49,16 @@ _PLAIN = {1, 8, 32946, 32773}
 _USUAL = {*_PLAIN, 2, 3, 4, 5, 6, 7}
 #: JPEG as of TIFF 6, and as it is written now.
 _JPEG = {6, 7}
+#: How to turn what a file's orientation says to be turned.
+_TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(image, 2).swapaxes(0, 1),
+    8: lambda image: np.rot90(image),
+}
 #: Keeps tifffile's remarks on odd tags from the terminal: what matters of a file is said here.
 _SILENT = logging.NullHandler()
 
@@ -76,6 +89,8 @@ class StoredTiff:
         Whether it is compressed as JPEG, which changes values.
     unusual_codec
         Name of a compression that Pillow may not know; empty for the usual ones.
+    notes
+        Sentences on pixels that are not square, and on an image that is turned.
     """
 
     values: NDArray[Any] | None
@@ -88,6 +103,7 @@ class StoredTiff:
     page: int = 0
     is_jpeg: bool = False
     unusual_codec: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def read_tiff(path: Path) -> ImageFile:
@@ -110,7 +126,7 @@ def read_tiff(path: Path) -> ImageFile:
             pixels, note = pillow_to_rgb(image, path)
         if stored.is_16_bit_colour:
             note = high_byte_note(pixels, path)
-        return ImageFile(pixels, stored.um_per_px, note)
+        return ImageFile(pixels, stored.um_per_px, joined(*stored.notes, note))
     if values.dtype.kind == "b":
         values = values.astype(np.uint8) * 255
     if values.dtype.kind not in "ui":
@@ -118,7 +134,7 @@ def read_tiff(path: Path) -> ImageFile:
     if stored.zero_is_white:
         values = np.iinfo(values.dtype).max - values
     pixels, note = _to_rgb(values, stored, path)
-    return ImageFile(pixels, stored.um_per_px, note)
+    return ImageFile(pixels, stored.um_per_px, joined(*stored.notes, note))
 
 
 @contextmanager
@@ -154,7 +170,10 @@ def read_stored(path: Path) -> StoredTiff:
             series = next(full, file.series[0])
             axes = _single_image_axes(series, path)
             page = series.keyframe
-            um_per_px = _um_per_px(file, page)
+            sides = _sides_um(file, page)
+            um_per_px, uneven = plausible(*sides), not_square(*sides)
+            notes: tuple[str, ...] = (f"{path.name} {uneven}",) if uneven else ()
+            notes += (turned_note(path),) * (_orientation(page) in _TURNS)
             if _needs_pillow(page):
                 deep = page.bitspersample == 16 and page.samplesperpixel > 1
                 return StoredTiff(
@@ -165,6 +184,7 @@ def read_stored(path: Path) -> StoredTiff:
                     page=page.index,
                     is_jpeg=int(page.compression) in _JPEG,
                     unusual_codec=_unusual_codec(page),
+                    notes=notes,
                 )
             values = _upright(series.asarray(), series.axes, axes, page)
             if not values.size:
@@ -178,6 +198,7 @@ def read_stored(path: Path) -> StoredTiff:
                 has_alpha,
                 is_rgb=int(page.photometric) == 2,
                 is_over_black=1 in extra,
+                notes=notes,
             )
     except ImageReadError:
         raise
@@ -230,18 +251,13 @@ def _upright(
     values = np.squeeze(values, axis=dropped)
     if axes == "SYX":
         values = np.moveaxis(values, 0, -1)
-    tag = page.tags.get("Orientation")
-    turns = {
-        2: lambda image: image[:, ::-1],
-        3: lambda image: image[::-1, ::-1],
-        4: lambda image: image[::-1],
-        5: lambda image: image.swapaxes(0, 1),
-        6: lambda image: np.rot90(image, -1),
-        7: lambda image: np.rot90(image, 2).swapaxes(0, 1),
-        8: lambda image: np.rot90(image),
-    }
-    turn = turns.get(int(tag.value)) if tag else None
+    turn = _TURNS.get(_orientation(page))
     return turn(values) if turn else values
+
+
+def _orientation(page: tifffile.TiffPage) -> int:
+    tag = page.tags.get("Orientation")
+    return int(tag.value) if tag else 1
 
 
 def _to_rgb(
@@ -264,18 +280,22 @@ def _to_rgb(
     return over_white, f"{path.name}: transparency was laid over white."
 
 
-def _um_per_px(file: tifffile.TiffFile, page: tifffile.TiffPage) -> float | None:
+def _sides_um(
+    file: tifffile.TiffFile, page: tifffile.TiffPage
+) -> tuple[float | None, float | None]:
+    """Return how wide and how high a pixel is, in microns, as far as the file says it."""
     if file.is_ome and file.ome_metadata:
-        return from_ome(file.ome_metadata)
+        return sides_of_ome(file.ome_metadata)
     if file.is_svs:
-        return from_aperio(page.description)
+        side = from_aperio(page.description)
+        return side, side
     try:
         x, y = page.tags["XResolution"].value, page.tags["YResolution"].value
         per_x, per_y = x[1] / x[0], y[1] / y[0]
     except (KeyError, ZeroDivisionError, TypeError):
-        return None
+        return None, None
     unit = _unit(file, page)
-    return plausible(per_x * unit, per_y * unit) if unit else None
+    return (per_x * unit, per_y * unit) if unit else (None, None)
 
 
 def _unit(file: tifffile.TiffFile, page: tifffile.TiffPage) -> float | None:

@@ -11,7 +11,7 @@ from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.project import images
 from napari_semimoe.project import tiff as project_tiff
 from napari_semimoe.project.images import read_image
-from napari_semimoe.project.resolution import from_aperio, from_ome
+from napari_semimoe.project.resolution import from_aperio, plausible, sides_of_ome
 from tests.project.making import pixels, png_16_bit_colour, save
 
 RGB = pixels(3, (37, 53))
@@ -243,7 +243,9 @@ def test_the_camera_s_orientation_is_applied(here, ending):
     tags = Image.Exif()
     tags[274] = 6  # turn a quarter clockwise to view
     Image.fromarray(upright).rotate(90, expand=True).save(f"a.{ending}", exif=tags, quality=100)
-    read = read_image(here / f"a.{ending}").pixels
+    image = read_image(here / f"a.{ending}")
+    assert image.note == f"a.{ending} was turned as its camera says."
+    read = image.pixels
     assert read.shape == upright.shape
     assert np.abs(read.astype(int) - upright).max() <= 8
 
@@ -269,7 +271,23 @@ def test_every_orientation_of_a_tiff_is_turned_upright(here, orientation, compre
         tiff(here / "a.tif", stored, photometric="rgb", extratags=[tag])
     else:
         Image.fromarray(stored).save("a.tif", compression="tiff_lzw", tiffinfo={274: orientation})
-    np.testing.assert_array_equal(read_image(here / "a.tif").pixels, RGB)
+    read = read_image(here / "a.tif")
+    np.testing.assert_array_equal(read.pixels, RGB)
+    assert (read.note == "a.tif was turned as its camera says.") == (orientation != 1)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_pixels_that_are_not_square_are_told(here, compression):
+    Image.fromarray(RGB).save(
+        "a.tif",
+        compression=compression,
+        x_resolution=20_000,
+        y_resolution=10_000,
+        resolution_unit=3,
+    )
+    read = read_image(here / "a.tif")
+    assert read.um_per_px is None
+    assert read.note.startswith("a.tif says that its pixels are not square but 0.5 x 1 um")
 
 
 @pytest.mark.parametrize("ending", ["tif", "png"])
@@ -282,7 +300,7 @@ def test_a_stack_is_refused_whatever_its_name(here, ending):
 
 def test_a_scale_that_is_no_number_is_none_and_the_image_is_read(here):
     ome = '<OME><Image><Pixels PhysicalSizeX="0,5" PhysicalSizeY="0,5"/></Image></OME>'
-    assert from_ome(ome) is None
+    assert plausible(*sides_of_ome(ome)) is None
     assert from_aperio("Aperio Image|MPP = 0.5.0") is None
     assert from_aperio("Aperio Image|MPP = 0.5") == 0.5
 
@@ -394,7 +412,7 @@ def test_microns_per_pixel_are_read_from_ome_xml(here, size, unit):
 
 def test_the_unit_in_ome_xml_may_be_an_entity(here):
     about = 'PhysicalSizeX="0.25" PhysicalSizeXUnit="&#181;m" '
-    assert from_ome(about + about.replace("X", "Y")) == pytest.approx(0.25)
+    assert plausible(*sides_of_ome(about + about.replace("X", "Y"))) == pytest.approx(0.25)
 
 
 def test_damage_anywhere_in_a_tiff_s_header_is_told_in_words_or_does_no_harm(here):

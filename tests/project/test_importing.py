@@ -565,3 +565,11 @@ def test_few_numbers_of_many_parts_are_told_once_as_they_may_be_classes(
     assert [note.split(" separate")[0] for note in notes] == begun
     again = project.add_folder(tmp_path / "in", um_per_px=9, mask_kind="classes")
     assert not any("separate parts" in note for note in again.notes)
+
+
+def test_an_image_without_a_scale_is_told_what_is_odd_about_it(project, tmp_path):
+    sides = {"x_resolution": 20_000, "y_resolution": 10_000, "resolution_unit": 3}
+    Image.fromarray(pixels(0)).save(tmp_path / "a.tif", **sides)
+    report = project.add_files([tmp_path / "a.tif"])
+    assert report.without_scale == ("a.tif",)
+    assert "pixels are not square" in report.notes[0]
