@@ -193,7 +193,8 @@ class Desk(QObject):
         return None if known == self._read_last else self._read(tile_id)
 
     def _load(self, tile_id: int, first: Callable[[], Any]) -> None:
-        before = self._mask if tile_id == self.tile_id else None
+        left = self._mask
+        before = left if tile_id == self.tile_id else None
 
         def work() -> TileView:
             first()
@@ -203,6 +204,12 @@ class Desk(QObject):
             return view
 
         def arrive(view: TileView) -> None:
+            if self.tile_id == tile_id:
+                take(view)
+            elif tile_id == self._requested:
+                self._once_kept(left, lambda: take(view))
+
+        def take(view: TileView) -> None:
             if tile_id != self._requested:
                 return  # the person has moved on meanwhile
             if self._draft_refused and self.tile_id != tile_id:
@@ -253,7 +260,6 @@ class Desk(QObject):
         moved = self.tile_id != view.tile.id
         if moved:
             self.tile_moving.emit()
-            self.keep_draft()  # of the tile before, painted on while this one was read
             self._highest_id = 0
         self.view = view
         self._classes = dict(view.classes)
@@ -327,8 +333,9 @@ class Desk(QObject):
     def leave(self, then: Callable[[], None], otherwise: Callable[[], None]) -> None:
         """Leave the tile, empty the layers and go on; otherwise where its strokes have no place."""
         self.put_away()
+        left = self._mask
 
-        def empty(_: object) -> None:
+        def empty() -> None:
             if self._draft_refused and self.view is not None:
                 self._stay()
                 otherwise()
@@ -336,7 +343,17 @@ class Desk(QObject):
             self._clear()
             then()
 
-        self._background.run(lambda: None, empty)  # after the draft was written
+        self._background.run(lambda: None, lambda _: self._once_kept(left, empty))
+
+    def _once_kept(self, left: Painted | None, then: Callable[[], None]) -> None:
+        """Go on from the tile, whose mask was ``left`` and kept; later strokes are kept first."""
+        self.layers.give_up_line()
+        now = self._mask
+        if now is None or (left is not None and now.is_same(left)):
+            then()
+            return
+        self.keep_draft()
+        self._background.run(lambda: None, lambda _: self._once_kept(now, then))
 
     def _stay(self) -> None:
         """Stay at the tile on the desk: the disk refused its strokes, and has said so."""

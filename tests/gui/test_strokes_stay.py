@@ -53,6 +53,27 @@ def test_strokes_that_the_disk_refuses_keep_their_tile_on_the_desk(opened, settl
     np.testing.assert_array_equal(desk.labels, painted)
 
 
+@pytest.mark.parametrize("leave", ["for a tile", "for good"])
+def test_strokes_painted_while_the_next_is_read_stay_where_the_disk_refuses_them(
+    opened, settled, full_disk, leave
+):
+    bench, desk, go_on = opened.bench, opened.bench.desk, threading.Event()
+    project, tile_id = bench.session.project, desk.tile_id
+    bench.background.run(go_on.wait)
+    if leave == "for a tile":
+        desk.select(tile_named(opened, "tile_5").id)
+    else:
+        bench.close_project()
+    paint(opened)
+    painted = desk.labels.copy()
+    full_disk()
+    go_on.set()
+    settled(opened)
+    assert "could not be stored" in opened.messages.text
+    assert (bench.session.project, desk.tile_id) == (project, tile_id)
+    np.testing.assert_array_equal(desk.labels, painted)
+
+
 def test_strokes_that_are_undone_hold_nobody(opened, viewer, settled, full_disk):
     desk = opened.bench.desk
     paint(opened)
