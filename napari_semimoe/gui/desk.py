@@ -110,7 +110,7 @@ class Desk(QObject):
 
     @property
     def changed_px(self) -> int:
-        """Pixels that differ from what was shown at first."""
+        """Pixels that differ from what the work on the tile began with."""
         labels = self.labels
         if labels is None or self.view is None:
             return 0
@@ -160,6 +160,8 @@ class Desk(QObject):
 
     def _step(self, find: Callable[[], int | None], otherwise: Callable[[], str]) -> None:
         asked_at = self._requested
+        if asked_at is None:
+            return  # the project is being left
 
         def work() -> int | str:
             return find() or otherwise()
@@ -247,7 +249,8 @@ class Desk(QObject):
     @Slot()
     def _make_next_layer(self) -> None:
         assert self._first_view is not None, "the timer runs only after it was set"
-        self._show(self._first_view)
+        view, self._first_view = self._first_view, None
+        self._show(view)
 
     def _show(self, view: TileView) -> None:
         if view.tile.id != self._requested:
@@ -357,7 +360,9 @@ class Desk(QObject):
 
     def _stay(self) -> None:
         """Stay at the tile on the desk: the disk refused its strokes, and has said so."""
-        self._requested = self.tile_id
+        here = self._requested = self.tile_id
+        if here is not None and here != self._session.current_tile:
+            self._background.run(lambda: self._session.select(here))  # whence 'next' counts
         if not self.clock.is_running:
             self.clock.start(self.clock.seconds)
 
@@ -555,9 +560,10 @@ class Desk(QObject):
     # -- the brush ----------------------------------------------------------------------------
 
     def free_label(self) -> int:
-        """Return the lowest id above all that were in use, so a new gland gets its own.
+        """Return an id for a new gland: one above all that were in use on the tile.
 
-        Also above those of glands that are gone: an undo would bring them back as it.
+        Also above those of glands that are gone: an undo would bring them back as it. Where the
+        highest possible id was in use, it is the lowest that no gland has now.
         """
         self._note_ids()
         if self._highest_id < MAX_INSTANCE:

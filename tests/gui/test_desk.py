@@ -46,6 +46,16 @@ def paint(panel, value=9, where=np.s_[2:8, 2:8]):
     layer.data_setitem(np.nonzero(np.ones_like(layer.data[where])), np.uint16(value))
 
 
+def test_next_asked_for_while_the_project_is_left_meets_no_tile(opened, settled):
+    bench, said = opened.bench, []
+    bench.said.connect(said.append)
+    bench.failed.connect(said.append)
+    bench.close_project()
+    bench.desk.take_next()
+    settled(opened)
+    assert (bench.session.project, said) == (None, [])
+
+
 # -- showing ------------------------------------------------------------------------------------
 
 
@@ -93,6 +103,7 @@ def test_the_first_tile_lets_the_window_breathe_between_its_layers(
     assert len(names) == 6
     for name, following in pairwise(names):
         assert "turn" in turns[turns.index(name) : turns.index(following)]
+    assert panel.bench.desk._first_view is None  # its arrays go with the tile
 
 
 def test_a_prediction_that_comes_while_the_first_layers_are_made_is_shown(

@@ -80,9 +80,12 @@ def test_strokes_that_are_undone_hold_nobody(opened, viewer, settled, full_disk)
     full_disk()
     desk.take_next()
     settled(opened)
+    assert opened.bench.session.current_tile == desk.tile_id
+    following = opened.bench.session.next_tile()
     viewer.layers["pseudo-label"].undo()
-    open_tile(opened, settled, "tile_5")
-    assert desk.view.tile.name == "tile_5"
+    desk.take_next()
+    settled(opened)
+    assert desk.tile_id == following
 
 
 def test_project_stays_open_while_its_strokes_have_no_place(opened, settled, full_disk):
