@@ -1,7 +1,7 @@
-"""The one bridge between the window and slow work: a single worker thread.
+"""The one bridge between the window and slow work: worker threads.
 
 Whatever may take longer than a blink (opening a project, writing a mask, reading a prediction)
-runs here, one after the other, and its result comes back to the window's own thread.
+runs in one of them, one after the other, and its result comes back to the window's own thread.
 """
 
 from __future__ import annotations
@@ -136,6 +136,7 @@ class Background(QObject):
             try:
                 outcome = _Outcome(task, task.work(), None)
             except Exception as error:  # the bridge to the window: everything is logged and shown
+                logger.exception("%s failed", task.title or "Background work")
                 outcome = _Outcome(task, None, error)
         self._ended.emit(outcome)
 
@@ -152,7 +153,6 @@ class Background(QObject):
             task.then(outcome.result)
 
     def _tell(self, task: _Task, error: BaseException) -> None:
-        logger.error("%s failed", task.title or "Background work", exc_info=error)
         self.failed.emit(sentence_of(error))
         if task.otherwise is not None and self._open:
             task.otherwise(error)
