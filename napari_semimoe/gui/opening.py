@@ -106,8 +106,10 @@ def _end_with_window(viewer: napari.Viewer, panel: Panel) -> None:
         if _PANELS.pop(viewer, None) is not None:
             application.aboutToQuit.disconnect(end)
             atexit.unregister(end)
-            panel.close_bench()
-            give_back()
+            try:
+                panel.close_bench()
+            finally:
+                give_back()
 
     application.aboutToQuit.connect(end)
     window.destroyed.connect(end)

@@ -151,6 +151,7 @@ class PredictPage(QWidget):
 
     @Slot()
     def _on_project_changed(self) -> None:
+        self.table.show_tiles([], None)  # those of the project before
         if self._bench.has_project:
             self.table.show_order(self._bench.session.queue_order)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_semimoe.project.records import RoundRecord
     from napari_semimoe.session.lineage import Lineage
     from napari_semimoe.session.plan import RoundPlan
+    from napari_semimoe.session.start_from import StartFrom
 
 _COMMON = ("budget_minutes", "device", "agreement")
 _MORE = (
@@ -74,6 +75,7 @@ class RetrainPage(QWidget):
         super().__init__()
         self._bench = bench
         self._asked = False  # for a round that has not begun yet
+        self._planned_for: tuple[RoundSettings, StartFrom] | None = None  # on show or coming
         self._unfinished: int | None = None
         first = RoundSettings().changed(**preferred_round_values())
         self.common = SettingsForm(first, _COMMON, self.ask_for_plan)
@@ -177,18 +179,26 @@ class RetrainPage(QWidget):
 
     @Slot()
     def _read_plan(self) -> None:
+        self._planned_for = None
         if not self._bench.has_project:
             self._refuse("")
             return
         try:
-            settings, start = self.settings, self.begin.start
+            planned_for = self._planned_for = self.settings, self.begin.start
         except SettingsError as error:
             self._refuse(str(error))
             return
+
+        def arrive(plan: RoundPlan) -> None:
+            if planned_for == self._planned_for:  # else the form has changed meanwhile
+                self._show_plan(plan)
+
+        def not_planned(error: BaseException) -> None:
+            if planned_for == self._planned_for:
+                self._refuse(str(error))
+
         self._bench.read(
-            lambda _: self._bench.session.round_plan(settings, start),
-            self._show_plan,
-            otherwise=lambda error: self._refuse(str(error)),
+            lambda _: self._bench.session.round_plan(*planned_for), arrive, otherwise=not_planned
         )
 
     def _show_plan(self, plan: RoundPlan) -> None:
@@ -214,17 +224,15 @@ class RetrainPage(QWidget):
 
     @Slot()
     def _on_start_clicked(self) -> None:
-        settings, start = self.settings, self.begin.start
-        project = self._bench.session.project
-
-        def begin() -> int:
-            self._bench.refuse_another(project)
-            return self._bench.session.start_round(settings, start=start)
-
+        try:
+            settings, start = self.settings, self.begin.start
+        except SettingsError as error:
+            self._refuse(str(error))
+            return
         self._show_asked(True)
         self._bench.desk.keep_draft()
-        self._bench.background.run(
-            begin,
+        self._bench.write(
+            lambda: self._bench.session.start_round(settings, start=start),
             title="Starting the round",
             otherwise=lambda _: self._show_asked(False),
         )
@@ -272,7 +280,8 @@ class RetrainPage(QWidget):
             if record.state is RoundState.PROMOTED and not (record.report or {}).get("validation"):
                 text += " No validation tile judged it."
             self._bench.said.emit(text)
-        self.history.show_end_of(record)
+        if not self._bench.is_changing_project:  # else its number may be that of another round
+            self.history.show_end_of(record)
         self.ask_for_plan()
 
     @Slot()
@@ -301,7 +310,7 @@ class RetrainPage(QWidget):
         self.progress.clear()
         self.progress.show_running(self._is_running)
         self._show_running(self._is_running)
-        self.history.refresh()
+        self.history.start_anew()
         self.ask_for_plan()
 
     def set_palette(self, palette: Palette) -> None:

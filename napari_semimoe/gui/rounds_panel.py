@@ -87,6 +87,12 @@ class RoundsPanel(QWidget):
         self.starter.clicked.connect(self._on_starter_chosen)
 
     @Slot()
+    def start_anew(self) -> None:
+        """Forget the rounds of the project before and read those of the open one."""
+        self._show(Lineage(), {}, {}, None)
+        self.refresh()
+
+    @Slot()
     def refresh(self) -> None:
         """Read the list of rounds again."""
         self._read(None)
@@ -129,7 +135,7 @@ class RoundsPanel(QWidget):
         self._bench.read(read_corrections, arrive)
 
     def _show_effort(self) -> None:
-        """Say it of the selected model, without one of that in charge."""
+        """Show the effort of the selected model, or of the one in charge if none is selected."""
         lineage = self.tree.lineage
         model = self.tree.selected_name or base_name(lineage.in_charge)
         text = effort_sentence(self._corrections, model, lineage.base_of(model))
@@ -175,7 +181,7 @@ class RoundsPanel(QWidget):
 
     @Slot(int)
     def _on_exclude_wanted(self, tile_id: int) -> None:
-        self._bench.background.run(
+        self._bench.write(
             lambda: self._bench.session.exclude(tile_id),
             lambda _: self._bench.said.emit("The tile is excluded; it teaches no more."),
             title="Excluding the tile",
@@ -196,7 +202,7 @@ class RoundsPanel(QWidget):
         self._change("starter model", self._bench.session.promote_starter)
 
     def _change(self, name: str, work: Callable[[], None]) -> None:
-        self._bench.background.run(
+        self._bench.write(
             work,
             lambda _: self._bench.said.emit(f"The {name} predicts from now on."),
             title=f"Changing to the {name}",
@@ -205,7 +211,7 @@ class RoundsPanel(QWidget):
     @Slot(int)
     def resume(self, number: int) -> None:
         """Go on with a round that was paused, cancelled or interrupted."""
-        self._bench.background.run(
+        self._bench.write(
             lambda: self._bench.session.resume_round(number),
             title=f"Going on with round {number}",
             otherwise=lambda _: self.refresh(),
@@ -218,7 +224,7 @@ class RoundsPanel(QWidget):
             self, f"Round {number}", "What you call it; nothing forgets the name", text=before
         )
         if given:
-            self._bench.background.run(
+            self._bench.write(
                 lambda: self._bench.session.name_round(number, name), lambda _: self.refresh()
             )
 
@@ -231,6 +237,6 @@ class RoundsPanel(QWidget):
             self.tree.lineage.notes.get(number, ""),
         )
         if given:
-            self._bench.background.run(
+            self._bench.write(
                 lambda: self._bench.session.note_round(number, note), lambda _: self.refresh()
             )

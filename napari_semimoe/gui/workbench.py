@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,7 +31,6 @@ from napari_semimoe.session.models import NO_MODEL
 if TYPE_CHECKING:
     import napari
 
-    from napari_semimoe.project.patients import Named
     from napari_semimoe.project.project import Project
     from napari_semimoe.session.queue import QueueOrder
     from napari_semimoe.session.session import Session
@@ -57,7 +57,8 @@ class Workbench(QObject):
     Attributes
     ----------
     project_leaving
-        The project is about to be closed; what is asked for from here on would meet another one.
+        The project is about to be closed, unless its strokes have no place. What is asked for
+        from here on is refused once another one is open.
     project_changed
         A project was opened or closed, or could not be.
     classes_changed
@@ -128,8 +129,12 @@ class Workbench(QObject):
             self._preferences = PreferenceWatch(self.heed_preferences)
         self.session.author = preferred_author()
         wanted = preferred_prediction()
-        if wanted != self.session.predict_settings:
-            self.background.run(lambda: self.session.set_predict_settings(wanted))
+
+        def use() -> None:
+            if wanted != self.session.predict_settings:  # as earlier wishes have left them
+                self.session.set_predict_settings(wanted)
+
+        self.background.run(use)
 
     # -- the project --------------------------------------------------------------------------
 
@@ -137,6 +142,11 @@ class Workbench(QObject):
     def has_project(self) -> bool:
         """Whether a project is open."""
         return self.session.project is not None
+
+    @property
+    def is_changing_project(self) -> bool:
+        """Whether the project is being left for another one, or for none."""
+        return self._changes > 0
 
     @property
     def project_name(self) -> str:
@@ -196,6 +206,7 @@ class Workbench(QObject):
         """Go on with the project: strokes on it could not be kept."""
         self._changes -= 1
         self.project_changed.emit()
+        self.list_tiles()
 
     def _on_project(self, _: Any = None) -> None:
         self._changes -= 1
@@ -298,15 +309,11 @@ class Workbench(QObject):
         if project is None:
             return
 
-        def work() -> None:
-            self.refuse_another(project)
-            change(project)
-
         def then(_: None) -> None:
             self.classes_changed.emit()
             self.said.emit(done)
 
-        self.background.run(work, then)
+        self.write(lambda: change(project), then)
 
     def refuse_another(self, project: Project | None) -> None:
         """Raise where the project that long work was asked for is no longer the open one."""
@@ -315,6 +322,26 @@ class Workbench(QObject):
                 "Nothing was done: the project was closed before its turn came. Open it and try "
                 "again."
             )
+
+    def write(
+        self,
+        work: Callable[[], _T],
+        then: Callable[[_T], None] | None = None,
+        *,
+        title: str = "",
+        otherwise: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """Change the open project in the background; if it is another by then, refuse.
+
+        Parameters are those of `Background.run`.
+        """
+        project = self.session.project
+
+        def write() -> _T:
+            self.refuse_another(project)
+            return work()
+
+        self.background.run(write, then, title=title, otherwise=otherwise)
 
     def read(
         self,
@@ -397,31 +424,24 @@ class Workbench(QObject):
 
     def set_pool(self, tile_ids: Sequence[int], pool: Pool) -> None:
         """Move tiles to another pool by the person's decision."""
-        project = self.session.project
 
         def work() -> None:
-            self.refuse_another(project)
             for tile_id in tile_ids:
                 self.session.set_pool(tile_id, pool)
 
-        self.background.run(work)
+        self.write(work)
 
     def set_patient(self, tile_ids: Sequence[int], patient: str | None) -> None:
         """Say of which patient the images are that tiles are of."""
-        project = self.session.project
-
-        def work() -> Named:
-            self.refuse_another(project)
-            return self.session.set_patient(tile_ids, patient)
-
-        self.background.run(work, lambda named: self.said.emit(named.sentence))
+        self.write(
+            lambda: self.session.set_patient(tile_ids, patient),
+            lambda named: self.said.emit(named.sentence),
+        )
 
     def set_um_per_px(self, tile_ids: Sequence[int], um_per_px: float) -> None:
         """Correct how large a pixel is of the images that tiles are of."""
-        project = self.session.project
 
         def work() -> tuple[int, set[int]]:
-            self.refuse_another(project)
             changed = self.session.set_um_per_px(tile_ids, um_per_px)
             tiles = {tile.id: tile.image_id for tile in self.session.tiles()}
             return changed, {tiles[tile_id] for tile_id in tile_ids}
@@ -433,7 +453,7 @@ class Workbench(QObject):
             if changed and view is not None and view.tile.image_id in images:
                 self.desk.read_again()
 
-        self.background.run(work, arrive)
+        self.write(work, arrive)
 
     def _on_prediction_failed(self, tile_id: int, sentence: str) -> None:
         if self.session.weights is not None:  # without a model the header says what to do
@@ -460,9 +480,10 @@ class Workbench(QObject):
         self._open = False
         if self._preferences is not None:
             self._preferences.close()
-        self.desk.close()
-        self.long_work.close()
-        self.background.close()
-        self.relay.close()
-        self.session.close()
-        self._on_close()
+        with ExitStack() as last_first:  # each is closed, whatever happens to the others
+            last_first.callback(self._on_close)
+            last_first.callback(self.session.close)
+            last_first.callback(self.relay.close)
+            last_first.callback(self.background.close)
+            last_first.callback(self.long_work.close)
+            last_first.callback(self.desk.close)

@@ -638,6 +638,20 @@ def test_closing_the_window_ends_adding_after_the_file_at_hand(adding, tmp_path)
     assert stored_tiles(tmp_path) == 2
 
 
+def test_processes_end_with_the_window_although_the_project_does_not_close(
+    opened, engine, monkeypatch
+):
+    def refuse():
+        raise StorageError("The project could not be closed: the disk is gone.")
+
+    monkeypatch.setattr(opened.bench.session, "close", refuse)
+    with pytest.raises(StorageError):
+        opened.bench.close()
+    assert engine.closed
+    monkeypatch.undo()
+    opened.bench.session.close()
+
+
 def test_time_left_is_told_when_enough_is_done(qtbot, monkeypatch):
     bar, now = MessageBar(), [0.0]
     qtbot.addWidget(bar)
@@ -1102,6 +1116,25 @@ def test_a_round_that_is_due_in_a_project_that_was_left_begins_nowhere(
     settled(opened)
     assert bench.project_name == "other"
     assert not [job for job in engine.jobs if job.kind == "train"]
+
+
+def test_a_form_that_does_not_fit_begins_nothing_although_a_plan_comes_late(
+    opened, settled, engine
+):
+    page, gate = opened.retrain_page, threading.Event()
+    opened.bench.background.run(gate.wait)
+    page._read_plan()
+    page.more.container["pseudo_labels"].value = "step"
+    page.common.container["agreement"].value = 0.5
+    page._read_plan()
+    page._plan_timer.stop()
+    refused = page.plan.text()
+    gate.set()
+    settled(opened)
+    assert (page.start.isEnabled(), page.plan.text()) == (False, refused)
+    page._on_start_clicked()  # within the moment in which the form is not read yet
+    settled(opened)
+    assert not engine.of_kind("train")
 
 
 def test_going_on_twice_with_a_round_is_going_on_once(opened, settled, engine):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 from npe2 import PluginManifest
 from psygnal import Signal
@@ -100,3 +102,14 @@ def test_dragging_a_value_costs_one_new_prediction_not_many(opened, groups, sett
     qtbot.waitUntil(lambda: bool(heard))
     settled(opened)
     assert [settings.threshold for settings in heard] == [0.69]
+
+
+def test_a_preference_that_is_taken_back_at_once_is_as_before(opened, groups, settled):
+    bench, gate = opened.bench, threading.Event()
+    bench.background.run(gate.wait)
+    for threshold in (0.7, 0.5):
+        groups["prediction"].threshold = threshold
+        bench.heed_preferences()
+    gate.set()
+    settled(opened)
+    assert bench.session.predict_settings.threshold == 0.5

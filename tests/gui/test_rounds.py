@@ -611,6 +611,17 @@ def test_excluded_tile_teaches_no_more(opened, taught, settled):
     assert page.plan.text() != before
 
 
+def test_nothing_is_listed_of_the_project_before(opened, taught, settled, tmp_path):
+    page, seen = opened.retrain_page, []
+    lists = (opened.predict_page.table.model(), page.rounds.model(), taught.table.model())
+    taught.table.selectRow(0)
+    opened.bench.project_changed.connect(lambda: seen.append([each.rowCount() for each in lists]))
+    opened.bench.new_project(tmp_path / "other", ("background", "gland"))
+    settled(opened)
+    assert seen == [[0, 0, 0]]
+    assert drawn(page.rounds) == ["starter *"]
+
+
 def test_agreement_says_what_it_lets_through(opened, settled):
     page = opened.retrain_page
     page.common.container["agreement"].value = 0.5
@@ -640,10 +651,15 @@ def test_round_that_shall_go_on_is_left_to_a_keeper_when_the_project_is_closed(
     assert page.progress.goes_on.isChecked()
 
 
-def test_round_is_paused_without_alarm_when_its_project_is_closed(opened, settled, engine):
+def test_round_is_paused_without_alarm_when_its_project_is_closed(
+    opened, settled, engine, monkeypatch
+):
     start_round(opened, settled, engine)
+    selected = []  # in the list of the next project, which may have a round of this number
+    monkeypatch.setattr(opened.retrain_page.history, "show_end_of", selected.append)
     opened.bench.close_project()
     settled(opened)
+    assert selected == []
     assert "is paused" in opened.messages.text
     assert not opened.messages.is_error
 

@@ -204,8 +204,9 @@ def test_nothing_is_stored_where_the_project_is_not_any_more(opened, settled, tm
     np.testing.assert_array_equal(bench.session.project.read_labels(tile_id), painted)
 
 
+@pytest.mark.parametrize("list_", ["tiles", "taught"])
 def test_what_was_asked_for_in_one_project_is_not_done_in_the_next(
-    opened, settled, tmp_path, monkeypatch
+    opened, settled, tmp_path, monkeypatch, list_
 ):
     bench = opened.bench
     first, second = bench.session.project.path, tmp_path / "second"
@@ -216,7 +217,10 @@ def test_what_was_asked_for_in_one_project_is_not_done_in_the_next(
 
     def open_(path, **options):
         if path == second:
-            bench.set_pool([2], Pool.EXCLUDED)  # while it is being opened
+            if list_ == "tiles":
+                bench.set_pool([2], Pool.EXCLUDED)  # while it is being opened
+            else:
+                opened.retrain_page.history._on_exclude_wanted(2)
             enabled.append(opened._pages.isEnabled())
         return real(path, **options)
 
@@ -227,6 +231,7 @@ def test_what_was_asked_for_in_one_project_is_not_done_in_the_next(
     assert bench.session.project.path == second
     assert enabled == [False]
     assert Pool.EXCLUDED not in {tile.pool for tile in bench.session.tiles()}
+    assert "Nothing was done" in opened.messages.text
 
 
 def test_a_damaged_prediction_is_made_again(opened, engine, settled):
