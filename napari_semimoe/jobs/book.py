@@ -68,7 +68,7 @@ class JobBook:
         with self._changed:
             if not self.is_open(job_id):
                 return
-            if name == "started":
+            if name == "started" and self._statuses[job_id].state is JobState.QUEUED:
                 self.mark(job_id, JobState.RUNNING)
             woke = self._push(JobReport(job_id, name, data))
         self._wake(woke)

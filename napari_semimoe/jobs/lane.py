@@ -16,6 +16,9 @@ from napari_semimoe.jobs.sentences import was_killed
 
 logger = logging.getLogger(__name__)
 
+#: Children that die over their job one after another before what waits is given up.
+_MOST_DEATHS = 2
+
 
 @dataclass(slots=True)
 class Job:
@@ -100,6 +103,7 @@ class Lane:
         self._running: Job | None = None
         self._child: LaneChild | None = None
         self._closed = False
+        self._deaths = 0  # over a job, since the last answer
 
     @property
     def pid(self) -> int | None:
@@ -166,11 +170,15 @@ class Lane:
                 self._book.report(job.job_id, message["name"], message["data"])
                 return
             self._running = None
+            self._deaths = 0
             self._finish(job, child, message["data"])
             self._pump()
 
     def on_child_death(self, child: LaneChild, code: int) -> None:
-        """Finish the job that the child was doing; the next job gets a new child."""
+        """Finish the job that the child was doing; the next job gets a new child.
+
+        Where one child after another dies, the jobs that wait end with it: so would they.
+        """
         with self._lock:
             if child is not self._child:
                 return
@@ -234,7 +242,13 @@ class Lane:
         log = self._log(job, sentence, child.output)
         interrupted = child.spoke or was_killed(code)
         state = JobState.INTERRUPTED if interrupted else JobState.FAILED
-        self._book.finish(job.job_id, state, error=sentence, log=log)
+        self._deaths += 1
+        ended = [job]
+        if self._deaths >= _MOST_DEATHS:
+            ended += self._waiting
+            self._waiting = []
+        for each in ended:
+            self._book.finish(each.job_id, state, error=sentence, log=log)
 
     def _finish_unstarted(self, job: Job, error: OSError) -> None:
         sentence = f"The {self.name} process could not start: {error}. Check the installation."

@@ -102,7 +102,10 @@ class PredictionDesk:
             )
 
     def want(self, tile_id: int, ahead: Iterable[int]) -> None:
-        """Ask for the tile on the screen and the next ones; of earlier wishes a sweep's wait on."""
+        """Ask for the tile on the screen and the next ones.
+
+        Earlier wishes are withdrawn, except those of a sweep.
+        """
         with self._lock:
             wanted = {tile_id, *ahead}
             for job_id, request in list(self._requests.items()):

@@ -117,12 +117,13 @@ class Session(SessionEvents):
         take_over
             Whether a round that goes on without a window is taken over, to go on here.
         """
-        read_description(project_folder(Path(path)))  # refuses what is no project
-        if self.project and self.project.path.resolve() == project_folder(Path(path)).resolve():
+        folder = project_folder(Path(path))
+        read_description(folder)  # refuses what is no project
+        if self.project and self.project.path.resolve() == folder.resolve():
             self.close()  # only one of the two can write
         if take_over:
-            take_back(Path(path))
-        project = self._change_to(Project.open(path))
+            take_back(folder)
+        project = self._change_to(Project.open(folder))
         if take_over:
             go_on_with_kept(self)
         return project

@@ -18,3 +18,11 @@ def test_only_the_oldest_of_the_ended_jobs_are_forgotten():
     assert book.status(ended[5]).state is JobState.DONE
     with pytest.raises(JobError, match="long over"):
         book.status(ended[4])
+
+
+def test_a_job_that_starts_although_it_was_cancelled_is_still_being_cancelled():
+    book = JobBook()
+    job = book.add("predict")
+    book.mark(job, JobState.CANCELLING)
+    book.report(job, "started", {})
+    assert book.status(job).state is JobState.CANCELLING

@@ -70,6 +70,31 @@ def test_a_job_of_which_two_children_die_is_not_given_to_a_third():
     assert book.status(job).state is JobState.INTERRUPTED
 
 
+def test_what_waits_ends_where_one_child_after_another_dies():
+    children = []
+    lane, book, ids = lane_of(lambda _: children.append(Child()) or children[-1], jobs=6)
+
+    def begin_and_die():
+        child = children[-1]
+        lane.on_child_message(child, {"job": child.sent[-1]["job"], "name": "begun", "data": {}})
+        lane.on_child_death(child, -9)
+
+    begin_and_die()
+    lane.on_child_message(children[-1], done(ids[1]))  # an answer in between
+    begin_and_die()
+    begin_and_die()
+    assert len(children) == 3
+    assert [book.status(each).state for each in ids] == [
+        JobState.INTERRUPTED,
+        JobState.DONE,
+        *[JobState.INTERRUPTED] * 4,
+    ]
+    ends = [report.data["error"] for report in book.poll() if report.name == "finished"]
+    assert ends == ["It died.", None, *["It died."] * 4]
+    lane.put(Job(book.add("train"), "train", {}, 0))  # somebody tries again
+    assert len(children) == 4
+
+
 def test_a_cancelled_job_whose_child_died_is_cancelled():
     child = Child()
     lane, book, (job,) = lane_of(lambda _: child, jobs=1)

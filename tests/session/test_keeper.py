@@ -124,7 +124,7 @@ def test_window_that_opens_the_project_takes_the_round_over(session):
     steps = []
     session.round_progress.connect(steps.append)
     session.round_goes_on = False
-    session.open(path, take_over=True)
+    session.open(path / "project.json", take_over=True)
     assert session.running_round == 1
     assert session.round_goes_on  # the wish holds when this window closes, too
     pump_until(session, lambda: steps, "a step here")
