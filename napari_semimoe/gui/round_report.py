@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal, Slot
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_semimoe.core.measures import MEASURES, WORDS, Measure
@@ -26,18 +26,14 @@ class RoundReport(QWidget):
 
     Attributes
     ----------
-    tile_chosen
-        The person wants to see this tile.
     measure_chosen
         The person wants to see another score.
     """
 
-    tile_chosen = Signal(int)
     measure_chosen = Signal()
 
     def __init__(self) -> None:
         super().__init__()
-        self._tiles: tuple[TileChange, ...] = ()
         self._measure: Measure = "dice"
         self.measures = QComboBox()
         for measure in MEASURES:
@@ -52,8 +48,6 @@ class RoundReport(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         for each in (self.note, self.measures, self.sentence, self.experts, self.table):
             layout.addWidget(each)
-        self.table.cellClicked.connect(self._on_cell_chosen)
-        self.table.cellActivated.connect(self._on_cell_chosen)  # by Enter
         self.measures.activated.connect(self.measure_chosen)
         self.show_comparison(None)
 
@@ -73,14 +67,15 @@ class RoundReport(QWidget):
         self.note.setVisible(bool(note))
         for each in (self.measures, self.sentence):
             each.setVisible(compared is not None)
-        self._tiles = compared.tiles if compared is not None else ()
+        tiles = compared.tiles if compared is not None else ()
         self._measure = compared.measure if compared is not None else "dice"
         self.sentence.setText(compared.sentence if compared is not None else "")
         self.experts.setText(compared.experts_sentence if compared is not None else "")
         self.experts.setVisible(bool(self.experts.text()))
         self.table.show_rows(
-            [self._cells(tile) for tile in self._tiles],
-            bold=[tile.is_worse for tile in self._tiles],
+            [self._cells(tile) for tile in tiles],
+            tile_ids=[tile.tile_id for tile in tiles],
+            bold=[tile.is_worse for tile in tiles],
             tip="Click to open this tile and see what changed",
         )
 
@@ -91,9 +86,3 @@ class RoundReport(QWidget):
         )
         change = "–" if tile.change is None else words.signed(tile.change)
         return tile.name, before, after, change
-
-    @Slot(int, int)
-    def _on_cell_chosen(self, row: int, _: int) -> None:
-        tile_id = self._tiles[row].tile_id
-        if tile_id is not None:
-            self.tile_chosen.emit(tile_id)

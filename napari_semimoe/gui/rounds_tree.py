@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeWidget, Q
 
 from napari_semimoe.core.states import RoundState
 from napari_semimoe.gui.branch_lines import LEVEL_PX, BranchItem, paint_branch
-from napari_semimoe.gui.widgets import FollowsFont
+from napari_semimoe.gui.widgets import FollowsFont, is_enter
 from napari_semimoe.session.lineage import Line, Lineage
 from napari_semimoe.session.models import STARTER, base_name, model_name
 
@@ -262,7 +262,7 @@ class RoundsTree(FollowsFont, QTreeWidget):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Use the model of the row on Enter."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+        if is_enter(event):
             self.use_selected()
             event.accept()
         else:

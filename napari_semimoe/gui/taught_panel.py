@@ -22,18 +22,14 @@ class TaughtPanel(QWidget):
 
     Attributes
     ----------
-    tile_chosen
-        The person wants to see this tile.
     exclude_wanted
         This tile shall teach no more.
     """
 
-    tile_chosen = Signal(int)
     exclude_wanted = Signal(int)
 
     def __init__(self) -> None:
         super().__init__()
-        self._tiles: tuple[TaughtTile, ...] = ()
         self.table = RowTable(_COLUMNS)
         self.exclude = button(
             "Exclude this tile", "Let the selected tile teach no more; its pool can be changed back"
@@ -42,42 +38,29 @@ class TaughtPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         for each in (heading("What unlabelled tiles taught"), self.table, self.exclude):
             layout.addWidget(each)
-        self.table.cellClicked.connect(self._on_cell_chosen)
-        self.table.cellActivated.connect(self._on_cell_chosen)  # by Enter
         self.table.itemSelectionChanged.connect(self._on_selection_changed)
         self.exclude.clicked.connect(self._on_exclude_clicked)
         self.show_tiles(())
 
     def show_tiles(self, tiles: tuple[TaughtTile, ...]) -> None:
         """Fill the table; without tiles there is nothing to see."""
-        self._tiles = tiles
         self.setVisible(bool(tiles))
         self.table.clearSelection()
         self.table.show_rows(
             [_cells(tile) for tile in tiles],
+            tile_ids=[tile.tile_id for tile in tiles],
             bold=[False] * len(tiles),
             tip="Click to open this tile; correct and accept it, and its mask teaches instead",
         )
         self._on_selection_changed()
 
-    @property
-    def _selected(self) -> int | None:
-        rows = self.table.selectionModel().selectedRows()
-        return self._tiles[rows[0].row()].tile_id if rows else None
-
     @Slot()
     def _on_selection_changed(self) -> None:
-        self.exclude.setEnabled(self._selected is not None)
-
-    @Slot(int, int)
-    def _on_cell_chosen(self, row: int, _: int) -> None:
-        tile_id = self._tiles[row].tile_id
-        if tile_id is not None:
-            self.tile_chosen.emit(tile_id)
+        self.exclude.setEnabled(self.table.selected_tile is not None)
 
     @Slot()
     def _on_exclude_clicked(self) -> None:
-        tile_id = self._selected
+        tile_id = self.table.selected_tile
         if tile_id is not None:
             self.exclude_wanted.emit(tile_id)
 

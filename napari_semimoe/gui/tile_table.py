@@ -18,13 +18,13 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QW
 
 from napari_semimoe.core.natural import natural_key
 from napari_semimoe.core.states import Pool
-from napari_semimoe.gui.widgets import FollowsFont, row_px
+from napari_semimoe.gui.widgets import FollowsFont, is_enter, row_px
 from napari_semimoe.project.pools import WITH_MASK
 from napari_semimoe.session.queue import QueueOrder, is_open
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QPoint
-    from qtpy.QtGui import QResizeEvent
+    from qtpy.QtGui import QKeyEvent, QResizeEvent
 
     from napari_semimoe.project.records import TileRecord
 
@@ -249,7 +249,6 @@ class TileTable(FollowsFont, QTableView):
         self.fit_rows()
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._offer)
-        self.activated.connect(self._choose)
         self.clicked.connect(self._choose)
 
     def sizeHint(self) -> QSize:
@@ -322,8 +321,16 @@ class TileTable(FollowsFont, QTableView):
     def _all_masked(self) -> bool:
         return all(index.data(HAS_MASK) for index in self.selectionModel().selectedRows(0))
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Open the tile of the row on Enter."""
+        if is_enter(event):
+            self._choose(self.currentIndex())
+            event.accept()
+        else:
+            super().keyPressEvent(event)
+
     def _choose(self, index: QModelIndex) -> None:
-        if len(self.selected_ids()) == 1:  # more are being selected to move them to a pool
+        if index.isValid() and len(self.selected_ids()) == 1:  # more are being selected to move them to a pool
             self.tile_chosen.emit(index.data(TILE_ID))
 
     def _offer(self, where: QPoint) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal, Slot
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -52,16 +52,25 @@ class FollowsFont:
 
 
 class RowTable(FollowsFont, QTableWidget):
-    """Rows to read and to choose: a name, then numbers.
+    """Rows on tiles, to read and to choose: a name, then numbers.
 
     Parameters
     ----------
     columns
         Header and tooltip of each column.
+
+    Attributes
+    ----------
+    tile_chosen
+        The person wants to see the tile of a row, by a click or by Enter.
     """
+
+    tile_chosen = Signal(int)
 
     def __init__(self, columns: Sequence[tuple[str, str]]) -> None:
         super().__init__(0, len(columns))
+        self._tile_ids: Sequence[int | None] = ()
+        self.cellClicked.connect(self._choose)
         self.setHorizontalHeaderLabels([header for header, _ in columns])
         for column, (_, tip) in enumerate(columns):
             self.horizontalHeaderItem(column).setToolTip(tip)
@@ -74,10 +83,30 @@ class RowTable(FollowsFont, QTableWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
 
-    def show_rows(self, rows: Sequence[Sequence[str]], *, bold: Sequence[bool], tip: str) -> None:
-        """Replace all rows; without one there is nothing to see."""
+    def show_rows(
+        self,
+        rows: Sequence[Sequence[str]],
+        *,
+        tile_ids: Sequence[int | None],
+        bold: Sequence[bool],
+        tip: str,
+    ) -> None:
+        """Replace all rows; without one there is nothing to see.
+
+        Parameters
+        ----------
+        rows
+            Texts of the cells.
+        tile_ids
+            The tile of each row; None for one that is not there any more.
+        bold
+            Which rows are printed in bold.
+        tip
+            What the tooltip of all cells says.
+        """
         self.setVisible(bool(rows))
         self.setRowCount(0)  # else every new cell measures all the old ones
+        self._tile_ids = tile_ids
         self.setRowCount(len(rows))
         for row, texts in enumerate(rows):
             for column, text in enumerate(texts):
@@ -87,6 +116,26 @@ class RowTable(FollowsFont, QTableWidget):
     def fit_rows(self) -> None:
         """Be as high as a few rows."""
         show_rows_whole(self, min(self.rowCount(), _ROWS_SHOWN))
+
+    @property
+    def selected_tile(self) -> int | None:
+        """The tile of the selected row."""
+        rows = self.selectionModel().selectedRows()
+        return self._tile_ids[rows[0].row()] if rows else None
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Choose the tile of the row on Enter."""
+        if is_enter(event):
+            self._choose(self.currentRow())
+            event.accept()
+        else:
+            super().keyPressEvent(event)
+
+    @Slot(int, int)
+    def _choose(self, row: int, _: int = 0) -> None:
+        tile_id = self._tile_ids[row] if 0 <= row < len(self._tile_ids) else None
+        if tile_id is not None:
+            self.tile_chosen.emit(tile_id)
 
 
 def _cell(text: str, column: int, *, bold: bool, tip: str) -> QTableWidgetItem:
@@ -134,6 +183,11 @@ class InputGuard(QObject):
         if passes:
             event.ignore()
         return passes
+
+
+def is_enter(key: QKeyEvent) -> bool:
+    """Whether a key is Enter, on which Qt calls a row activated everywhere but on macOS."""
+    return key.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
 
 def _is_letter(key: QKeyEvent) -> bool:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from napari.settings import get_settings
 from PIL import Image
-from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent, QWheelEvent
+from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent, QKeyEvent, QWheelEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractSlider,
@@ -34,6 +34,8 @@ from napari_semimoe.gui.message_bar import MessageBar
 from napari_semimoe.gui.new_project_dialog import NewProjectDialog
 from napari_semimoe.gui.steps import Step
 from napari_semimoe.gui.theme import palette_of
+from napari_semimoe.gui.tile_table import TILE_ID
+from napari_semimoe.gui.widgets import RowTable
 from napari_semimoe.project import importing
 from napari_semimoe.project.images import read_image
 from napari_semimoe.project.project import Project
@@ -763,6 +765,24 @@ def test_click_on_a_row_opens_the_tile(opened, settled, qtbot):
     )
     settled(opened)
     assert opened.bench.desk.view.tile.name == name
+
+
+@pytest.mark.parametrize("key", [Qt.Key.Key_Return, Qt.Key.Key_Enter])
+def test_tables_take_enter_themselves_as_qt_does_not_on_macos(opened, key, qtbot):
+    rows = RowTable([("Tile", "")])
+    qtbot.addWidget(rows)
+    rows.show_rows([["a"], ["gone"]], tile_ids=[7, None], bold=[False] * 2, tip="")
+    tiles, expected = opened.predict_page.table, [7]
+    expected.append(tiles.model().index(2, 0).data(TILE_ID))
+    chosen = []
+    for table in (rows, tiles):
+        table.tile_chosen.connect(chosen.append)
+    for table, row in ((rows, 0), (rows, 1), (tiles, 2)):
+        table.selectRow(row)
+        event = QKeyEvent(QEvent.Type.KeyPress, key, Qt.KeyboardModifier.NoModifier)
+        table.keyPressEvent(event)
+        assert event.isAccepted()
+    assert chosen == expected
 
 
 def test_person_moves_tiles_to_another_pool(opened, settled):
