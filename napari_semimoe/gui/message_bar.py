@@ -35,6 +35,7 @@ class _Sentence(QLabel):
     def __init__(self) -> None:
         super().__init__()
         self.sentence = ""
+        self.setTextFormat(Qt.TextFormat.PlainText)  # a name may hold brackets
         self.setWordWrap(True)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -76,6 +77,7 @@ class MessageBar(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._frame = QFrame()
+        self._sign = QLabel()  # who does not tell the colours apart tells these
         self._text = _Sentence()
         dismiss = QToolButton()
         dismiss.setText("✕")
@@ -84,6 +86,7 @@ class MessageBar(QWidget):
         dismiss.clicked.connect(self.dismiss)
         row = QHBoxLayout(self._frame)
         row.setContentsMargins(8, 6, 4, 6)
+        row.addWidget(self._sign, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(self._text, 1)
         row.addWidget(dismiss, 0, Qt.AlignmentFlag.AlignTop)
 
@@ -133,12 +136,12 @@ class MessageBar(QWidget):
     @Slot(str)
     def say(self, sentence: str) -> None:
         """Show good news; it takes the place of an older sentence."""
-        self._show(sentence, "message-good")
+        self._show(sentence, "message-good", "✓")
 
     @Slot(str)
     def complain(self, sentence: str) -> None:
         """Show what went wrong; it stays until dismissed or until something succeeds."""
-        self._show(sentence, "message-bad")
+        self._show(sentence, "message-bad", "!")
 
     @Slot()
     def dismiss(self) -> None:
@@ -185,7 +188,8 @@ class MessageBar(QWidget):
         self._busy_text.setText("Stopping after the file at hand…")
         self.cancelled.emit()
 
-    def _show(self, sentence: str, role: str) -> None:
+    def _show(self, sentence: str, role: str, sign: str) -> None:
+        self._sign.setText(sign)
         self._text.show_sentence(sentence)
         self._frame.setProperty("role", role)
         self._frame.style().unpolish(self._frame)

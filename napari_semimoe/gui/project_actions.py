@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, QUrl, Slot
+from qtpy.QtCore import QObject, Qt, QUrl, Slot
 from qtpy.QtGui import QAction, QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
@@ -92,6 +92,7 @@ class ProjectActions(QObject):
 
     def _on_new(self) -> None:
         dialog = NewProjectDialog(self._window)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.accepted.connect(lambda: self._bench.new_project(dialog.path, dialog.class_names))
         dialog.open()
 

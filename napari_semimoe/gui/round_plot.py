@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyqtgraph as pg
-from qtpy.QtCore import Slot
+from qtpy.QtCore import Qt, Slot
 from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
 from napari_semimoe.gui.theme import Palette
 
 _BLUE, _GREEN, _ORANGE = "#4c8fe6", "#4da35c", "#d08a1c"
+#: How a curve of each colour is drawn, and its sign in the legend: not everyone sees the colours.
+_LINES = {
+    _BLUE: (Qt.PenStyle.SolidLine, "━━"),
+    _GREEN: (Qt.PenStyle.DashLine, "╍╍"),
+    _ORANGE: (Qt.PenStyle.DotLine, "•••"),
+}
 #: Longer curves are thinned to every second point, so that a day of steps stays light.
 _MOST_POINTS = 2000
 
@@ -85,7 +91,10 @@ class RoundPlot(QWidget):
         self._plot = _bare_plot()
         self._curves = {
             key: pg.PlotDataItem(
-                pen=pg.mkPen(color, width=2), symbol=None, symbolBrush=color, symbolPen=color
+                pen=pg.mkPen(color, width=2, style=_LINES[color][0]),
+                symbol=None,
+                symbolBrush=color,
+                symbolPen=color,
             )
             for view in VIEWS
             for key, (_, color) in view.curves.items()
@@ -165,7 +174,7 @@ class RoundPlot(QWidget):
             plot.setYRange(0, 1)
         self._legend.setText(
             " &nbsp; ".join(
-                f'<span style="color:{color}">━</span> {name}'
+                f'<span style="color:{color}">{_LINES[color][1]}</span> {name}'
                 for name, color in chosen.curves.values()
             )
         )

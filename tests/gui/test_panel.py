@@ -303,9 +303,9 @@ def test_complaint_stays_until_something_succeeds(qtbot):
     bar = MessageBar()
     qtbot.addWidget(bar)
     bar.complain("The disk is full.")
-    assert (bar.text, bar.is_error) == ("The disk is full.", True)
+    assert (bar.text, bar.is_error, bar._sign.text()) == ("The disk is full.", True, "!")
     bar.say("3 tiles added.")
-    assert (bar.text, bar.is_error) == ("3 tiles added.", False)
+    assert (bar.text, bar.is_error, bar._sign.text()) == ("3 tiles added.", False, "✓")
     bar.dismiss()
     assert bar.text == ""
 
@@ -337,6 +337,13 @@ def test_name_copied_from_a_message_is_the_name_itself(qtbot):
     QApplication.clipboard().clear()
     bar._text.actions()[0].trigger()  # of the menu of the right button
     assert QApplication.clipboard().text() == LONG_NAME
+
+
+def test_brackets_in_a_message_are_no_markup(qtbot):
+    bar = MessageBar()
+    qtbot.addWidget(bar)
+    bar.say("tile <b>x</b> accepted.")
+    assert bar._text.textFormat() == Qt.TextFormat.PlainText
 
 
 def test_project_that_cannot_be_opened_is_told_in_the_panel(panel, tmp_path, settled):
@@ -494,6 +501,22 @@ def test_new_project_dialog_waits_until_all_is_sound(qtbot, tmp_path):
     dialog.classes.setText("benign, malignant")
     assert dialog.class_names == ("background", "benign", "malignant")
     assert ok.isEnabled()
+
+
+def test_nothing_stays_of_the_dialog_for_a_new_project(panel, qtbot):
+    panel.project_actions.new.trigger()
+    (dialog,) = panel.findChildren(NewProjectDialog)
+    dialog.reject()
+    qtbot.waitUntil(lambda: not panel.findChildren(NewProjectDialog))
+
+
+def test_new_project_is_made_where_the_dialog_says(panel, settled, tmp_path):
+    panel.project_actions.new.trigger()
+    (dialog,) = panel.findChildren(NewProjectDialog)
+    dialog.place.setText(str(tmp_path))
+    dialog.accept()
+    settled(panel)
+    assert panel.bench.session.project.path == tmp_path / "my glands"
 
 
 # -- predict ------------------------------------------------------------------------------------

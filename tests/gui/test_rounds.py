@@ -677,3 +677,10 @@ def test_round_that_goes_on_shows_the_curves_it_had(opened, settled, engine):
     page.go_on.click()
     settled(opened)
     assert page.progress.plot.drawn("labelled") == [0.5, 0.5, 0.5]
+
+
+def test_curves_are_told_apart_without_their_colours(opened):
+    plot = opened.retrain_page.progress.plot
+    keys = ("total", "labelled", "unlabelled")
+    assert len({plot._curves[key].opts["pen"].style() for key in keys}) == len(keys)
+    assert all(sign in plot._legend.text() for sign in ("━━", "╍╍", "•••"))
