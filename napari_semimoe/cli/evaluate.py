@@ -14,8 +14,9 @@ from napari_semimoe.cli.mask_pairs import MaskPair, pair_masks
 from napari_semimoe.cli.output import Json, MaskKindOption, progress, remark, result, table
 from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.core.values import IGNORE
+from napari_semimoe.project.discovery import is_prediction
 from napari_semimoe.project.mask_geojson import SUFFIX, read_geojson
-from napari_semimoe.project.mask_png import is_prediction, mark_of
+from napari_semimoe.project.mask_png import mark_of
 from napari_semimoe.project.masks import (
     MaskKind,
     holds_classes,

@@ -11,13 +11,14 @@ from napari_semimoe.core.errors import ImageReadError
 from napari_semimoe.project.discovery import (
     MASK_FOLDERS,
     image_name,
+    is_prediction,
     list_images,
     list_outlines,
     rank,
 )
 from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.images import JPEG_SUFFIXES, SUFFIXES, stem
-from napari_semimoe.project.mask_png import is_own_png, is_prediction
+from napari_semimoe.project.mask_png import is_own_png
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _refuse_project(folder: Path) -> None:
 def _holds_truth(folder: Path) -> bool:
     if not folder.is_dir():
         return False
-    return bool(list_outlines(folder) or _not_predicted(list_images(folder)))
+    return bool(_not_predicted([*list_outlines(folder), *list_images(folder)]))
 
 
 def _not_predicted(files: Iterable[Path]) -> list[Path]:
@@ -106,7 +107,7 @@ def _not_predicted(files: Iterable[Path]) -> list[Path]:
 
 def _masks(folder: Path, *, truth: bool = False) -> dict[str, Path]:
     """Return masks by their images' names."""
-    files, drawn = list_images(folder), list_outlines(folder)
+    files, drawn = list_images(folder), _not_predicted(list_outlines(folder))
     if truth:
         files = _not_predicted(files) or files
     if not files and not drawn:

@@ -16,11 +16,12 @@ from napari_semimoe.core.disk import storing, temporary_beside
 from napari_semimoe.core.errors import CheckpointError, ImageReadError
 from napari_semimoe.core.settings import PredictSettings
 from napari_semimoe.core.starter import starter_weights
+from napari_semimoe.project import mask_geojson
 from napari_semimoe.project.discovery import find_files, pair_files
 from napari_semimoe.project.exporting import refuse_foreign, refuse_place
 from napari_semimoe.project.folder import DESCRIPTION
 from napari_semimoe.project.images import stem
-from napari_semimoe.project.mask_png import is_prediction
+from napari_semimoe.project.mask_png import is_predicted_png
 from napari_semimoe.project.measure import PREDICTED_COLUMNS, first_row
 from napari_semimoe.project.records import counted
 
@@ -57,6 +58,9 @@ def predict(
     table: Annotated[
         bool,
         typer.Option("--table", help="Also NAME.csv: class, size, shape and place of each object."),
+    ] = False,
+    geojson: Annotated[
+        bool, typer.Option("--geojson", help="Also NAME.geojson: the objects' outlines for QuPath.")
     ] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
     threshold: Annotated[
@@ -101,9 +105,10 @@ def predict(
             f"{projects[0]} is a project and must stand alone; predict images by another command."
         )
     if projects:
-        if weights or out or all_outputs or table or um_per_px:
+        if weights or out or all_outputs or table or geojson or um_per_px:
             raise typer.BadParameter(
-                "--weights, --out, --um-per-px, --all-outputs and --table are for images."
+                "--weights, --out, --um-per-px, --all-outputs, --table and --geojson are for "
+                "images."
             )
         from napari_semimoe.cli.predict_project import predict_project
 
@@ -111,7 +116,7 @@ def predict(
     else:
         if out is None:
             raise typer.BadParameter("Images need --out, the folder for their masks.")
-        beside = {"all_outputs": all_outputs, "table": table}
+        beside = {"all_outputs": all_outputs, "table": table, "geojson": geojson}
         data, text = _predict_images(inputs, weights, out, settings, um_per_px, beside)
     result(data, text, as_json)
     if data["refused"]:
@@ -164,13 +169,16 @@ def _try_to_write(folder: Path) -> None:
 
 def _refuse_foreign(target: Path, beside: Mapping[str, bool]) -> None:
     """Raise where a file that was not predicted here would be replaced, such as the image."""
-    refuse_foreign(target, is_own=is_prediction(target))
+    refuse_foreign(target, is_own=is_predicted_png(target))
     if beside["all_outputs"]:
         maps = target.with_suffix(".npz")
         refuse_foreign(maps, is_own=_is_own_npz(maps))
     if beside["table"]:
         table = target.with_suffix(".csv")
         refuse_foreign(table, is_own=first_row(table, PREDICTED_COLUMNS) is not None)
+    if beside["geojson"]:
+        outlines = target.with_suffix(mask_geojson.SUFFIX)
+        refuse_foreign(outlines, is_own=mask_geojson.is_prediction(outlines))
 
 
 def _is_own_npz(path: Path) -> bool:

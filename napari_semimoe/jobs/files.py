@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_semimoe.core.disk import storing, write_arrays, written_whole
+from napari_semimoe.core.disk import storing, write_arrays, write_text, written_whole
 from napari_semimoe.core.errors import ImageReadError, ScaleUnknownError, SemiMoEError, StorageError
 from napari_semimoe.core.reports import Observer
 from napari_semimoe.core.values import Prediction
 from napari_semimoe.project.arrays import content_hash
+from napari_semimoe.project.export_geojson import predicted_collection
 from napari_semimoe.project.images import read_image, stem
+from napari_semimoe.project.mask_geojson import SUFFIX
 from napari_semimoe.project.mask_png import PREDICTED, mark_of, save_png
 from napari_semimoe.project.measure import PREDICTED_COLUMNS, rows_of, write_table
 from napari_semimoe.project.scale import overridden
@@ -80,13 +83,23 @@ def _predict_file(
     with storing(f"The mask {target.name}"):
         target.parent.mkdir(parents=True, exist_ok=True)
     save_png(target, prediction.instances, float(um_per_px), mark)
+    names = predictor.model.settings.classes
     beside = _write_maps(prediction, target) if payload.get("all_outputs") else []
+    if payload.get("geojson"):
+        found = prediction.instances, prediction.classes, names
+        beside.append(_write_outlines(predicted_collection(file.name, sha256, *found), target))
     if payload.get("table"):
-        names = predictor.model.settings.classes
         rows = rows_of(prediction.instances, prediction.classes, names, float(um_per_px))
         beside.append(_write_table(file, rows, target))
     notes += overridden(file.name, image.um_per_px, payload.get("um_per_px"))
     return [str(target), *beside]
+
+
+def _write_outlines(collection: Mapping[str, Any], target: Path) -> str:
+    beside = target.with_suffix(SUFFIX)
+    with storing(f"The outlines {beside.name}"):
+        write_text(beside, json.dumps(collection))
+    return str(beside)
 
 
 def _write_table(file: Path, rows: Iterable[Mapping[str, Any]], target: Path) -> str:

@@ -14,7 +14,7 @@ from napari_semimoe.core.errors import ImageReadError, StorageError
 from napari_semimoe.core.natural import natural_key
 from napari_semimoe.project import mask_geojson
 from napari_semimoe.project.images import SUFFIXES, stem
-from napari_semimoe.project.mask_png import is_own_png, is_prediction
+from napari_semimoe.project.mask_png import is_own_png, is_predicted_png
 from napari_semimoe.project.patients import read_glas
 
 #: A folder, and the name of an image in it.
@@ -116,11 +116,13 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     given = set(files)
     elsewhere = [] if masks is None else [*list_outlines(masks), *list_images(masks)]
     elsewhere = [path for path in elsewhere if path not in given]
-    predicted = {path for path in (*kinds.beside, *elsewhere) if is_prediction(path)}
+    masks_given = (*kinds.beside, *kinds.outlines, *elsewhere)
+    predicted = {path for path in masks_given if is_prediction(path)}
+    outlines = [path for path in kinds.outlines if path not in predicted]
     beside = [path for path in kinds.beside if path not in predicted]
     elsewhere = [path for path in elsewhere if path not in predicted]
     beside.sort(key=rank, reverse=True)
-    by_name = _by_name(elsewhere), {kinds.beside[p]: p for p in beside}, _by_name(kinds.outlines)
+    by_name = _by_name(elsewhere), {kinds.beside[p]: p for p in beside}, _by_name(outlines)
     pairs = {}
     for path in kinds.images:
         folders = masks, path.parent, path.parent
@@ -134,7 +136,7 @@ def pair_files(files: Sequence[Path], masks: Path | None = None) -> FoundFiles:
     shared = [mask for mask, count in Counter(pairs.values()).items() if count > 1]
     pairs = {path: mask for path, mask in pairs.items() if mask not in shared}
     masklike = [path for path in kinds.images if image_name(path) and path not in pairs]
-    masks_found = [*elsewhere, *kinds.outlines, *beside]
+    masks_found = [*elsewhere, *outlines, *beside]
     notes = _notes(masks_found, pairs, shared, kinds.written_here, masklike)
     return FoundFiles(kinds.images, pairs, notes=(*notes, *_left_out(kinds.pictures, predicted)))
 
@@ -187,6 +189,11 @@ def _is_picture(path: Path, stems: Container[tuple[Path, str]]) -> bool:
     return any(
         name.endswith(end) and (path.parent, name.removesuffix(end)) in stems for end in _PICTURES
     )
+
+
+def is_prediction(path: Path) -> bool:
+    """Whether a mask is what a network marked here, and no person has changed since."""
+    return is_predicted_png(path) or mask_geojson.is_prediction(path)
 
 
 def _left_out(pictures: Sequence[Path], predicted: Collection[Path]) -> Iterator[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_semimoe.core.colours import as_bytes, class_colour
 from napari_semimoe.core.values import IGNORE
@@ -23,7 +24,7 @@ from napari_semimoe.project.exporting import (
     with_neighbours,
     write_export,
 )
-from napari_semimoe.project.mask_geojson import IGNORE_CLASS, MARK, TILES
+from napari_semimoe.project.mask_geojson import IGNORE_CLASS, MARK, PREDICTED_HEAD, TILES
 from napari_semimoe.project.polygons import Ring, instance_polygons
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import TileRecord
@@ -77,7 +78,7 @@ def collection(project: Project, tiles: Iterable[TileRecord]) -> dict[str, Any]:
     of its first piece.
     """
     curated = [read_curated(project, tile) for tile in tiles]
-    outlines = {}
+    outlines: dict[tuple[int, int], list[list[Ring]]] = {}
     for tile, labels, corner in whole_arrays(
         [each.tile.box for each in curated],
         [each.labels for each in curated],
@@ -86,7 +87,7 @@ def collection(project: Project, tiles: Iterable[TileRecord]) -> dict[str, Any]:
         for number, polygons in instance_polygons(labels):
             outlines[tile, number] = _moved(polygons, corner)
     features = [
-        _feature(project, curated[tile], number, polygons)
+        _curated_feature(project, curated[tile], number, polygons)
         for (tile, number), polygons in sorted(outlines.items(), key=lambda item: item[0])
     ]
     return {"type": "FeatureCollection", "features": features}
@@ -96,27 +97,70 @@ def _moved(polygons: list[list[Ring]], corner: tuple[int, int]) -> list[list[Rin
     return [[ring + np.array(corner, float) for ring in rings] for rings in polygons]
 
 
-def _feature(
+def predicted_collection(
+    name: str,
+    sha256: str,
+    instances: NDArray[np.uint16],
+    classes: Mapping[int, int],
+    class_names: Sequence[str],
+) -> dict[str, Any]:
+    """Return a FeatureCollection of what a network marked in an image.
+
+    Parameters
+    ----------
+    name, sha256
+        Of the image, and of its pixels.
+    instances
+        ``(H, W)`` instance ids.
+    classes
+        Class index of each; absent ids are class 1.
+    class_names
+        What the classes are called, the background first.
+    """
+    features = [
+        _feature(f"{sha256}#{number}", name, number, classes, class_names, polygons)
+        for number, polygons in instance_polygons(instances)
+    ]
+    return {**PREDICTED_HEAD, "of_image": sha256, "features": features}
+
+
+def _curated_feature(
     project: Project, curated: CuratedTile, number: int, polygons: list[list[Ring]]
 ) -> dict[str, Any]:
-    class_index = curated.annotation.classes.get(number, 1)
-    name, colour = project.classes[class_index], as_bytes(class_colour(class_index))
+    annotation = curated.annotation
+    identity = f"{annotation.path}#{number}"
+    made = _feature(
+        identity, curated.tile.name, number, annotation.classes, project.classes, polygons
+    )
+    made["properties"]["metadata"] = {
+        key: str(value)
+        for key, value in curated.provenance(project).items()
+        if key in _METADATA and value is not None
+    }
+    return made
+
+
+def _feature(
+    identity: str,
+    of: str,
+    number: int,
+    classes: Mapping[int, int],
+    class_names: Sequence[str],
+    polygons: list[list[Ring]],
+) -> dict[str, Any]:
+    class_index = classes.get(number, 1)
+    name, colour = class_names[class_index], as_bytes(class_colour(class_index))
     if number == IGNORE:
         name, colour = IGNORE_CLASS, [180, 180, 180]
     return {
         "type": "Feature",
-        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{curated.annotation.path}#{number}")),
+        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, identity)),
         "geometry": _geometry(polygons),
         "properties": {
             "objectType": "annotation",
-            "name": f"{curated.tile.name} {number}",
+            "name": f"{of} {number}",
             "classification": {"name": name, "color": colour},
             "isLocked": False,
-            "metadata": {
-                key: str(value)
-                for key, value in curated.provenance(project).items()
-                if key in _METADATA and value is not None
-            },
         },
     }
 

@@ -26,6 +26,8 @@ SUFFIX = ".geojson"
 MARK = "semimoe"
 #: Member of such a collection: the parts of the image that it is of, as y0, x0, y1, x1.
 TILES = "semimoe_tiles"
+#: How a collection begins of what a network marked here, which no person has changed.
+PREDICTED_HEAD = {"type": "FeatureCollection", MARK: {"kind": "predicted"}}
 #: QuPath leaves objects of this class out of measurements.
 IGNORE_CLASS = "Ignore*"
 #: QuPath's class of an area in which objects were drawn.
@@ -37,6 +39,16 @@ _FAR = 1e9
 
 #: The name of a feature's class ("" where it has none), and its polygons.
 _Object = tuple[str, list[list[Ring]]]
+
+
+def is_prediction(path: Path) -> bool:
+    """Whether a file holds what a network marked here; its first bytes tell."""
+    head = json.dumps(PREDICTED_HEAD)[:-1].encode()
+    try:
+        with path.open("rb") as file:
+            return file.read(len(head)) == head
+    except OSError:
+        return False
 
 
 def read_geojson(

@@ -51,7 +51,7 @@ def is_own_png(path: Path) -> bool:
     return bool(mark_of(path))
 
 
-def is_prediction(path: Path) -> bool:
+def is_predicted_png(path: Path) -> bool:
     """Whether a file is a mask that a network marked here, and no person has changed since."""
     return mark_of(path).get("kind") == PREDICTED
 

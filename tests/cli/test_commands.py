@@ -522,6 +522,31 @@ class TestPredict:
         assert "more_1.csv is in the way" in refused.err
         assert (tmp_path / "more_1.csv").read_text() == "mine"
 
+    def test_outlines_are_those_of_the_mask_and_never_teach(
+        self, semimoe, tissue, weights, tmp_path
+    ):
+        out = tmp_path / "out"
+        given = (tissue / "unlabelled", "--weights", weights, "--out", out, "--min-object", 0)
+        for _ in range(2):  # its own are replaced
+            semimoe("predict", *given, "--geojson")
+        for path in out.glob("*.geojson"):
+            with Image.open(path.with_suffix(".png")) as mask:
+                labels = np.asarray(mask)
+            features = json.loads(path.read_text())["features"]
+            ids = [int(feature["properties"]["name"].split()[-1]) for feature in features]
+            assert ids == np.unique(labels)[1:].tolist()
+            assert {f["properties"]["classification"]["name"] for f in features} <= {"gland"}
+            assert all(f["properties"]["name"].startswith(f"{path.stem}.png") for f in features)
+        semimoe("new", tmp_path / "p")
+        added = semimoe("add", tmp_path / "p", tissue / "unlabelled", "--masks", out)
+        assert "nobody corrected were left out" in added.err
+        tiles = semimoe("info", tmp_path / "p", "--json").json["tiles"]
+        assert {tile["pool"] for tile in tiles} == {"unlabelled"}
+        first = sorted(out.glob("*.geojson"))[0]
+        first.write_text(first.read_text().replace('"semimoe"', '"of_another"'))
+        refused = semimoe("predict", *given, "--geojson", code=1)
+        assert f"{first.name} is in the way" in refused.err
+
     def test_project_is_predicted_once_and_anew_with_other_settings(self, semimoe, copy):
         assert len(semimoe("predict", copy, "--json").json["predicted"]) == 7
         assert semimoe("predict", copy, "--json").json["predicted"] == []
