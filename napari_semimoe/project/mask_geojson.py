@@ -100,7 +100,7 @@ def read_geojson(
     if not objects:
         raise ImageReadError(
             f"The annotations {path.name} must hold at least one object with an area, got "
-            f"{len(features)} features that are none. Draw the objects and export them again; "
+            f"none among {len(features)} features. Draw the objects and export them again; "
             "where there are none, give a black PNG as the mask."
         )
     refuse_too_many(len(objects), path)

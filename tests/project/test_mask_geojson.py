@@ -230,8 +230,8 @@ def test_detections_count_and_what_is_no_object_is_left_out_with_a_note(tmp_path
         ("[" * 100_000, "is cut off or damaged"),
         ('"hello"', "must be GeoJSON features, got other JSON"),
         ({"type": "FeatureCollection"}, "must be GeoJSON features, got other JSON"),
-        ({"type": "FeatureCollection", "features": []}, "at least one object with an area, got 0"),
-        ([feature("Point", [1, 1])], "at least one object with an area, got 1"),
+        ({"type": "FeatureCollection", "features": []}, "got none among 0 features"),
+        ([feature("Point", [1, 1])], "got none among 1 features"),
         ([square(0, 900, 5)], "must lie on their image of 56 x 40 px, got 1 that cover no pixel"),
         ([square(0, 0, 3), {"type": "Feature"}], r"Feature 2 of a\.geojson must be"),
         ([square(0, 0, 3), 5], "Feature 2"),
@@ -331,7 +331,7 @@ def test_places_of_qupath_are_no_objects(tmp_path, kind):
     labels, _, notes = read(tmp_path, [place, gland])
     assert (labels > 0).sum() == 4
     assert notes == ["a.geojson: tiles, cores and whole images of QuPath were left out: 1."]
-    with pytest.raises(ImageReadError, match="at least one object with an area, got 1 features"):
+    with pytest.raises(ImageReadError, match="at least one object with an area, got none among 1"):
         read(tmp_path, [place])
 
 
