@@ -260,6 +260,7 @@ class Desk(QObject):
             self._making.start()
             return
         self._making.stop()
+        self._first_view = None
         moved = self.tile_id != view.tile.id
         if moved:
             self.tile_moving.emit()

@@ -88,7 +88,7 @@ def test_tile_is_shown_in_six_layers_from_tissue_to_mask(opened, viewer):
 
 
 def test_the_first_tile_lets_the_window_breathe_between_its_layers(
-    panel, viewer, starter, images, tmp_path, settled
+    panel, viewer, starter, images, tmp_path, settled, qtbot
 ):
     turns, clock = [], QTimer()
     clock.timeout.connect(lambda: turns.append("turn"))
@@ -103,6 +103,7 @@ def test_the_first_tile_lets_the_window_breathe_between_its_layers(
     assert len(names) == 6
     for name, following in pairwise(names):
         assert "turn" in turns[turns.index(name) : turns.index(following)]
+    qtbot.waitUntil(lambda: panel.bench.desk.view is not None)
     assert panel.bench.desk._first_view is None  # its arrays go with the tile
 
 
