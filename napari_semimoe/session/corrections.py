@@ -8,7 +8,7 @@ from statistics import median
 
 from napari_semimoe.project.project import Project
 from napari_semimoe.project.records import CorrectionRecord, counted
-from napari_semimoe.session.models import base_name
+from napari_semimoe.session.models import STARTER, base_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,17 @@ def effort_sentence(of_model: Mapping[str, Corrections], model: str, before: str
     """
     if (found := of_model.get(model)) is None:
         return ""
-    text = f"You accepted {counted(found.tiles, 'tile')} that {model} suggested"
+    text = f"You accepted {counted(found.tiles, 'tile')} that {_called(model)} suggested"
     if found.as_is:
         text += f", {found.as_is} without a change"
     text += f": {found.effort}"
     if before is not None and before != model and (earlier := of_model.get(before)):
-        text += f"; with {before} {earlier.effort}"
+        text += f"; with {_called(before)} {earlier.effort}"
     return f"{text} (medians)."
+
+
+def _called(model: str) -> str:
+    return f"the {STARTER}" if model == STARTER else model
 
 
 def _summed(records: list[CorrectionRecord]) -> Corrections:

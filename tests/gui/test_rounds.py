@@ -108,7 +108,9 @@ def test_page_says_how_much_was_changed_in_what_the_models_suggested(opened, run
     assert history.effort.isHidden()
     opened.bench.desk.accept()
     settled(opened)
-    told = "You accepted 1 tile that starter suggested, 1 without a change: 0.0% of a tile changed"
+    told = (
+        "You accepted 1 tile that the starter suggested, 1 without a change: 0.0% of a tile changed"
+    )
     assert history.effort.text().startswith(told)
     run()  # round 1 predicts
     history.tree.clearSelection()
@@ -121,7 +123,7 @@ def test_page_says_how_much_was_changed_in_what_the_models_suggested(opened, run
     settled(opened)
     history.tree.select_round(1)
     assert history.effort.text().startswith("You accepted 1 tile that round 1 suggested")
-    assert "; with starter 0.0%" in history.effort.text()
+    assert "; with the starter 0.0%" in history.effort.text()
     opened.bench.close_project()
     settled(opened)
     assert history.effort.isHidden()

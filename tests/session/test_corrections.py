@@ -59,7 +59,7 @@ STARTER = Corrections(tiles=1, as_is=0, changed=0.051, seconds=61)
             "round 1",
             "starter",
             "You accepted 12 tiles that round 1 suggested, 5 without a change: 1.2% of a tile "
-            "changed in 34 s; with starter 5.1% of a tile changed in 61 s (medians).",
+            "changed in 34 s; with the starter 5.1% of a tile changed in 61 s (medians).",
         ),
         (
             "round 1",
@@ -70,7 +70,7 @@ STARTER = Corrections(tiles=1, as_is=0, changed=0.051, seconds=61)
         (
             "starter",
             None,
-            "You accepted 1 tile that starter suggested: 5.1% of a tile changed in 61 s (medians).",
+            "You accepted 1 tile that the starter suggested: 5.1% of a tile changed in 61 s (medians).",
         ),
         ("round 2", "round 1", ""),
     ],
