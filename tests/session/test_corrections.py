@@ -70,7 +70,8 @@ STARTER = Corrections(tiles=1, as_is=0, changed=0.051, seconds=61)
         (
             "starter",
             None,
-            "You accepted 1 tile that the starter suggested: 5.1% of a tile changed in 61 s (medians).",
+            "You accepted 1 tile that the starter suggested: 5.1% of a tile changed in 61 s "
+            "(medians).",
         ),
         ("round 2", "round 1", ""),
     ],
