@@ -66,12 +66,9 @@ def in_known_colours(image: NDArray[np.uint8], known: Sequence[Colour]) -> NDArr
         Colours of tiles that taught; without any the tile stays as it is.
     """
     own = colour_of(image) if known else None
-    if own is None:
+    if own is None or _is_near(own, known, FAR):
         return image
-    gains = _gains(own, known)
-    if np.linalg.norm(np.log(gains)) <= FAR:
-        return image
-    values = (255 * np.exp(-_DENSITY * gains[:, None])).round().astype(np.uint8)
+    values = (255 * np.exp(-_DENSITY * _gains(own, known)[:, None])).round().astype(np.uint8)
     return np.stack([values[channel][image[..., channel]] for channel in range(3)], axis=-1)
 
 
@@ -79,11 +76,13 @@ def different(colours: Iterable[Colour | None]) -> tuple[Colour, ...]:
     """Return colours that stand for all, each unlike the others, in three decimals."""
     kept: list[Colour] = []
     for colour in colours:
-        if colour is not None and not (
-            kept and np.linalg.norm(np.log(_gains(colour, kept))) <= _ALIKE
-        ):
+        if colour is not None and not _is_near(colour, kept, _ALIKE):
             kept.append((round(colour[0], 3), round(colour[1], 3), round(colour[2], 3)))
     return tuple(kept)
+
+
+def _is_near(colour: Colour, others: Sequence[Colour], distance: float) -> bool:
+    return bool(others) and bool(np.linalg.norm(np.log(_gains(colour, others))) <= distance)
 
 
 def _gains(own: Colour, known: Sequence[Colour]) -> NDArray[np.float64]:

@@ -342,13 +342,15 @@ class Round:
         )
 
     def _settle_colours(self) -> None:
-        """Let a new network know the colours of the tiles that teach it; others keep theirs."""
+        """Let the network know the colours of the tiles that teach it, beside those it knows.
+
+        One whose colours nobody noted keeps none: nobody knows what it knows.
+        """
+        known = self.model_settings.colours
         if not self.settings.adapt:
-            known: tuple[Colour, ...] = ()
-        elif self.learns_on:
-            known = self.model_settings.colours
-        else:
-            known = different(self._colour_of(name) for name in self.source.labelled)
+            known = ()
+        elif known or not self.learns_on:
+            known = different([*known, *map(self._colour_of, self.source.labelled)])
         self.model_settings = self.model_settings.changed(colours=known)
         for network in self.learner.modules().values():
             if isinstance(network, SemiMoE):

@@ -102,15 +102,29 @@ def test_a_new_network_knows_the_colours_of_what_taught_it_and_sees_others_in_th
     )
 
 
-def test_a_network_that_learns_on_keeps_its_colours_unless_none_is_fitted(tmp_path, of_two_stains):
+def test_a_network_that_learns_on_knows_the_new_colours_too_unless_none_is_fitted(
+    tmp_path, of_two_stains
+):
+    def colours(folder):
+        return read_info(tmp_path / folder / "model.safetensors").model.colours
+
     run(tmp_path / "base", max_steps=1)
     base = tmp_path / "base" / "model.safetensors"
     brown = replace(of_two_stains, labelled=["validation 0"], unlabelled=(), validation=())
     run(tmp_path / "next", source=brown, base=base, max_steps=1)
-    known = read_info(base).model.colours
-    assert read_info(tmp_path / "next" / "model.safetensors").model.colours == known != ()
+    image = brown.read("validation 0").image
+    assert colours("next") == (*colours("base"), *different([colour_of(image)]))
+    assert in_known_colours(image, colours("base")) is not image
+    assert in_known_colours(image, colours("next")) is image
     run(tmp_path / "raw", source=brown, base=base, max_steps=1, adapt=False)
-    assert read_info(tmp_path / "raw" / "model.safetensors").model.colours == ()
+    assert colours("raw") == ()
+
+
+def test_a_network_whose_colours_nobody_noted_keeps_none(tmp_path, of_two_stains):
+    run(tmp_path / "base", max_steps=1, adapt=False)
+    base = tmp_path / "base" / "model.safetensors"
+    run(tmp_path / "next", source=of_two_stains, base=base, max_steps=1)
+    assert read_info(tmp_path / "next" / "model.safetensors").model.colours == ()
 
 
 def test_a_finished_round_leaves_no_state_behind(tmp_path):
