@@ -277,7 +277,10 @@ class DaskChild:
 
     def _disconnect(self) -> None:
         client, self._client = self._client, None
-        if client is not None:
-            # a scheduler that is gone; ValueError: it went while the client was calling it again
-            with suppress(OSError, TimeoutError, ValueError):
-                client.close(timeout=_LEAVE_SECONDS)
+        if client is None:
+            return
+        try:
+            client.close(timeout=_LEAVE_SECONDS)
+        except (OSError, TimeoutError, ValueError):
+            # the scheduler is gone; ValueError: it went while the client was calling it again
+            client.status = "closed"  # else it would try once more, and fail, when it is collected

@@ -83,12 +83,18 @@ def _predict_file(
     with storing(f"The mask {target.name}"):
         target.parent.mkdir(parents=True, exist_ok=True)
     save_png(target, prediction.instances, float(um_per_px), mark)
-    names = predictor.model.settings.classes
     beside = _write_maps(prediction, target) if payload.get("all_outputs") else []
     if payload.get("geojson"):
-        found = prediction.instances, prediction.classes, names
-        beside.append(_write_outlines(predicted_collection(file.name, sha256, *found), target))
+        found = predicted_collection(
+            file.name,
+            sha256,
+            prediction.instances,
+            prediction.classes,
+            predictor.model.settings.classes,
+        )
+        beside.append(_write_outlines(found, target))
     if payload.get("table"):
+        names = predictor.model.settings.classes
         rows = rows_of(prediction.instances, prediction.classes, names, float(um_per_px))
         beside.append(_write_table(file, rows, target))
     notes += overridden(file.name, image.um_per_px, payload.get("um_per_px"))
