@@ -21,11 +21,7 @@ from napari_semimoe.session.comparison import (
     compare_rounds,
     tile_ids,
 )
-from napari_semimoe.session.corrections import (
-    Corrections,
-    effort_sentence,
-    read_corrections,
-)
+from napari_semimoe.session.corrections import Corrections, effort_sentence, read_corrections
 from napari_semimoe.session.ledger import TaughtTile, read_ledger
 from napari_semimoe.session.lineage import Lineage, read_lineage
 from napari_semimoe.session.models import STARTER, base_name, model_name

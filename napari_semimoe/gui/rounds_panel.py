@@ -89,7 +89,8 @@ class RoundsPanel(QWidget):
     @Slot()
     def start_anew(self) -> None:
         """Forget the rounds of the project before and read those of the open one."""
-        self._show(Lineage(), {}, {}, None)
+        self._corrections = {}
+        self._show(Lineage(), {}, None)
         self.refresh()
 
     @Slot()
@@ -103,21 +104,15 @@ class RoundsPanel(QWidget):
 
     def _read(self, select: int | None) -> None:
         if not self._bench.has_project:
-            self._show(Lineage(), {}, {}, None)
+            self._show(Lineage(), {}, None)
             return
         self._bench.read(
-            lambda project: (read_lineage(project), tile_ids(project), read_corrections(project)),
+            lambda project: (read_lineage(project), tile_ids(project)),
             lambda found: self._show(*found, select),
         )
 
-    def _show(
-        self,
-        lineage: Lineage,
-        ids: dict[str, int],
-        corrections: dict[str, Corrections],
-        select: int | None,
-    ) -> None:
-        self._tile_ids, self._corrections = ids, corrections
+    def _show(self, lineage: Lineage, ids: dict[str, int], select: int | None) -> None:
+        self._tile_ids = ids
         self.tree.show_rounds(lineage)
         if select is not None:
             self.tree.select_round(select)

@@ -330,9 +330,8 @@ class TileTable(FollowsFont, QTableView):
             super().keyPressEvent(event)
 
     def _choose(self, index: QModelIndex) -> None:
-        if (
-            index.isValid() and len(self.selected_ids()) == 1
-        ):  # more are being selected to move them to a pool
+        is_one = len(self.selected_ids()) == 1  # more are being selected to move them to a pool
+        if index.isValid() and is_one:
             self.tile_chosen.emit(index.data(TILE_ID))
 
     def _offer(self, where: QPoint) -> None:

@@ -167,7 +167,7 @@ def corrections(index: Store) -> list[CorrectionRecord]:
     the person's own mask.
     """
     rows = index.rows(
-        "SELECT tile_id, model, seconds, origin, min(version),"
+        "SELECT model, seconds, origin, min(version),"
         " changed_px * 1.0 / ((y1 - y0) * (x1 - x0)) AS changed"
         " FROM annotation JOIN tile ON tile.id = tile_id WHERE model IS NOT NULL"
         " GROUP BY tile_id ORDER BY annotation.id"

@@ -103,7 +103,6 @@ class AnnotationRecord:
 class CorrectionRecord:
     """What a person made of a model's suggestion when they accepted it first."""
 
-    tile_id: int
     model: str
     changed: float  # share of the tile's pixels
     seconds: float
