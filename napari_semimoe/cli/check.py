@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
 import shutil
 import sys
@@ -11,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import psutil
 import typer
 
 from napari_semimoe import __version__
@@ -38,7 +38,7 @@ def check(as_json: Json = False) -> None:
         "python": platform.python_version(),
         "system": platform.platform(),
         "processors": usable_cores(),
-        "memory_gb": _memory_gb(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "libraries": {name: _version(name) for name in LIBRARIES},
         "qt": _qt_binding(),
         "screen": _screen(),
@@ -88,14 +88,6 @@ def _screen() -> str:
     if has_screen():
         return "yes"
     return "none, a virtual one will be used" if shutil.which("Xvfb") else "none"
-
-
-def _memory_gb() -> float | None:
-    try:
-        pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
-        return None
-    return round(pages / 1e9, 1)
 
 
 def _compute() -> dict[str, Any]:

@@ -85,6 +85,7 @@ def test_numbers_of_windows_are_put_in_words(number, length, reason):
     )
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows flushes no folders")
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EIO])
 def test_a_network_disk_that_cannot_flush_folders_is_used_all_the_same(
     tmp_path, monkeypatch, number
