@@ -66,10 +66,15 @@ def in_known_colours(image: NDArray[np.uint8], known: Sequence[Colour]) -> NDArr
         Colours of tiles that taught; without any the tile stays as it is.
     """
     own = colour_of(image) if known else None
-    if own is None or _is_near(own, known, FAR):
+    if own is None or not is_unlike(own, known):
         return image
     values = (255 * np.exp(-_DENSITY * _gains(own, known)[:, None])).round().astype(np.uint8)
     return np.stack([values[channel][image[..., channel]] for channel in range(3)], axis=-1)
+
+
+def is_unlike(colour: Colour, known: Sequence[Colour]) -> bool:
+    """Whether a tile's colour is far from all that are known: another stain."""
+    return not _is_near(colour, known, FAR)
 
 
 def different(colours: Iterable[Colour | None]) -> tuple[Colour, ...]:

@@ -23,7 +23,6 @@ from napari_semimoe.core.errors import SettingsError, is_out_of_memory
 from napari_semimoe.core.reports import Observer, RoundReport, ValidationReport
 from napari_semimoe.core.settings import Colour, ModelSettings, RoundSettings
 from napari_semimoe.core.values import known_classes
-from napari_semimoe.data.colours import colour_of, different
 from napari_semimoe.data.sampling import stable_seed
 from napari_semimoe.model.checkpoint import describe, load_checkpoint, with_classes
 from napari_semimoe.model.encoder_file import network_around
@@ -34,6 +33,7 @@ from napari_semimoe.training.journal import Journal
 from napari_semimoe.training.learner import Learner, StepNumbers
 from napari_semimoe.training.memory import free_memory, halved, reuse_memory
 from napari_semimoe.training.pace import Pace, ahead
+from napari_semimoe.training.palette import Palette, palette_of, share_right
 from napari_semimoe.training.pools import Pools
 from napari_semimoe.training.pseudo import taught
 from napari_semimoe.training.schedule import Costs, fit_to_budget, stage_of
@@ -144,6 +144,7 @@ class Round:
         self.learner = learner(network, settings, self.device)
         self.progress = Progress(0, 0, -1)
         self.pace = Pace()
+        self.palette = Palette()
         self.taught: dict[str, dict[str, float]] = {}
 
     def run(self) -> RoundReport:
@@ -169,9 +170,7 @@ class Round:
                 self._steps()
             finally:
                 self._dismiss_team()
-        return self._base_score(), self._validate(
-            self.learner.teacher(), self.progress.step, keep=AFTER
-        )
+        return self._base_score(), self._validate(self._teacher(), self.progress.step, keep=AFTER)
 
     def _check_stop(self) -> None:
         if self.journal.observer.should_stop():
@@ -197,7 +196,7 @@ class Round:
             )
             self.journal.stepped(numbers, self.progress, self.pace, rest)
             if (step + 1) % self.settings.validate_every == 0 and step + 1 < steps:
-                self._validate(self.learner.teacher(), step + 1)
+                self._validate(self._teacher(), step + 1)
                 self._save()
 
     def _step(self, step: int) -> StepNumbers:
@@ -278,7 +277,7 @@ class Round:
         kept = self.journal.pseudo_labels(stage)
         if kept is None:
             started = time.monotonic()
-            kept = self.pools.pseudo_labels(self.learner.teacher(), self.settings)
+            kept = self.pools.pseudo_labels(self._teacher(), self.settings)
             self.pace.stage = time.monotonic() - started
             self.journal.keep_pseudo_labels(stage, kept)
         self._note_taught(kept)
@@ -322,7 +321,9 @@ class Round:
             check=self._check_stop,
             processes=self._team_size,
         )
-        return replace(found, look=found.look * len(self.source.validation))
+        # to choose the colours, tiles of another stain are looked at twice before each look
+        looks = len(self.source.validation) + 2 * len(self.palette.strangers)
+        return replace(found, look=found.look * looks)
 
     def _resume(self) -> Progress | None:
         """Go on as planned, also when the round ended before its first state or just at its end."""
@@ -336,29 +337,40 @@ class Round:
         self.journal.save(self.learner, self.progress)
 
     def _prepare_pools(self) -> None:
-        self._settle_colours()
-        self.pools = Pools(
-            self.source, self.settings, self.model_settings, self.device, self._check_stop
-        )
+        self.palette = self._find_palette()
+        self._let_know(self.palette.known)
+        model = self.model_settings.changed(colours=self.palette.taught)
+        self.pools = Pools(self.source, self.settings, model, self.device, self._check_stop)
 
-    def _settle_colours(self) -> None:
-        """Let the network know the colours of the tiles that teach it, beside those it knows.
-
-        One whose colours nobody noted keeps none: nobody knows what it knows.
-        """
+    def _find_palette(self) -> Palette:
+        """Find the colours of this round; nobody knows what a base knows that noted none."""
         known = self.model_settings.colours
-        if not self.settings.adapt:
-            known = ()
-        elif known or not self.learns_on:
-            known = different([*known, *map(self._colour_of, self.source.labelled)])
-        self.model_settings = self.model_settings.changed(colours=known)
+        if not self.settings.adapt or (self.learns_on and not known):
+            return Palette()
+        return palette_of(self.source, known, self.settings.seed, self._check_stop)
+
+    def _teacher(self) -> SemiMoE:
+        """Return the network to predict with.
+
+        It sees tiles of a new stain in their own colours, once it marks those that taught it no
+        worse so than in colours that it knew.
+        """
+        teacher, palette = self.learner.teacher(), self.palette
+        strangers = [tile for tile in self.pools.labelled if tile.name in palette.strangers]
+        if strangers:
+            right = {}
+            for colours in (palette.taught, palette.known):
+                self._let_know(colours)
+                right[colours] = share_right(teacher, strangers, self.settings, self._check_stop)
+            if right[palette.taught] >= right[palette.known]:
+                self._let_know(palette.taught)
+        return teacher
+
+    def _let_know(self, colours: tuple[Colour, ...]) -> None:
+        self.model_settings = self.model_settings.changed(colours=colours)
         for network in self.learner.modules().values():
             if isinstance(network, SemiMoE):
                 network.settings = self.model_settings
-
-    def _colour_of(self, name: str) -> Colour | None:
-        self._check_stop()
-        return colour_of(self.source.read(name).image)
 
     def _base_score(self) -> ValidationReport | None:
         """Score the base itself: a resumed round's network is no longer the base."""

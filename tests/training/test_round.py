@@ -20,8 +20,10 @@ from napari_semimoe.model.checkpoint import load_checkpoint
 from napari_semimoe.model.semi_moe import SemiMoE
 from napari_semimoe.project.found_masks import AFTER, BEFORE, read_found
 from napari_semimoe.training import journal, pools, stopping
+from napari_semimoe.training import round as round_module
 from napari_semimoe.training.learner import Learner
 from napari_semimoe.training.memory import halved
+from napari_semimoe.training.palette import share_right
 from napari_semimoe.training.pools import Pools
 from napari_semimoe.training.round import run_round
 from napari_semimoe.training.source import MemorySource
@@ -102,22 +104,85 @@ def test_a_new_network_knows_the_colours_of_what_taught_it_and_sees_others_in_th
     )
 
 
-def test_a_network_that_learns_on_knows_the_new_colours_too_unless_none_is_fitted(
-    tmp_path, of_two_stains
-):
-    def colours(folder):
-        return read_info(tmp_path / folder / "model.safetensors").model.colours
+def judged(monkeypatch, right_in):
+    """Let so much of another stain's tiles be right as ``right_in`` says of the colours known."""
+    asked = []
 
+    def look(model, tiles, *about):
+        share_right(model, tiles, *about)
+        asked.append([tile.name for tile in tiles])
+        return right_in(model.settings.colours)
+
+    monkeypatch.setattr(round_module, "share_right", look)
+    return asked
+
+
+@pytest.fixture
+def learns_on(tmp_path, of_two_stains):
+    """Return what runs a round on a brown tile's mask, its base and the colours of both."""
     run(tmp_path / "base", max_steps=1)
     base = tmp_path / "base" / "model.safetensors"
-    brown = replace(of_two_stains, labelled=["validation 0"], unlabelled=(), validation=())
-    run(tmp_path / "next", source=brown, base=base, max_steps=1)
+    brown = replace(of_two_stains, labelled=["validation 0"], validation=())
+
+    def learn(folder, **values):
+        run(tmp_path / folder, source=brown, base=base, **values)
+        return read_info(tmp_path / folder / "model.safetensors").model.colours
+
+    return learn, brown, read_info(base).model.colours
+
+
+@pytest.mark.parametrize(("better", "seen_in_its_own"), [("taught", True), ("known", False)])
+def test_another_stain_is_seen_in_known_colours_until_it_is_marked_no_worse_in_its_own(
+    learns_on, monkeypatch, better, seen_in_its_own
+):
+    learn, brown, known = learns_on
+    asked = judged(monkeypatch, lambda its: (its == known) == (better == "known"))
+    seen = []
+    make = Pools.pseudo_labels
+    monkeypatch.setattr(
+        Pools,
+        "pseudo_labels",
+        lambda self, teacher, *a: seen.append(teacher.settings.colours) or make(self, teacher, *a),
+    )
+    colours = learn("next")
     image = brown.read("validation 0").image
-    assert colours("next") == (*colours("base"), *different([colour_of(image)]))
-    assert in_known_colours(image, colours("base")) is not image
-    assert in_known_colours(image, colours("next")) is image
-    run(tmp_path / "raw", source=brown, base=base, max_steps=1, adapt=False)
-    assert colours("raw") == ()
+    taught = (*known, *different([colour_of(image)]))
+    assert colours == (taught if seen_in_its_own else known)
+    assert seen == [colours] * len(seen) != []
+    assert asked == [["validation 0"]] * len(asked) != []
+    assert in_known_colours(image, known) is not image
+    assert in_known_colours(image, taught) is image
+
+
+def test_a_tile_of_another_stain_teaches_in_its_own_colours(learns_on, monkeypatch):
+    prepared = []
+    monkeypatch.setattr(
+        pools, "prepare", lambda tile, model: prepared.append(prepare(tile, model)) or prepared[-1]
+    )
+    learn, brown, _ = learns_on
+    judged(monkeypatch, lambda its: -len(its))
+    learn("next")
+    assert [tile.name for tile in prepared] == ["validation 0", *brown.unlabelled]
+    for tile in prepared:
+        assert torch.equal(tile.image, prepare(brown.read(tile.name), MODEL).image)
+
+
+def test_an_interrupted_round_on_another_stain_ends_as_it_would_have(
+    tmp_path, learns_on, of_two_stains
+):
+    learn, brown, _ = learns_on
+    colours = learn("whole")
+    base = tmp_path / "base" / "model.safetensors"
+    run(tmp_path / "parts", source=brown, base=base, observer=Hearing(after_steps(3)))
+    run(tmp_path / "parts", source=brown, base=base)
+    whole, parts = (tmp_path / each / "model.safetensors" for each in ("whole", "parts"))
+    assert same_weights(whole, parts)
+    assert read_info(parts).model.colours == colours
+
+
+def test_not_fitted_no_colours_are_known(learns_on):
+    learn, _, _ = learns_on
+    assert learn("raw", adapt=False, max_steps=1) == ()
 
 
 def test_a_network_whose_colours_nobody_noted_keeps_none(tmp_path, of_two_stains):
