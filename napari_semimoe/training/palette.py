@@ -24,6 +24,9 @@ from napari_semimoe.training.views import first_views, map_slices
 
 #: So many tiles of another stain tell in which colours the network marks better.
 _ASKED = 4
+#: Seen in its own colours a stain may have so much less of its pixels right: where the two are this
+#: close, other tiles are marked no worse so (``docs/choices.md``).
+LEEWAY = 0.05
 
 
 @dataclass(frozen=True, slots=True)

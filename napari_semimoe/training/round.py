@@ -33,7 +33,7 @@ from napari_semimoe.training.journal import Journal
 from napari_semimoe.training.learner import Learner, StepNumbers
 from napari_semimoe.training.memory import free_memory, halved, reuse_memory
 from napari_semimoe.training.pace import Pace, ahead
-from napari_semimoe.training.palette import Palette, palette_of, share_right
+from napari_semimoe.training.palette import LEEWAY, Palette, palette_of, share_right
 from napari_semimoe.training.pools import Pools
 from napari_semimoe.training.pseudo import taught
 from napari_semimoe.training.schedule import Costs, fit_to_budget, stage_of
@@ -352,8 +352,8 @@ class Round:
     def _teacher(self) -> SemiMoE:
         """Return the network to predict with.
 
-        It sees tiles of a new stain in their own colours, once it marks those that taught it no
-        worse so than in colours that it knew.
+        It sees tiles of a new stain in their own colours, once it marks those that taught it
+        about as well so as in colours that it knew.
         """
         teacher, palette = self.learner.teacher(), self.palette
         strangers = [tile for tile in self.pools.labelled if tile.name in palette.strangers]
@@ -362,7 +362,7 @@ class Round:
             for colours in (palette.taught, palette.known):
                 self._let_know(colours)
                 right[colours] = share_right(teacher, strangers, self.settings, self._check_stop)
-            if right[palette.taught] >= right[palette.known]:
+            if right[palette.taught] >= right[palette.known] - LEEWAY:
                 self._let_know(palette.taught)
         return teacher
 
