@@ -6,12 +6,21 @@ import subprocess
 import sys
 
 import pytest
+from skimage.data import immunohistochemistry
 
 from napari_semimoe.core.errors import ImageReadError
+from napari_semimoe.core.settings import PredictSettings
+from napari_semimoe.core.starter import starter_weights
 from napari_semimoe.project.export import export_ome_zarr
 from napari_semimoe.project.project import Project
-from napari_semimoe.session.demo import NAME, WALKER, find_glas
+from napari_semimoe.session.demo import (
+    IMMUNOHISTOCHEMISTRY_UM_PER_PX,
+    NAME,
+    WALKER,
+    find_glas,
+)
 from napari_semimoe.session.lineage import name_round
+from napari_semimoe.training.predict import load_predictor
 from tests.cli.conftest import environment
 from tests.project.making import add_images, mask
 
@@ -44,6 +53,19 @@ def test_headless_demo_does_the_whole_loop(semimoe, walked):
     assert len(list((walked / "export").glob("*.zarr"))) == 13
     assert (walked / "export" / "mine.txt").read_text() == "mine"
     assert semimoe("info", walked / "project", "--json").json["pools"]["curated"] == 1
+
+
+def test_brown_glands_are_marked_as_before_when_the_round_was_a_few_steps_long(walked):
+    picture = immunohistochemistry()
+
+    def marked_by(weights):
+        predictor = load_predictor(weights, PredictSettings(device="cpu"))
+        return predictor.predict(picture, IMMUNOHISTOCHEMISTRY_UM_PER_PX).instances > 0
+
+    before = marked_by(starter_weights())
+    after = marked_by(walked / "project" / "rounds" / "1" / "model.safetensors")
+    assert before.mean() > 0.3
+    assert (before == after).mean() > 0.85
 
 
 def test_demo_never_removes_a_project_that_is_not_its_own(semimoe, tmp_path):
