@@ -104,7 +104,9 @@ class TestProjects:
         assert long in semimoe("info", project, "--tiles").out
 
     def test_the_next_command_can_be_pasted(self, semimoe, tmp_path):
-        assert f"'{tmp_path}/a b' FOLDER" in semimoe("new", tmp_path / "a b").out
+        quote = '"' if os.name == "nt" else "'"
+        typed = f"{quote}{tmp_path / 'a b'}{quote}"
+        assert f"{typed} FOLDER" in semimoe("new", tmp_path / "a b").out
 
     def test_info_works_while_another_process_has_the_project_open(self, semimoe, copy):
         from napari_semimoe.project.project import Project

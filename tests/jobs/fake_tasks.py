@@ -2,8 +2,9 @@
 
 import faulthandler
 import os
-import signal
 import time
+
+import psutil
 
 from napari_semimoe.core.errors import ImageReadError
 
@@ -51,7 +52,7 @@ def die(payload, observer):
     if "diary" in payload:
         with open(payload["diary"], "a", encoding="utf-8") as diary:
             diary.write("died\n")
-    os.kill(os.getpid(), signal.SIGKILL)
+    psutil.Process().kill()
     time.sleep(600)
     return {}
 

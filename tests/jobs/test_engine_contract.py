@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 
@@ -124,7 +125,8 @@ class TestEngineContract:
     def test_killed_process_interrupts_its_job_and_the_next_job_works(self, engine):
         data = finish_of(engine, engine.submit("train", {"do": "die"}))
         assert data["state"] is JobState.INTERRUPTED
-        assert "was killed from outside" in data["error"]
+        if sys.platform != "win32":  # which does not tell who ended a process
+            assert "was killed from outside" in data["error"]
         assert "can be resumed" in data["error"]
         assert finish_of(engine, engine.submit("train", {"do": "echo"}))["state"] is JobState.DONE
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 
 import numpy as np
+import psutil
 import pytest
 
 from napari_semimoe.core.errors import CheckpointError
@@ -151,11 +151,12 @@ def test_killed_training_process_leaves_a_round_that_goes_on(session, engine):
     steps, failed = heard(session.round_progress), heard(session.failed)
     number = session.start_round(LONG, model=TINY)
     hear_until(session, lambda: len(steps) >= 4)
-    os.kill(engine.pids["train"], signal.SIGKILL)
+    psutil.Process(engine.pids["train"]).kill()
     assert session.wait_idle(PATIENCE)
     assert session.project.round(number).state is RoundState.INTERRUPTED
-    assert "was killed from outside" in failed[0][0]
-    assert "logs/" in failed[0][0]
+    if sys.platform != "win32":  # which does not tell who ended a process
+        assert "was killed from outside" in failed[0][0]
+    assert os.path.join("logs", "") in failed[0][0]
     steps.clear()
     session.resume_round(number)
     hear_until(session, lambda: len(steps) >= 1)
