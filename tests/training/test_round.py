@@ -119,7 +119,7 @@ def judged(monkeypatch, right_in):
 
 @pytest.fixture
 def learns_on(tmp_path, of_two_stains):
-    """Return what runs a round on a brown tile's mask, its base and the colours of both."""
+    """Return what runs a round on a brown tile's mask, its tiles, and the colours of its base."""
     run(tmp_path / "base", max_steps=1)
     base = tmp_path / "base" / "model.safetensors"
     brown = replace(of_two_stains, labelled=["validation 0"], validation=())
@@ -167,9 +167,7 @@ def test_a_tile_of_another_stain_teaches_in_its_own_colours(learns_on, monkeypat
         assert torch.equal(tile.image, prepare(brown.read(tile.name), MODEL).image)
 
 
-def test_an_interrupted_round_on_another_stain_ends_as_it_would_have(
-    tmp_path, learns_on, of_two_stains
-):
+def test_an_interrupted_round_on_another_stain_ends_as_it_would_have(tmp_path, learns_on):
     learn, brown, _ = learns_on
     colours = learn("whole")
     base = tmp_path / "base" / "model.safetensors"
